@@ -1,0 +1,75 @@
+"""From a study's scores to measurements, relation summaries, best-of-shots gains and verdicts."""
+
+from dataclasses import dataclass
+
+from spillover.analysis.cells import Scores, resample_scores
+from spillover.analysis.paired import LEVEL, RESAMPLE_COUNT, difference, differences, percentile_interval
+from spillover.analysis.relations import BestOfShots, RelationSummary, best_of_shots, enters_means, relation_summaries
+from spillover.analysis.verdicts import Verdict, verdicts
+from spillover.records import BASE, Measurement, StudyResults
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What the numbers of a study mean."""
+
+    measurements: tuple[Measurement, ...]
+    """The base's rows first, then the variants', in the study's order."""
+    relations: tuple[RelationSummary, ...]
+    best_of_shots: tuple[BestOfShots, ...]
+    verdicts: tuple[Verdict, ...]
+    left_out: tuple[str, ...]
+    """Tested tasks whose primary metric is not a share that is better when higher, and so enters no relation mean."""
+    resample_count: int
+    level: float
+
+
+def analyse(results: StudyResults, *, resample_count: int = RESAMPLE_COUNT, level: float = LEVEL) -> Analysis:
+    """Compare every variant with the base.
+
+    Raises:
+        ValueError: On other examples than the base's, a missing cell or a non-finite number.
+    """
+    scores = resample_scores(results, resample_count=resample_count)
+    rows = _measurements(results, scores, level)
+    relations = relation_summaries(results, scores, level=level)
+    return Analysis(
+        measurements=rows,
+        relations=relations,
+        best_of_shots=best_of_shots(results, scores, level=level),
+        verdicts=verdicts(results, relations, rows),
+        left_out=tuple(task.name for task in results.tasks if not enters_means(task, results)),
+        resample_count=resample_count,
+        level=level,
+    )
+
+
+def _measurements(results: StudyResults, scores: Scores, level: float) -> tuple[Measurement, ...]:
+    tasks = {task.name: task for task in results.tasks}
+    trained_on = {card.id: card.trained_on for card in results.variants}
+    rows: list[Measurement] = []
+    for key, score in scores.items():
+        base = scores[key._replace(variant=BASE)]
+        task = tasks[key.cell.tested_on]
+        low, high = percentile_interval(differences(score.replicates, base.replicates), level)
+        rows.append(
+            Measurement(
+                variant=key.variant,
+                trained_on=trained_on.get(key.variant, ""),
+                tested_on=task.name,
+                family=task.family,
+                relation="" if key.variant == BASE else results.relations[key.variant, task.name].value,
+                prompt_form=key.cell.prompt_form,
+                shots=key.cell.shots,
+                demonstration_seed=key.cell.demonstration_seed,
+                metric=key.metric,
+                value=score.value,
+                base_value=base.value,
+                difference=difference(score.value, base.value),
+                low=low,
+                high=high,
+                item_count=len(score.example_ids),
+                majority_accuracy=task.majority_accuracy,
+            )
+        )
+    return tuple(rows)

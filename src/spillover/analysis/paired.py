@@ -1,0 +1,140 @@
+"""Differences between two models scored on the same examples, with paired bootstrap intervals."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from spillover.records import FloatArray
+
+Combine = Callable[[FloatArray], FloatArray]
+"""Totals over examples ``(..., k)`` to values ``(...)``."""
+
+RESAMPLE_COUNT = 2000
+"""Enough that an end of a 95 % interval, an average of about 50 resamples in the tail, moves little with the seed."""
+
+LEVEL = 0.95
+
+ROUNDING = 1e-12
+"""Differences smaller than this are rounding of sums, not a change of the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A difference ``value - base_value`` and its percentile interval."""
+
+    difference: float
+    low: float
+    high: float
+    value: float
+    base_value: float
+
+    @property
+    def has_no_width(self) -> bool:
+        """True when every resample gave the same difference, as when all examples are scored alike.
+
+        That is a property of these examples; it is not certainty about others.
+        """
+        return self.low == self.high
+
+
+def paired_bootstrap(
+    base: FloatArray,
+    variant: FloatArray,
+    combine: Combine,
+    *,
+    seed: int,
+    resample_count: int = RESAMPLE_COUNT,
+    level: float = LEVEL,
+) -> Interval:
+    """Return the difference of a metric and its percentile interval, resampling the same examples for both models.
+
+    Percentile bootstrap over examples (Efron and Tibshirani 1993, section 13.3); the examples are what is random,
+    the models, the prompts and their demonstrations are held fixed.
+
+    Args:
+        base: Statistics ``(n, k)`` of the base, one row per example.
+        variant: Statistics ``(n, k)`` of the variant, rows of the same examples in the same order.
+        combine: The metric as a function of summed statistics.
+        seed: Of the resampling; see `content_seed`.
+        resample_count: How many resamples the interval rests on.
+        level: Coverage of the interval, between 0 and 1.
+
+    Raises:
+        ValueError: On fewer than two examples, on arrays of different shape, and on any non-finite number.
+    """
+    if base.shape != variant.shape:
+        raise ValueError(
+            f"base has statistics of shape {base.shape}, the variant of {variant.shape}; expected the same"
+        )
+    check_statistics(base)
+    check_statistics(variant)
+    counts = resample_counts(len(base), seed=seed, resample_count=resample_count)
+    low, high = percentile_interval(
+        differences(resampled_values(variant, counts, combine), resampled_values(base, counts, combine)), level
+    )
+    value, base_value = metric_value(variant, combine), metric_value(base, combine)
+    return Interval(difference(value, base_value), low, high, value, base_value)
+
+
+def content_seed(*parts: str) -> int:
+    """Return a seed that depends on the texts alone, the same in every process."""
+    digest = hashlib.sha256(json.dumps(parts).encode()).digest()
+    return int.from_bytes(digest[:8], "big")
+
+
+def resample_counts(item_count: int, *, seed: int, resample_count: int = RESAMPLE_COUNT) -> FloatArray:
+    """Return how often each resample draws each item, ``(resample_count, item_count)``; rows sum to ``item_count``."""
+    if item_count < 2:
+        raise ValueError(f"a bootstrap needs at least 2 examples, got {item_count}")
+    draws = np.random.default_rng(seed).integers(0, item_count, size=(resample_count, item_count))
+    draws += np.arange(resample_count)[:, None] * item_count
+    counts = np.bincount(draws.ravel(), minlength=resample_count * item_count)
+    return counts.reshape(resample_count, item_count).astype(np.float64)
+
+
+def metric_value(statistics: FloatArray, combine: Combine) -> float:
+    """Return the metric over all examples of ``statistics`` ``(n, k)``."""
+    return float(_finite(combine(statistics.sum(axis=0)), "the metric"))
+
+
+def resampled_values(statistics: FloatArray, counts: FloatArray, combine: Combine) -> FloatArray:
+    """Return the metric of each resample, ``(resample_count,)``, from counts ``(resample_count, n)``."""
+    return _finite(combine(counts @ statistics), "the metric of a resample")
+
+
+def difference(value: float, base_value: float) -> float:
+    """Return ``value - base_value``, exactly zero when only rounding remains."""
+    return float(differences(np.array(value), np.array(base_value)))
+
+
+def differences(values: FloatArray, base_values: FloatArray) -> FloatArray:
+    """Return ``values - base_values`` elementwise, exactly zero where only rounding remains."""
+    raw = np.asarray(values - base_values, dtype=np.float64)
+    return np.where(np.abs(raw) < ROUNDING, 0.0, raw)
+
+
+def percentile_interval(replicates: FloatArray, level: float) -> tuple[float, float]:
+    """Return the central interval that holds ``level`` of the replicates."""
+    if not 0 < level < 1:
+        raise ValueError(f"the level of an interval lies between 0 and 1, got {level}")
+    low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def check_statistics(statistics: FloatArray) -> None:
+    """Raise ValueError unless ``statistics`` is ``(n, k)`` with n of at least 2 and every number finite."""
+    if statistics.ndim != 2:
+        raise ValueError(f"statistics have shape (examples, k), got {statistics.shape}")
+    if len(statistics) < 2:
+        raise ValueError(f"a bootstrap needs at least 2 examples, got {len(statistics)}")
+    _finite(statistics, "a statistic")
+
+
+def _finite(values: FloatArray, what: str) -> FloatArray:
+    array = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{what} is not finite; a missing answer must be scored as wrong, never left out")
+    return array

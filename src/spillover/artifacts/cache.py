@@ -1,0 +1,43 @@
+"""Where fetched and converted things are kept, and how a file appears there: whole or not at all."""
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from spillover.errors import UserError
+
+
+def default_cache() -> Path:
+    """Return the user's cache folder for this program; it need not exist yet."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("spillover"))
+
+
+@contextmanager
+def room_on_disk(place: Path) -> Iterator[None]:
+    """Turn "no space left" inside the block into a UserError that names ``place``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(f"no room left on the disk of {place}; free some space or choose another folder") from error
+
+
+@contextmanager
+def whole_file(destination: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``destination`` that is renamed to it if the block succeeds, else removed."""
+    with room_on_disk(destination.parent):
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.")
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.replace(destination)
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,301 @@
+"""The command line: arguments to one call, user mistakes to one line and exit 2."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from spillover.errors import SpilloverError, UserError
+
+if TYPE_CHECKING:
+    from spillover.study.study import Study
+
+DONE, FAILED, USER_MISTAKE, INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    help="What does fine-tuning an LLM do to everything it was not fine-tuned on, and which recipe keeps the most?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+models_app = typer.Typer(help="Models by name.", no_args_is_help=True)
+suites_app = typer.Typer(help="Suites of tasks.", no_args_is_help=True)
+tasks_app = typer.Typer(help="Tasks of a suite.", no_args_is_help=True)
+for _name, _group in (("models", models_app), ("suites", suites_app), ("tasks", tasks_app)):
+    app.add_typer(_group, name=_name)
+
+out = Console()
+messages = Console(stderr=True)
+
+StudyPath = Annotated[Path, typer.Argument(help="The study file.", show_default=False)]
+StorePath = Annotated[Path, typer.Option("--store", help="Where finished steps are kept.")]
+ReportPath = Annotated[Path, typer.Option("--report", help="Where the report is written.")]
+FromFolder = Annotated[
+    Path | None, typer.Option("--from", help="A folder with the suite's release or with downloaded archives.")
+]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads; default: all.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+SuiteName = Annotated[str, typer.Argument(help="A built-in suite or the path of a suite file.")]
+
+
+@app.command()
+def run(
+    study_file: StudyPath,
+    store: StorePath = Path("store"),
+    report_folder: ReportPath = Path("report"),
+    folder: FromFolder = None,
+    threads: Threads = None,
+    device: Device = "auto",
+) -> None:
+    """Do whatever is missing of a study, then write its report."""
+    from spillover.progress import progress
+    from spillover.study.runner import missing_steps, run_study
+    from spillover.study.store import Store
+    from spillover.study.work import Workshop
+
+    study, kept = _study(study_file, folder), Store(store)
+    failed = []
+    if missing_steps(study, kept):
+        workshop = Workshop(kept, device=_device(device, threads), notice=_notice)
+        with progress(messages) as observer:
+            failed = run_study(study, kept, workshop, observer).failed
+    else:
+        _notice("nothing to do: every step is in the store")
+    _write_report(study, kept, report_folder, study_file)
+    if failed:
+        messages.print(f"{len(failed)} steps failed; the first: {failed[0][0].label}: {failed[0][1]}", markup=False)
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def plan(study_file: StudyPath, store: StorePath = Path("store"), folder: FromFolder = None) -> None:
+    """List every step of a study: its key, whether it is done, and the disk that is still needed."""
+    from spillover.study.runner import disk_bytes, missing_steps
+    from spillover.study.store import Store
+
+    study, kept = _study(study_file, folder), Store(store)
+    missing = missing_steps(study, kept)
+    todo = {step.key for step in missing}
+    table = Table("step", "key", "state")
+    for step in study.steps:
+        table.add_row(step.label, step.key[:12], "to do" if step.key in todo else "done")
+    out.print(table)
+    for sentence in study.skipped:
+        out.print(f"skipped: {sentence}", markup=False)
+    needed = disk_bytes(study, missing) / 1e9
+    out.print(f"{len(missing)} of {len(study.steps)} steps to do, about {needed:.1f} GB of disk", highlight=False)
+
+
+@app.command()
+def status(study_file: StudyPath, store: StorePath = Path("store"), folder: FromFolder = None) -> None:
+    """Count what is done, by kind of step."""
+    from spillover.study.runner import missing_steps
+    from spillover.study.store import Store
+
+    study, kept = _study(study_file, folder), Store(store)
+    todo = {step.key for step in missing_steps(study, kept)}
+    table = Table("kind", "done", "to do")
+    for kind in dict.fromkeys(step.kind for step in study.steps):
+        keys = [step.key for step in study.steps if step.kind == kind]
+        missing = sum(key in todo for key in keys)
+        table.add_row(kind, str(len(keys) - missing), str(missing))
+    out.print(table)
+
+
+@app.command()
+def report(
+    study_file: StudyPath,
+    store: StorePath = Path("store"),
+    report_folder: ReportPath = Path("report"),
+    folder: FromFolder = None,
+) -> None:
+    """Write the report of what is in the store, without computing anything."""
+    from spillover.study.store import Store
+
+    _write_report(_study(study_file, folder), Store(store), report_folder, study_file)
+
+
+@models_app.command("list")
+def models_list() -> None:
+    """List the models that can be pulled by name."""
+    from spillover.models.spec import model_specs
+
+    table = Table("name", "kind", "parameters", "licence")
+    for spec in model_specs().values():
+        table.add_row(spec.name, spec.kind, f"{spec.parameter_count / 1e6:.0f}M", spec.licence)
+    out.print(table)
+
+
+@models_app.command("show")
+def models_show(name: Annotated[str, typer.Argument(help="A name, a folder, a hub id or a .gguf file.")]) -> None:
+    """Show what a model is: its fingerprint, size, context and licence."""
+    from spillover.models.spec import resolve_model
+
+    model = resolve_model(name, cache=_cache(), notice=_notice)
+    table = Table(show_header=False)
+    for field in ("name", "kind", "parameter_count", "context_length", "licence", "fingerprint", "path"):
+        table.add_row(field.replace("_", " "), str(getattr(model, field)))
+    out.print(table)
+
+
+@models_app.command("pull")
+def models_pull(
+    name: Annotated[str, typer.Argument(help="A name from `spillover models list`.")],
+    folder: FromFolder = None,
+    accept_terms: Annotated[bool, typer.Option("--accept-terms", help="Accept the model's terms of use.")] = False,
+) -> None:
+    """Fetch a model's pinned archive, check it, convert it once and prove the conversion."""
+    from spillover.models.pull import pull
+    from spillover.models.spec import model_spec
+
+    path = pull(model_spec(name), cache=_cache(), folder=folder, accept_terms=accept_terms, notice=_notice)
+    out.print(str(path), markup=False, soft_wrap=True)
+
+
+@suites_app.command("list")
+def suites_list() -> None:
+    """List the built-in suites."""
+    from spillover.tasks.suite import builtin_suites, load_suite
+
+    table = Table("name", "tasks", "about")
+    for name in builtin_suites():
+        suite = load_suite(name)
+        table.add_row(name, str(len(suite.tasks)), suite.about)
+    out.print(table)
+
+
+@suites_app.command("show")
+def suites_show(name: SuiteName) -> None:
+    """List the tasks of a suite."""
+    tasks_list(name)
+
+
+@suites_app.command("pull")
+def suites_pull(name: SuiteName, folder: FromFolder = None) -> None:
+    """Fetch and prepare every task of a suite once, checking each pinned digest."""
+    from spillover.tasks.prepare import prepare
+    from spillover.tasks.suite import load_suite
+
+    suite = load_suite(name, folder=folder)
+    table = Table("task", "train", "demonstrations", "test", "dropped")
+    for task in suite.tasks.values():
+        rows = prepare(suite, task, cache=_cache(), notice=_notice)
+        dropped = ", ".join(f"{reason}: {count}" for reason, count in rows.dropped.items())
+        counts = (len(rows.train), len(rows.demonstrations), len(rows.test))
+        table.add_row(task.name, *map(str, counts), dropped)
+    out.print(table)
+
+
+@tasks_app.command("list")
+def tasks_list(suite_name: SuiteName = "pocket") -> None:
+    """List the tasks of a suite."""
+    from spillover.tasks.suite import load_suite
+
+    table = Table("task", "family", "domain", "answers", "licence of the data")
+    for task in load_suite(suite_name).tasks.values():
+        table.add_row(task.name, task.family, task.domain, ", ".join(task.answers) or "free text", task.licence)
+    out.print(table)
+
+
+@tasks_app.command("show")
+def tasks_show(
+    name: Annotated[str, typer.Argument(help="A task of the suite.")],
+    suite_name: Annotated[str, typer.Option("--suite", help="A suite's name or path.")] = "pocket",
+    folder: FromFolder = None,
+) -> None:
+    """Show a task's rows: how many there are, and one rendered prompt."""
+    from spillover.prompts.template import demonstrated_prompt
+    from spillover.tasks.prepare import prepare
+    from spillover.tasks.suite import load_suite
+
+    suite = load_suite(suite_name, folder=folder)
+    task = suite.task(name)
+    rows = prepare(suite, task, cache=_cache(), notice=_notice)
+    counts = f"{len(rows.train)} training rows, {len(rows.demonstrations)} demonstrations, {len(rows.test)} test rows"
+    out.print(f"{task.name}: {counts}", highlight=False, markup=False)
+    template = suite.template(task, 1, cache=_cache())
+    prompt = demonstrated_prompt(template, rows.demonstrations[:1], rows.test[0].fields)
+    out.print(f"{prompt}⟨{rows.test[0].target}⟩", highlight=False, markup=False)
+
+
+def _study(path: Path, folder: Path | None) -> Study:
+    from spillover.config import load_study
+
+    return load_study(path, cache=_cache(), folder=folder, notice=_notice)
+
+
+def _write_report(study: Study, kept: object, folder: Path, study_file: Path) -> None:
+    import yaml
+
+    from spillover.analysis.generalization import analyse
+    from spillover.report.text import text_summary
+    from spillover.report.write import write_report
+    from spillover.study.results import collect
+    from spillover.study.store import Store
+
+    assert isinstance(kept, Store)
+    results = collect(study, kept, command=f"spillover run {shlex.quote(str(study_file))}")
+    analysis = analyse(results)
+    write_report(results, analysis, folder)
+    resolved = yaml.safe_dump(dict(study.source), sort_keys=False, allow_unicode=True)
+    (folder / "study.yaml").write_text(resolved, encoding="utf-8")
+    out.print(text_summary(results, analysis))
+    out.print(f"report: {folder / 'index.html'}", markup=False, highlight=False)
+
+
+def _cache() -> Path:
+    from spillover.artifacts.cache import default_cache
+
+    named = os.environ.get("SPILLOVER_CACHE")
+    return Path(named) if named else default_cache()
+
+
+def _device(name: str, threads: int | None) -> str:
+    import torch
+
+    from spillover.models.load import preferred_device
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return preferred_device() if name == "auto" else name
+
+
+def _notice(line: str) -> None:
+    messages.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 some steps failed, 2 the user's mistake, 130 interrupted."""
+    raise SystemExit(exit_code(lambda: app(args=arguments, standalone_mode=False)))
+
+
+def exit_code(call: Callable[[], object]) -> int:
+    """Return the exit code of a call, with its error as one line on the error stream."""
+    import click
+
+    try:
+        result = call()
+    except click.ClickException as error:
+        error.show()
+        return USER_MISTAKE
+    except UserError as error:
+        _notice(f"error: {error}")
+        return USER_MISTAKE
+    except SpilloverError as error:
+        _notice(f"failed: {error}")
+        return FAILED
+    except (KeyboardInterrupt, click.Abort):
+        _notice("interrupted; finished steps are kept, run the same command to go on")
+        return INTERRUPTED
+    return result if isinstance(result, int) else DONE
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,176 @@
+"""The study file: its settings, and how they become a Study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field
+
+from spillover.errors import UserError
+from spillover.models.precision import preferred_precision
+from spillover.models.spec import resolve_model
+from spillover.study.study import Study, VariantPlan
+from spillover.tasks.prepare import demonstration_count
+from spillover.tasks.settings import Settings, load_yaml, parse_settings
+from spillover.tasks.suite import Suite, load_suite
+from spillover.tasks.task import Task
+from spillover.training.settings import Recipe, TrainingSettings
+
+DEFAULT_TEST_LIMIT = 250
+"""Test rows of a cell, as in the released evaluation (sheet genpower, 2.5)."""
+
+
+def _listed(value: object) -> object:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Counts = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_listed), Field(min_length=1)]
+
+
+class SuiteEntry(Settings):
+    """Where tasks are looked up."""
+
+    shorthand: ClassVar[str] = "name"
+    name: str
+    """A built-in suite or the path of a suite file."""
+    folder: Path | None = Field(default=None, alias="from")
+    """The folder of a release that the suite reads, relative to the study file."""
+
+
+class VariantEntry(Settings):
+    """One way of fine-tuning."""
+
+    name: str = Field(min_length=1, pattern=r"^[\w.+-]+$")
+    train_on: Names = Field(min_length=1)
+    """Tasks; one variant for each."""
+    sizes: Counts
+    """Training rows; one variant for each."""
+    recipe: Recipe = Recipe()
+    training: dict[str, object] = {}
+    """Training settings that differ from the study's."""
+
+
+class StudyFile(Settings):
+    """What a study.yaml says."""
+
+    base: str = "smollm2-135m-instruct"
+    """A model's name, a local folder, a hub id or a .gguf file."""
+    suite: SuiteEntry = SuiteEntry(name="pocket")
+    variants: tuple[VariantEntry, ...] = Field(min_length=1)
+    test_on: Names = ("all",)
+    """Task names, or ``all``."""
+    shots: Literal["default"] | Counts = "default"
+    """Demonstrations in the prompt; ``default`` takes each family's own counts."""
+    prompt_forms: Counts = (1,)
+    test_limit: int | dict[str, int] = DEFAULT_TEST_LIMIT
+    """The most test rows of a cell: one number, or family (or ``default``) to number."""
+    seeds: Counts = (0,)
+    """Training seeds; one variant for each."""
+    demonstration_seeds: Counts = (0,)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """``auto`` takes bfloat16 where the processor computes it fast."""
+    protocol: Literal["clean", "literal"] = "clean"
+    """``clean`` drops rows that equal a demonstration or have no answer; ``literal`` keeps them as released."""
+    training: dict[str, object] = {}
+    """Training settings that differ from the suite's."""
+
+
+def load_study(
+    path: Path,
+    *,
+    cache: Path,
+    folder: Path | None = None,
+    notice: Callable[[str], None] = print,
+) -> Study:
+    """Read a study file and resolve every name in it.
+
+    Args:
+        path: The study file.
+        cache: Where models and archives are kept.
+        folder: The folder of the suite's release, before the one the file names.
+        notice: Called with what is worth saying on the way, such as a licence at the first download.
+
+    Raises:
+        UserError: If the file, or anything it names, is not as expected.
+    """
+    data = load_yaml(path)
+    settings = parse_settings(StudyFile, data, where=str(path))
+    of_suite = path.parent / settings.suite.folder if settings.suite.folder else None
+    suite = load_suite(_beside(path, settings.suite.name), folder=folder or of_suite)
+    plans = tuple(_plan(entry, settings, suite, where=str(path)) for entry in settings.variants)
+    test_on = tuple(suite.tasks.values()) if settings.test_on == ("all",) else tuple(map(suite.task, settings.test_on))
+    shots, skipped = _shots(settings, suite, test_on, cache=cache)
+    for task in test_on:
+        for form in settings.prompt_forms:
+            suite.template(task, form, cache=cache)
+    precision = preferred_precision() if settings.precision == "auto" else settings.precision
+    limits = _test_limits(settings, test_on, suite, where=str(path))
+    base = resolve_model(_beside(path, settings.base), cache=cache, notice=notice)
+    return Study(
+        path.stem,
+        base,
+        suite,
+        plans,
+        test_on,
+        shots,
+        settings.prompt_forms,
+        limits,
+        settings.seeds,
+        settings.demonstration_seeds,
+        precision,
+        settings.protocol,
+        cache,
+        skipped,
+        settings.model_dump(mode="json", by_alias=True) | {"precision": precision},
+    )
+
+
+def _beside(path: Path, name: str) -> str:
+    """Return a path in a study file relative to that file; anything else is a name and stays."""
+    beside = path.parent / name
+    return str(beside) if beside.exists() and ("/" in name or "." in name) else name
+
+
+def _plan(entry: VariantEntry, settings: StudyFile, suite: Suite, *, where: str) -> VariantPlan:
+    merged = {**suite.training_defaults, **settings.training, **entry.training}
+    training = parse_settings(TrainingSettings, merged, where=f"{where}: variant {entry.name!r}: training")
+    tasks = tuple(suite.task(name) for name in entry.train_on)
+    for task in tasks:
+        if not task.sources.train and not task.sources.pool:
+            raise UserError(
+                f"{where}: variant {entry.name!r}: task {task.name!r} has no training rows; it is a test only"
+            )
+    if 0 in entry.sizes:
+        raise UserError(f"{where}: variant {entry.name!r}: sizes holds 0; a variant needs training rows")
+    return VariantPlan(entry.name, tasks, entry.sizes, entry.recipe, training)
+
+
+def _shots(
+    settings: StudyFile, suite: Suite, tasks: tuple[Task, ...], *, cache: Path
+) -> tuple[Mapping[str, tuple[int, ...]], tuple[str, ...]]:
+    """Return each task's shot counts, and a sentence for every cell that lacks demonstrations."""
+    shots, skipped = {}, []
+    for task in tasks:
+        wanted = task.shots if settings.shots == "default" else settings.shots
+        held = demonstration_count(suite, task, cache=cache)
+        shots[task.name] = tuple(count for count in wanted if count <= held)
+        skipped += [
+            f"{task.name} at {count} shots: the task has {held} demonstrations" for count in wanted if count > held
+        ]
+    return shots, tuple(skipped)
+
+
+def _test_limits(settings: StudyFile, tasks: tuple[Task, ...], suite: Suite, *, where: str) -> Mapping[str, int]:
+    limit = settings.test_limit
+    by_family = limit if isinstance(limit, dict) else {"default": limit}
+    known = {task.family for task in suite.tasks.values()} | {"default"}
+    for family, count in by_family.items():
+        if family not in known:
+            raise UserError(f"{where}: test_limit names the family {family!r}; known: {', '.join(sorted(known))}")
+        if count < 1:
+            raise UserError(f"{where}: test_limit is {count} for {family!r}; it needs at least one row")
+    default = by_family.get("default", DEFAULT_TEST_LIMIT)
+    return {task.name: by_family.get(task.family, default) for task in tasks}

@@ -1,0 +1,1 @@
+"""Who answers: models by name, folder or hub id, loaded, scored and generating."""

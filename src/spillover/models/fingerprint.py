@@ -1,0 +1,186 @@
+"""What a model is, as a digest of its content: the same weights give the same name wherever they lie."""
+
+import hashlib
+import json
+import math
+import mmap
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from spillover.artifacts.cache import whole_file
+from spillover.errors import UserError
+
+FINGERPRINT_VERSION = 1
+SINGLE_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
+VOLATILE_KEYS = frozenset(
+    {
+        "_name_or_path", "_model_name_or_path", "name_or_path", "transformers_version", "dtype", "torch_dtype",
+        "use_cache", "_attn_implementation", "attn_implementation", "_commit_hash", "is_local", "local_files_only",
+        "tokenizer_file",
+    }
+)  # fmt: skip
+"""Keys of config files that say where or with what a file was written, not what the model computes."""
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+    "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model",
+)  # fmt: skip
+LONGEST_HEADER = 100_000_000
+"""Bytes; the limit of the safetensors format."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorEntry:
+    """Where one tensor lies in a safetensors file."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    file: Path
+    begin: int
+    end: int
+
+
+def weights_fingerprint(folder: Path, *, cache: Path | None = None) -> str:
+    """Return the SHA-256 of a model folder's weights and configuration.
+
+    It does not depend on how the tensors are split over files, on their order, or on any metadata. Tied tensors count
+    as saved: a copy of the tie in the file is another fingerprint.
+
+    Args:
+        folder: A Hugging Face folder with safetensors weights.
+        cache: Where to remember the answer under the files' paths, sizes and times, so that asking again costs
+            milliseconds.
+    """
+    config = read_json(folder / "config.json")
+    files = [folder / "config.json", *weight_files(folder)]
+    facts = [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    memo = None
+    if cache is not None:
+        memo = cache / "fingerprints" / hashlib.sha256(_canonical([FINGERPRINT_VERSION, facts])).hexdigest()
+        if memo.is_file():
+            return memo.read_text(encoding="ascii")
+    fingerprint = _digest_of_weights(folder, config)
+    if memo is not None:
+        with whole_file(memo) as temporary:
+            temporary.write_text(fingerprint, encoding="ascii")
+    return fingerprint
+
+
+def tokenizer_fingerprint(folder: Path) -> str:
+    """Return the SHA-256 of everything in the folder that decides how text becomes token ids."""
+    digest = hashlib.sha256()
+    found = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
+    if not found:
+        raise UserError(f"{folder}: no tokenizer files; expected tokenizer.json beside config.json")
+    for path in found:
+        content = _canonical(_without_volatile(read_json(path))) if path.suffix == ".json" else path.read_bytes()
+        digest.update(_canonical([path.name, len(content)]) + content)
+    return digest.hexdigest()
+
+
+def parameter_count(folder: Path) -> int:
+    """Return how many numbers the weights hold, tied tensors once."""
+    return sum(math.prod(entry.shape) for entry in tensor_entries(folder))
+
+
+def weight_files(folder: Path) -> tuple[Path, ...]:
+    """Return the safetensors files that are the model's weights: the single file, or those of the index.
+
+    Raises:
+        UserError: There are none, or one that the index names is missing.
+    """
+    if (folder / SINGLE_FILE).is_file():
+        return (folder / SINGLE_FILE,)
+    if not (folder / INDEX_FILE).is_file():
+        others = sorted({path.suffix for path in folder.glob("*") if path.suffix in (".bin", ".pt", ".pth", ".ckpt")})
+        instead = f" (it has {', '.join(others)} files, which can run code and are never read)" if others else ""
+        raise UserError(
+            f"{folder}: no {SINGLE_FILE}{instead}; save the model again with save_pretrained as safetensors"
+        )
+    weight_map = read_json(folder / INDEX_FILE).get("weight_map")
+    names = sorted({str(name) for name in weight_map.values()}) if isinstance(weight_map, dict) else []
+    if not names:
+        raise UserError(f"{folder / INDEX_FILE}: names no files; fetch or save the model again")
+    for name in names:
+        if Path(name).name != name or not (folder / name).is_file():
+            raise UserError(f"{folder / INDEX_FILE}: names {name!r}, which is not a file beside it; copy it there")
+    return tuple(folder / name for name in names)
+
+
+def tensor_entries(folder: Path) -> tuple[TensorEntry, ...]:
+    """Return the tensors of a model folder by name, read from the safetensors headers only.
+
+    Raises:
+        UserError: A file is damaged, or two files hold a tensor of the same name.
+    """
+    entries: dict[str, TensorEntry] = {}
+    for path in weight_files(folder):
+        for entry in _entries_of(path):
+            if entry.name in entries:
+                raise UserError(f"{path}: tensor {entry.name!r} is also in {entries[entry.name].file.name}; remove one")
+            entries[entry.name] = entry
+    return tuple(entries[name] for name in sorted(entries))
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """Return the JSON object of a model folder's file; a missing or broken file raises UserError."""
+    if not path.is_file():
+        raise UserError(f"{path.parent}: no {path.name}; expected a Hugging Face model folder")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not readable as JSON ({error}); fetch or save it again") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected a JSON object; fetch or save it again")
+    return content
+
+
+def _digest_of_weights(folder: Path, config: dict[str, object]) -> str:
+    digest = hashlib.sha256(_canonical([FINGERPRINT_VERSION, _without_volatile(config)]))
+    entries = tensor_entries(folder)
+    maps: dict[Path, mmap.mmap] = {}
+    try:
+        for entry in entries:
+            if entry.file not in maps:
+                with entry.file.open("rb") as stream:
+                    maps[entry.file] = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+            digest.update(_canonical([entry.name, entry.dtype, list(entry.shape)]))
+            with memoryview(maps[entry.file]) as view, view[entry.begin : entry.end] as part:
+                digest.update(part)
+    finally:
+        for mapped in maps.values():
+            mapped.close()
+    return digest.hexdigest()
+
+
+def _entries_of(path: Path) -> Iterator[TensorEntry]:
+    """Read the header: its length (8 bytes, little-endian), then JSON of name to dtype, shape and byte offsets."""
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            if length > min(LONGEST_HEADER, size - 8):
+                raise ValueError("header longer than the file")
+            header = json.loads(stream.read(length))
+        start = 8 + length
+        for name, fields in header.items():
+            if name == "__metadata__":
+                continue
+            begin, end = fields["data_offsets"]
+            if not 0 <= begin <= end <= size - start:
+                raise ValueError(f"tensor {name!r} lies outside the file")
+            yield TensorEntry(name, fields["dtype"], tuple(fields["shape"]), path, start + begin, start + end)
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: damaged safetensors file ({error}); fetch or save it again") from error
+
+
+def _without_volatile(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _without_volatile(entry) for key, entry in value.items() if key not in VOLATILE_KEYS}
+    return value
+
+
+def _canonical(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8") + b"\n"

@@ -1,0 +1,114 @@
+"""Loading a model folder into torch: safetensors only, no code from the folder, no noise."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import safe_open
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from spillover.errors import UserError
+from spillover.models.fingerprint import tensor_entries, weight_files
+from spillover.models.precision import Precision
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def load_model(path: Path, *, dtype: Precision, device: str) -> "PreTrainedModel":
+    """Return the causal language model of a folder, in evaluation mode, with torch's own attention (sdpa).
+
+    Raises:
+        UserError: The folder has no safetensors weights, or its architecture needs code of its own.
+    """
+    weight_files(path)
+    with quiet_transformers():
+        try:
+            model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+                path,
+                dtype=DTYPES[dtype],
+                attn_implementation="sdpa",
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+            )
+        except ValueError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(
+                f"{path}: transformers cannot load this architecture ({reason}); choose another model"
+            ) from error
+    torch.nn.Module.to(model, device)
+    model.train(False)
+    return model
+
+
+def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
+    """Return the tokenizer of a folder; a missing padding token becomes the end token.
+
+    Raises:
+        UserError: There is no end token, without which an answer cannot end.
+    """
+    with quiet_transformers():
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"{path}: the tokenizer has no end token (eos_token); add one to tokenizer_config.json")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def preferred_device() -> str:
+    """Return the fastest device torch sees: ``"cuda"``, ``"mps"`` or ``"cpu"``."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def load_weights_into(model: "PreTrainedModel", folder: Path) -> None:
+    """Overwrite every weight of ``model`` with those of another folder of the same architecture, in place.
+
+    Tied tensors may be saved once or several times; copies of a tie must agree.
+
+    Raises:
+        UserError: A tensor is missing, unknown, of another shape, or differs from the tensor it is tied to.
+    """
+    state = model.state_dict()
+    entries = {entry.name: entry for entry in tensor_entries(folder)}
+    unknown = sorted(entries.keys() - state.keys())
+    filled = {state[name].data_ptr() for name in entries.keys() & state.keys()}
+    missing = sorted(name for name, tensor in state.items() if name not in entries and tensor.data_ptr() not in filled)
+    shapes = sorted(n for n, entry in entries.items() if n in state and entry.shape != tuple(state[n].shape))
+    for names, fault in ((unknown, "not in the model"), (missing, "missing"), (shapes, "of another shape")):
+        if names:
+            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            raise UserError(f"{folder}: tensors {fault}: {shown}; expected weights of the same architecture")
+    written: dict[int, str] = {}
+    for file in weight_files(folder):
+        with safe_open(file, framework="pt") as tensors, torch.no_grad():
+            for name in tensors.keys():  # noqa: SIM118 (not a mapping)
+                target, value = state[name], tensors.get_tensor(name)
+                first = written.setdefault(target.data_ptr(), name)
+                if first != name and not torch.equal(target, value.to(target)):
+                    raise UserError(f"{folder}: {name} differs from {first}, which this model ties to it; save it tied")
+                target.copy_(value)
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Silence transformers' log lines and progress bars inside the block."""
+    verbosity = transformers_logging.get_verbosity()
+    showed_bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity(logging.ERROR)
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if showed_bars:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -1,0 +1,1 @@
+"""How it is asked: templates, demonstrations and their token ids."""

@@ -1,0 +1,53 @@
+"""Which examples are shown in a prompt, and which rows they forbid elsewhere."""
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from spillover.errors import UserError
+from spillover.records import Example
+
+
+def normalised(text: str) -> str:
+    """Return the text as it is compared: NFKC, casefolded, runs of whitespace as one space, none at the ends."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def text_of(example: Example) -> tuple[str, ...]:
+    """Return the normalised input fields of an example, in the order of their names; the target takes no part."""
+    return tuple(normalised(example.fields[name]) for name in sorted(example.fields))
+
+
+def seeded_order(count: int, *, seed: int, purpose: str) -> list[int]:
+    """Return a permutation of ``range(count)`` that is the same in every process and version of Python.
+
+    ``purpose`` says what is ordered: two purposes under one seed get unrelated orders.
+    """
+
+    def rank(index: int) -> bytes:
+        return hashlib.sha256(f"{purpose}/{seed}/{index}".encode()).digest()
+
+    return sorted(range(count), key=rank)
+
+
+def choose(pool: Sequence[Example], count: int, *, seed: int) -> tuple[Example, ...]:
+    """Return ``count`` demonstrations of the pool; fewer are always the beginning of more.
+
+    Seed 0 keeps the pool's own order; every other seed permutes it.
+    """
+    if count < 0 or count > len(pool):
+        raise UserError(f"{count} demonstrations asked for, but there are {len(pool)}; ask for 0 to {len(pool)}")
+    order = range(len(pool)) if seed == 0 else seeded_order(len(pool), seed=seed, purpose="demonstrations")
+    return tuple(pool[index] for index in order[:count])
+
+
+def without(examples: Iterable[Example], demonstrations: Iterable[Example]) -> tuple[tuple[Example, ...], int]:
+    """Return the examples that equal no demonstration, and how many were dropped.
+
+    Two rows are equal when their ids are (an id names file and row) or when all their input fields are, normalised.
+    """
+    shown = tuple(demonstrations)
+    ids, texts = {shot.id for shot in shown}, {text_of(shot) for shot in shown}
+    rows = tuple(examples)
+    kept = tuple(row for row in rows if row.id not in ids and text_of(row) not in texts)
+    return kept, len(rows) - len(kept)

@@ -1,0 +1,75 @@
+"""Text to token ids: the only tokenising code, so that training, scoring and other harnesses see the same ids.
+
+A prompt is encoded whole, once, with exactly the special tokens its tokenizer adds by itself; a target is encoded apart,
+without special tokens. Text encoded in pieces is not the text encoded whole, so there is one place that decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spillover.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+TokenIds = tuple[int, ...]
+
+
+class Encoder:
+    """A tokenizer behind the project's one encoding rule.
+
+    Args:
+        tokenizer: Any Hugging Face tokenizer with an end token.
+
+    Raises:
+        UserError: If the tokenizer has no end token, since then no model could learn where to stop.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        if tokenizer.eos_token_id is None:
+            raise UserError("the tokenizer has no end token (eos_token); set one in its tokenizer_config.json")
+        self._tokenizer = tokenizer
+        self.end_token_id: int = int(tokenizer.eos_token_id)
+
+    def prompts(self, texts: Sequence[str]) -> list[TokenIds]:
+        """Return the token ids of whole prompts, with the special tokens the tokenizer itself adds."""
+        return self._encode(texts, special=True)
+
+    def targets(self, texts: Sequence[str]) -> list[TokenIds]:
+        """Return the token ids of targets or answers, without special tokens.
+
+        Raises:
+            UserError: If a text has no tokens, since it could be neither learnt nor scored.
+        """
+        encoded = self._encode(texts, special=False)
+        for text, ids in zip(texts, encoded, strict=True):
+            if not ids:
+                raise UserError(f"the target {text!r} has no tokens; remove the row or name a target in words")
+        return encoded
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Return the text of generated ids, without special tokens and without tidying of spaces."""
+        return str(self._tokenizer.decode(list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def _encode(self, texts: Sequence[str], *, special: bool) -> list[TokenIds]:
+        if not texts:
+            return []
+        encoded = self._tokenizer(list(texts), add_special_tokens=special, return_attention_mask=False, verbose=False)
+        return [tuple(ids) for ids in encoded["input_ids"]]
+
+
+def common_prefix_length(rows: Sequence[TokenIds]) -> int:
+    """Return how many first tokens all rows share, leaving every row at least one token of its own.
+
+    The common prefix of all rows is that of the smallest and the largest in lexicographic order.
+    """
+    if not rows:
+        return 0
+    low, high = min(rows), max(rows)
+    shortest = min(len(row) for row in rows)
+    shared = np.array([a == b for a, b in zip(low, high, strict=False)] + [False])
+    return max(0, min(int(shared.argmin()), shortest - 1))

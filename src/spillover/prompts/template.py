@@ -1,0 +1,43 @@
+"""Prompt text with named places for the fields of an example."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from spillover.errors import UserError
+from spillover.records import Example
+
+_PLACE = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A prompt text in which ``{name}`` stands for a field; every other brace is plain text."""
+
+    text: str
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the fields the text asks for, in the order of their first appearance."""
+        return tuple(dict.fromkeys(_PLACE.findall(self.text)))
+
+    def render(self, fields: Mapping[str, str]) -> str:
+        """Put the fields into the text in one pass, so that braces inside a field stay as they are."""
+        for name in self.fields:
+            if name not in fields:
+                raise UserError(
+                    f"the prompt {self.text!r} asks for the field {name!r}, but the example has only: "
+                    f"{', '.join(sorted(fields)) or 'none'}; add the field to the task's columns or change the prompt"
+                )
+        return _PLACE.sub(lambda place: fields[place.group(1)], self.text)
+
+
+def demonstrated_prompt(
+    template: Template, demonstrations: Sequence[Example], fields: Mapping[str, str], *, separator: str = "\n\n"
+) -> str:
+    """Build P(d1)+target1+separator+...+P(x): worked demonstrations, then the open question.
+
+    A target follows its prompt directly, without a space (genpower sheet, 2.2 and 2.4).
+    """
+    shown = "".join(f"{template.render(shot.fields)}{shot.target}{separator}" for shot in demonstrations)
+    return shown + template.render(fields)

@@ -1,0 +1,175 @@
+"""The rows that cross rooms: examples, predictions, scores, measurements and the facts a report shows."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+BASE = "base"
+"""The variant id of the untouched model."""
+
+FloatArray = NDArray[np.float64]
+
+
+class Relation(StrEnum):
+    """How a tested task relates to the task a variant was trained on."""
+
+    IN_DOMAIN = "in-domain"
+    OUT_OF_DOMAIN = "out-of-domain"
+    CROSS_TASK = "cross-task"
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One row: named input fields and a target."""
+
+    id: str
+    fields: Mapping[str, str]
+    target: str
+    group: str = ""
+    """Rows of one group (one passage, one document) never fall into different splits; empty means its own group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model answered to one example."""
+
+    example_id: str
+    target: str
+    answer: str
+    """The label of the highest log-likelihood, or the generated text cut at its stop string."""
+    log_likelihoods: tuple[float, ...] = ()
+    """Nats of each answer's full token sequence, in the order of the task's answer set; empty for generation."""
+    token_ids: tuple[int, ...] = ()
+    """The generated token ids before the cut; empty for classification."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cell:
+    """Where a model is tested: a task, asked in one form, after a number of demonstrations drawn by a seed."""
+
+    tested_on: str
+    prompt_form: int
+    shots: int
+    demonstration_seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class MetricCard:
+    """What a metric is called and how its per-example statistics become a value."""
+
+    name: str
+    combine: Callable[[FloatArray], FloatArray]
+    """Totals over examples ``(..., k)`` to values ``(...)``; every metric is a function of summed statistics."""
+    unit: str
+    """``"share"`` for 0..1, ``"points"`` for 0..100, ``"nats"``."""
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CellScores:
+    """The per-example statistics of one metric in one cell."""
+
+    variant: str
+    cell: Cell
+    metric: str
+    example_ids: tuple[str, ...]
+    statistics: FloatArray
+    """``(n, k)``, rows in the order of ``example_ids``; the metric is ``combine(statistics.sum(0))``."""
+
+
+@dataclass(frozen=True, slots=True)
+class VariantCard:
+    """What the report says of one variant."""
+
+    id: str
+    name: str
+    trained_on: str
+    size: int
+    seed: int
+    recipe: Mapping[str, Any]
+    """The resolved recipe as plain data."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """Of its training log: ``rows``, ``dropped`` (reason to count), ``step_count``, ``losses`` (one per optimizer
+    step, nats per target token), ``duration_seconds``."""
+    drift: Mapping[str, Any] = field(default_factory=dict)
+    """``mean_absolute_difference``, ``relative_norm`` and ``layers`` (name to relative norm), see training.drift."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCard:
+    """What the report says of one tested task."""
+
+    name: str
+    family: str
+    domain: str
+    answers: tuple[str, ...]
+    """The answer set; empty for free text."""
+    primary_metric: str
+    item_count: int
+    majority_accuracy: float | None
+    """Accuracy of always answering the most frequent target; None for free text."""
+    dropped: Mapping[str, int]
+    """Test rows dropped, reason to count."""
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptCard:
+    """One rendered prompt of a cell, as every model of the study saw it."""
+
+    cell: Cell
+    example_id: str
+    text: str
+    token_ids: tuple[int, ...]
+    shared_prefix_token_count: int
+    target: str
+    answer_token_ids: Mapping[str, tuple[int, ...]]
+    """Token ids of each answer of the set; empty for free text."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResults:
+    """Everything a finished study hands to analysis and report."""
+
+    name: str
+    base: Mapping[str, Any]
+    """``name``, ``fingerprint``, ``parameter_count``, ``kind`` (instruct or base), ``licence``."""
+    variants: tuple[VariantCard, ...]
+    tasks: tuple[TaskCard, ...]
+    relations: Mapping[tuple[str, str], Relation]
+    """(variant id, tested task) to relation; the base has none."""
+    metrics: Mapping[str, MetricCard]
+    scores: tuple[CellScores, ...]
+    """Of the base (variant ``BASE``) and of every variant."""
+    prompts: tuple[PromptCard, ...]
+    skipped: tuple[str, ...]
+    """Cells not run and why, one sentence each."""
+    provenance: Mapping[str, Any]
+    """Versions, machine, precision, seeds, digests, times, the command that reproduces the study."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A metric over a cell of one model; one row of measurements.csv."""
+
+    variant: str
+    trained_on: str
+    tested_on: str
+    family: str
+    relation: str
+    prompt_form: int
+    shots: int
+    demonstration_seed: int
+    metric: str
+    value: float
+    base_value: float
+    difference: float
+    low: float
+    """Lower end of the interval of ``difference``; equal to it for the base itself."""
+    high: float
+    item_count: int
+    majority_accuracy: float | None = None

@@ -1,0 +1,229 @@
+"""The report's charts as static SVG, coloured by the page's own style so that they follow light and dark."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from markupsafe import Markup
+
+from spillover.analysis.generalization import Analysis
+from spillover.analysis.verdicts import Change, change
+from spillover.records import BASE, Measurement, Relation, StudyResults, TaskCard
+from spillover.report.text import printable
+
+if TYPE_CHECKING:
+    import altair
+
+COLOR_COUNT = 8
+SHAPES = ("circle", "square", "diamond", "triangle-up")
+DASHES = ((1, 0), (6, 3), (2, 2))
+LOSS_POINTS = 120
+"""Points of a loss curve; each is the mean of a block of steps, because single steps are noise."""
+
+Row = Mapping[str, str | float | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """How one model is drawn in every chart."""
+
+    model: str
+    color: str
+    dash: tuple[int, int]
+    shape: str
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One small chart and its caption."""
+
+    title: str
+    note: str
+    svg: Markup
+
+
+def series_of(results: StudyResults) -> tuple[Series, ...]:
+    """Return the drawing style of the base and of each variant; colours repeat with another dash."""
+    styles = [Series(BASE, "var(--series-base)", (4, 3), "circle")]
+    for index, card in enumerate(results.variants):
+        color = f"var(--series-{index % COLOR_COUNT + 1})"
+        dash = DASHES[index // COLOR_COUNT % len(DASHES)]
+        styles.append(Series(card.id, color, dash, SHAPES[index % len(SHAPES)]))
+    return tuple(styles)
+
+
+def relation_chart(analysis: Analysis) -> Markup:
+    """Draw the mean difference of every variant with its interval, one band per relation."""
+    import altair as alt
+
+    colors = {Change.GAINED: "var(--up)", Change.LOST: "var(--down)", Change.UNCLEAR: "var(--muted)"}
+    rows: list[Row] = [
+        {
+            "variant": printable(item.variant),
+            "relation": item.relation.value,
+            "difference": item.mean_difference,
+            "low": item.low,
+            "high": item.high,
+            "change": change(item.low, item.high).value,
+        }
+        for item in analysis.relations
+    ]
+    color = alt.Color(
+        "change:N",
+        legend=None,
+        scale=alt.Scale(domain=[item.value for item in Change], range=[colors[item] for item in Change]),
+    )
+    present = [relation.value for relation in Relation if any(row["relation"] == relation for row in rows)]
+    axis = alt.Axis(title=None, labelLimit=260, domain=False, ticks=False, labelPadding=8)
+    y = alt.Y("variant:N", sort=None, axis=axis)
+    x_axis = alt.Axis(tickCount=6, labelOverlap="greedy", labelSeparation=8)
+    source = alt.Chart(alt.InlineData(values=rows))
+    zero = source.mark_rule(color="var(--ink)", strokeWidth=1).encode(x=alt.datum(0))
+    lines = source.mark_rule(strokeWidth=2.5).encode(x=alt.X("low:Q", axis=x_axis), x2="high:Q", y=y, color=color)
+    points = source.mark_point(size=70, filled=True, opacity=1).encode(
+        x=alt.X("difference:Q", title="mean difference to the base", axis=x_axis),
+        y=y,
+        color=color,
+        shape=alt.Shape(
+            "change:N",
+            legend=None,
+            scale=alt.Scale(
+                domain=[item.value for item in Change], range=["triangle-right", "triangle-left", "circle"]
+            ),
+        ),
+    )
+    header = alt.Header(title=None, labelOrient="top", labelAnchor="start", labelFontWeight="bold", labelPadding=4)
+    chart = (
+        alt.layer(zero, lines, points)
+        .properties(width=520, height=alt.Step(26))
+        .facet(row=alt.Row("relation:N", sort=present, header=header), spacing=10)
+    )
+    # Vega measures text with another font than the reader sees; long labels need room on the left.
+    spare = 8 + 1.5 * min(40, max(len(str(row["variant"])) for row in rows))
+    return _svg(chart, spare=spare)
+
+
+def shots_panels(results: StudyResults, analysis: Analysis) -> tuple[Panel, ...]:
+    """Draw score by shots, one panel per tested task and prompt form, one line per model."""
+    panels: list[Panel] = []
+    for task in results.tasks:
+        rows = [
+            row for row in analysis.measurements if row.tested_on == task.name and row.metric == task.primary_metric
+        ]
+        forms = sorted({row.prompt_form for row in rows})
+        for form in forms:
+            own = [row for row in rows if row.prompt_form == form]
+            note = results.metrics[task.primary_metric].name + (f", prompt form {form}" if len(forms) > 1 else "")
+            panels.append(Panel(task.name, note, _shots_chart(series_of(results), task, own)))
+    return tuple(panels)
+
+
+def _shots_chart(styles: Sequence[Series], task: TaskCard, measured: Sequence[Measurement]) -> Markup:
+    import altair as alt
+
+    means: dict[tuple[str, int], list[float]] = {}
+    for item in measured:
+        means.setdefault((item.variant, item.shots), []).append(item.value)
+    rows: list[Row] = [
+        {"model": _code(styles, model), "shots": shots, "value": float(np.mean(values))}
+        for (model, shots), values in means.items()
+    ]
+    shots = sorted({shots for _, shots in means})
+    chart = _lines(
+        styles,
+        rows,
+        alt.X("shots:Q", title="shots", axis=alt.Axis(values=shots, grid=False, format="d")),
+        alt.Y("value:Q", title=None, scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5)),
+        has_points=True,
+    )
+    if task.majority_accuracy is not None:
+        majority = alt.Chart(alt.InlineData(values=[{"value": task.majority_accuracy}]))
+        chart = majority.mark_rule(color="var(--muted)", strokeDash=[1, 3]).encode(y="value:Q") + chart
+    return _svg(chart.properties(width=190, height=130))
+
+
+def drift_chart(results: StudyResults) -> Markup:
+    """Draw the relative norm of the weight change of each layer, one line per variant, layers in the model's order."""
+    import altair as alt
+
+    styles = series_of(results)
+    cards = [card for card in results.variants if card.drift]
+    names = list(dict.fromkeys(name for card in cards for name in card.drift["layers"]))
+    rows: list[Row] = [
+        {"model": _code(styles, card.id), "layer": printable(name), "value": float(value)}
+        for card in cards
+        for name, value in card.drift["layers"].items()
+    ]
+    axis = alt.Axis(labelAngle=-50, labelOverlap="greedy", labelLimit=110, grid=False)
+    x = alt.X("layer:O", title=None, sort=[printable(name) for name in names], axis=axis)
+    y = alt.Y("value:Q", title="relative norm of the change", scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5))
+    return _svg(_lines(styles, rows, x, y, has_points=False).properties(width=640, height=190))
+
+
+def loss_chart(results: StudyResults) -> Markup:
+    """Draw the training losses, one line per variant."""
+    import altair as alt
+
+    styles = series_of(results)
+    rows: list[Row] = []
+    for card in results.variants:
+        losses = np.asarray(card.training.get("losses", ()), dtype=np.float64)
+        blocks = np.array_split(losses, min(LOSS_POINTS, len(losses))) if len(losses) else []
+        step = 0
+        for block in blocks:
+            step += len(block)
+            rows.append({"model": _code(styles, card.id), "step": step, "value": float(block.mean())})
+    x = alt.X("step:Q", title="optimizer step", axis=alt.Axis(grid=False, format="d", tickMinStep=1))
+    y = alt.Y("value:Q", title="nats per target token", scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5))
+    return _svg(_lines(styles, rows, x, y, has_points=False).properties(width=640, height=190))
+
+
+def _code(styles: Sequence[Series], model: str) -> str:
+    return str([style.model for style in styles].index(model))
+
+
+def _lines(
+    styles: Sequence[Series], rows: Sequence[Row], x: "altair.X", y: "altair.Y", *, has_points: bool
+) -> "altair.LayerChart | altair.FacetChart":
+    import altair as alt
+
+    domain = [str(index) for index in range(len(styles))]
+    color = alt.Color("model:N", legend=None, scale=alt.Scale(domain=domain, range=[item.color for item in styles]))
+    dash = alt.Scale(domain=domain, range=[list(item.dash) for item in styles])
+    source = alt.Chart(alt.InlineData(values=rows)).encode(x=x, y=y, color=color)
+    chart = alt.layer(
+        source.mark_line(strokeWidth=2).encode(strokeDash=alt.StrokeDash("model:N", legend=None, scale=dash))
+    )
+    if has_points:
+        shape = alt.Scale(domain=domain, range=[item.shape for item in styles])
+        points = source.mark_point(size=42, filled=True, opacity=1)
+        chart = chart + points.encode(shape=alt.Shape("model:N", legend=None, scale=shape))
+    return chart
+
+
+def _svg(chart: "altair.TopLevelMixin", *, spare: float = 4) -> Markup:
+    """Render a chart with ``spare`` pixels on its left; Vega escapes the text in it, and nothing is fetched."""
+    import vl_convert
+
+    styled = (
+        chart.configure(
+            background="transparent",
+            padding={"left": spare, "right": 8, "top": 4, "bottom": 4},
+            font="system-ui, sans-serif",
+        )
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelColor="var(--soft)",
+            titleColor="var(--soft)",
+            domainColor="var(--line)",
+            tickColor="var(--line)",
+            gridColor="var(--line)",
+            labelFontSize=11,
+            titleFontSize=11,
+            titleFontWeight="normal",
+        )
+        .configure_axisLeft(titlePadding=12)
+        .configure_header(labelColor="var(--ink)", labelFontSize=12)
+    )
+    return Markup(vl_convert.vegalite_to_svg(styled.to_dict(), allowed_base_urls=[]))

@@ -1,0 +1,149 @@
+"""The report as one HTML page that needs nothing else, and as Markdown."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from spillover.analysis.generalization import Analysis
+from spillover.analysis.verdicts import LABEL_SHARE_MENTIONED, RULE, change, interval_words, plain, signed
+from spillover.records import BASE, PromptCard, StudyResults
+from spillover.report import figures, tables
+from spillover.report.text import LIGHT_SYMBOLS, markdown, printable, visible
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+PROMPT_BUDGET = 1_500_000
+"""Characters of rendered prompts on the page, all together; keeps the page well under 5 MB."""
+
+LONGEST_PROMPT = 12_000
+SHORTEST_PROMPT = 400
+
+
+def html_page(results: StudyResults, analysis: Analysis) -> str:
+    """Return the whole page; no script, no request, all text from data escaped."""
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    limit = max(SHORTEST_PROMPT, min(LONGEST_PROMPT, PROMPT_BUDGET // max(1, len(results.prompts))))
+    has_losses = any(card.training.get("losses") for card in results.variants)
+    drift = tables.drift_rows(results)
+    return (
+        _environment("html", printable)
+        .get_template("page.html.j2")
+        .render(
+            **_facts(results, analysis),
+            style=Markup(style),
+            style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+            relation_chart=figures.relation_chart(analysis),
+            series=figures.series_of(results),
+            panels=figures.shots_panels(results, analysis),
+            drift_chart=figures.drift_chart(results) if drift else None,
+            loss_chart=figures.loss_chart(results) if has_losses else None,
+            prompts_of=partial(_prompts_of, results),
+            visible=partial(visible, limit=limit),
+            id_limit=limit // 6,
+            tints=tables.TINTS,
+        )
+    )
+
+
+def markdown_page(results: StudyResults, analysis: Analysis) -> str:
+    """Return the report's tables as Markdown."""
+    return _environment("markdown", markdown).get_template("report.md.j2").render(**_facts(results, analysis))
+
+
+def _facts(results: StudyResults, analysis: Analysis) -> dict[str, object]:
+    cells = {scores.cell for scores in results.scores}
+    return {
+        "results": results,
+        "analysis": analysis,
+        "BASE": BASE,
+        "shots": sorted({cell.shots for cell in cells}),
+        "trained_on": list(dict.fromkeys(card.trained_on for card in results.variants)),
+        "families": list(dict.fromkeys(task.family for task in results.tasks)),
+        "clear_counts": {
+            (item.variant, item.relation): _clear_counts(analysis, results, item.variant, item.relation)
+            for item in analysis.relations
+        },
+        "matrices": tables.matrices(results, analysis),
+        "label_shares": tables.label_shares(results, analysis),
+        "label_share_mentioned": LABEL_SHARE_MENTIONED,
+        "drift": tables.drift_rows(results),
+        "provenance": list(tables.flat_rows(results.provenance)),
+        "base_facts": list(tables.flat_rows(results.base)),
+        "command": results.provenance.get("command"),
+        "rule": RULE,
+        "symbols": LIGHT_SYMBOLS,
+        "change": change,
+    }
+
+
+def _clear_counts(analysis: Analysis, results: StudyResults, variant: str, relation: str) -> tuple[int, int]:
+    """Return how many cells of a relation are clearly above the base and how many clearly below."""
+    primary = {task.name: task.primary_metric for task in results.tasks if task.name not in analysis.left_out}
+    rows = [
+        row
+        for row in analysis.measurements
+        if row.variant == variant and row.relation == relation and primary.get(row.tested_on) == row.metric
+    ]
+    return sum(row.low > 0 for row in rows), sum(row.high < 0 for row in rows)
+
+
+def _prompts_of(results: StudyResults, task: str) -> list[PromptCard]:
+    return sorted((card for card in results.prompts if card.cell.tested_on == task), key=lambda card: card.cell)
+
+
+def _environment(kind: str, shown: Callable[[str], str]) -> Environment:
+    """Build the templates' environment; ``shown`` passes over every text that a template prints."""
+
+    def finalize(value: object) -> object:
+        return value if isinstance(value, Markup) or not isinstance(value, str) else shown(value)
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=kind == "html",
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=finalize,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(
+        signed=_number(signed),
+        plain=_number(plain),
+        scientific=lambda value: Markup(_scientific(value)),
+        thousands=lambda value: Markup(f"{value:,}"),
+        percent=lambda value: Markup(f"{value:.0%}"),
+        enumerated=_enumerated,
+        counts=_counts,
+        ids=lambda ids: Markup(" ".join(str(int(item)) for item in ids)),
+        json=lambda facts: json.dumps(facts, default=str, ensure_ascii=False),
+    )
+    environment.globals["interval"] = _number(interval_words)
+    return environment
+
+
+def _number(write: Callable[..., str]) -> Callable[..., Markup]:
+    """Mark the text of numbers, which needs no escaping in HTML or Markdown."""
+    return lambda *values: Markup(write(*values))
+
+
+def _scientific(value: float) -> str:
+    """Write ``4.90 × 10⁻⁴``."""
+    digits, exponent = f"{value:.2e}".split("e")
+    return f"{digits} × 10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+
+
+def _enumerated(items: Iterable[object]) -> str:
+    """Write ``a``, ``a and b`` or ``a, b and c``."""
+    *rest, last = [str(item) for item in items]
+    return f"{', '.join(rest)} and {last}" if rest else last
+
+
+def _counts(items: Mapping[str, int]) -> str:
+    """Write reasons and their counts, those that occurred: ``2 equals a demonstration``."""
+    return "; ".join(f"{count:,} {reason}" for reason, count in items.items() if count) or "none"

@@ -1,0 +1,196 @@
+"""The report's tables as plain rows: the matrix of differences, drift against plain fine-tuning, provenance."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from spillover.analysis.generalization import Analysis
+from spillover.analysis.verdicts import LABEL_SHARE, interval_words, plain, signed
+from spillover.records import BASE, Cell, Measurement, Relation, StudyResults, VariantCard
+
+TINTS = (0.02, 0.05, 0.1, 0.2)
+"""Sizes of a difference, in shares, from which a cell of the matrix takes the next stronger tint."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixCell:
+    """A variant's difference to the base in one cell."""
+
+    difference: str
+    interval: str
+    title: str
+    tint: str
+    """``flat``, ``up1`` .. ``up4`` (better) or ``down1`` .. ``down4`` (worse)."""
+    is_clear: bool
+    """True when the interval excludes zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixRow:
+    """A tested cell: what the base scored and how the variants differ from it."""
+
+    tested_on: str
+    condition: str
+    metric: str
+    item_count: int
+    base_score: str
+    majority: str
+    cells: tuple[MatrixCell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixGroup:
+    """The rows of one relation."""
+
+    relation: Relation
+    rows: tuple[MatrixRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """The variants trained on one task, side by side."""
+
+    trained_on: str
+    variants: tuple[str, ...]
+    groups: tuple[MatrixGroup, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelShares:
+    """The share of bare label words in the generations of one cell, the base's first, then the variants'."""
+
+    tested_on: str
+    condition: str
+    shares: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DriftRow:
+    """How far a variant's weights moved from the base's."""
+
+    variant: str
+    mean_absolute_difference: float
+    relative_norm: float
+    plain_variant: str
+    """The variant that differs only by training without demonstrations; empty when there is none."""
+    ratio_to_plain: float | None
+
+
+def matrices(results: StudyResults, analysis: Analysis) -> tuple[Matrix, ...]:
+    """Return the differences of the primary metrics, one matrix per task trained on, rows grouped by relation."""
+    primary = {task.name: task.primary_metric for task in results.tasks}
+    found = {(row.variant, _cell(row)): row for row in analysis.measurements if row.metric == primary[row.tested_on]}
+    cells = [cell for variant, cell in found if variant == BASE]
+    made: list[Matrix] = []
+    for trained_on in dict.fromkeys(card.trained_on for card in results.variants):
+        variants = tuple(card.id for card in results.variants if card.trained_on == trained_on)
+        groups = []
+        for relation in Relation:
+            rows = tuple(
+                _row(results, found[BASE, cell], [found[variant, cell] for variant in variants])
+                for cell in cells
+                if all((variant, cell) in found for variant in variants)
+                and results.relations[variants[0], cell.tested_on] == relation
+            )
+            if rows:
+                groups.append(MatrixGroup(relation, rows))
+        made.append(Matrix(trained_on, variants, tuple(groups)))
+    return tuple(made)
+
+
+def _cell(row: Measurement) -> Cell:
+    return Cell(row.tested_on, row.prompt_form, row.shots, row.demonstration_seed)
+
+
+def condition_words(results: StudyResults, cell: Cell) -> str:
+    """Name a cell's shots, and its prompt form and demonstration seed where the study has several."""
+    words = [str(cell.shots)]
+    if len({scores.cell.prompt_form for scores in results.scores}) > 1:
+        words.append(f"form {cell.prompt_form}")
+    if len({scores.cell.demonstration_seed for scores in results.scores}) > 1:
+        words.append(f"seed {cell.demonstration_seed}")
+    return ", ".join(words)
+
+
+def _row(results: StudyResults, base: Measurement, rows: list[Measurement]) -> MatrixRow:
+    card = results.metrics[base.metric]
+    return MatrixRow(
+        tested_on=base.tested_on,
+        condition=condition_words(results, _cell(base)),
+        metric=card.name,
+        item_count=base.item_count,
+        base_score=plain(base.value),
+        majority="" if base.majority_accuracy is None else plain(base.majority_accuracy),
+        cells=tuple(_matrix_cell(row, card.unit, card.higher_is_better) for row in rows),
+    )
+
+
+def _matrix_cell(row: Measurement, unit: str, higher_is_better: bool) -> MatrixCell:
+    size = abs(row.difference) / (100 if unit == "points" else 1)
+    level = sum(size >= threshold for threshold in TINTS)
+    is_better = (row.difference > 0) == higher_is_better
+    interval = interval_words(row.low, row.high)
+    remark = "; every resample gives the same difference" if row.low == row.high else ""
+    return MatrixCell(
+        difference=signed(row.difference),
+        interval=interval,
+        title=f"{plain(row.value)} against {plain(row.base_value)} of the base on {row.item_count} items: "
+        f"{signed(row.difference)} {interval}{remark}",
+        tint=f"{'up' if is_better else 'down'}{level}" if level else "flat",
+        is_clear=row.low > 0 or row.high < 0,
+    )
+
+
+def label_shares(results: StudyResults, analysis: Analysis) -> tuple[LabelShares, ...]:
+    """Return how many generations are a bare label word, per cell and model; None where a model was not scored."""
+    found = {(row.variant, _cell(row)): row.value for row in analysis.measurements if row.metric == LABEL_SHARE}
+    models = [BASE, *(card.id for card in results.variants)]
+    return tuple(
+        LabelShares(cell.tested_on, condition_words(results, cell), tuple(found.get((model, cell)) for model in models))
+        for cell in dict.fromkeys(cell for _, cell in found)
+    )
+
+
+def drift_rows(results: StudyResults) -> tuple[DriftRow, ...]:
+    """Return the drift of every variant that has one, beside its plain counterpart's where the study holds it."""
+    rows: list[DriftRow] = []
+    for card in results.variants:
+        if not card.drift:
+            continue
+        counterpart = _plain_counterpart(card, results)
+        moved = float(card.drift["mean_absolute_difference"])
+        ratio = moved / float(counterpart.drift["mean_absolute_difference"]) if counterpart else None
+        rows.append(
+            DriftRow(card.id, moved, float(card.drift["relative_norm"]), counterpart.id if counterpart else "", ratio)
+        )
+    return tuple(rows)
+
+
+def _plain_counterpart(card: VariantCard, results: StudyResults) -> VariantCard | None:
+    if not _demonstration_count(card):
+        return None
+    for other in results.variants:
+        same_run = (other.trained_on, other.size, other.seed) == (card.trained_on, card.size, card.seed)
+        if same_run and other.drift and not _demonstration_count(other) and _rest(other) == _rest(card):
+            return other
+    return None
+
+
+def _demonstration_count(card: VariantCard) -> int:
+    slot = card.recipe.get("demonstrations")
+    return int(slot.get("count", 0)) if isinstance(slot, Mapping) else int(slot or 0)
+
+
+def _rest(card: VariantCard) -> dict[str, object]:
+    return {slot: value for slot, value in card.recipe.items() if slot != "demonstrations"}
+
+
+def flat_rows(facts: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield nested facts as rows of two texts; nested names are joined by a middle dot."""
+    for name, value in facts.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat_rows(value, f"{prefix}{name} · ")
+        elif isinstance(value, str):
+            yield f"{prefix}{name}", value
+        else:
+            yield f"{prefix}{name}", json.dumps(value, default=str, ensure_ascii=False)

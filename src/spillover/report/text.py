@@ -1,0 +1,86 @@
+"""Text of the report: what the terminal prints last, and how text from data is made safe and visible."""
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING
+
+from spillover.analysis.generalization import Analysis
+from spillover.records import StudyResults
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+    from rich.text import Text
+
+LIGHT_SYMBOLS = {"keeps": "✓", "mixed": "◑", "loses": "✗"}
+"""A symbol beside each light's word, so that no meaning rests on colour."""
+
+LONGEST_TEXT = 500
+"""Characters of one name or sentence shown; prompts have their own limit."""
+
+_INVISIBLE = re.compile(
+    r"\n|\t|^ +| +$|  +|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]", re.M
+)
+_SEAMS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+_MARKDOWN = re.compile(r"([\\`*_<>|~&]|\](?=[(\[:]))")
+
+
+def text_summary(results: StudyResults, analysis: Analysis) -> "Text":
+    """Return the verdict of every variant, for the end of a terminal run."""
+    from rich.text import Text
+
+    styles = {"keeps": "green", "mixed": "yellow", "loses": "red"}
+    summary = Text()
+    summary.append(printable(results.name), style="bold")
+    summary.append(f": differences to the base, {analysis.level:.0%} intervals\n")
+    for verdict in analysis.verdicts:
+        style = f"bold {styles[verdict.light]}"
+        summary.append(f"  {LIGHT_SYMBOLS[verdict.light]} {verdict.light:<6}", style=style)
+        summary.append(f"{printable(verdict.sentence)}\n")
+    summary.rstrip()
+    return summary
+
+
+def printable(text: str) -> str:
+    """Return text without line breaks, control characters or direction overrides, cut at `LONGEST_TEXT`."""
+    shown = _SEAMS.sub(lambda match: " " if match[0] in "\n\t\r" else _code_point(match[0]), text)
+    if len(shown) > LONGEST_TEXT:
+        return f"{shown[:LONGEST_TEXT]} … ({len(shown) - LONGEST_TEXT:,} more characters)"
+    return shown
+
+
+def markdown(text: str) -> str:
+    """Return text that Markdown shows literally, in a table cell as well."""
+    return _MARKDOWN.sub(r"\\\1", printable(text))
+
+
+def visible(text: str, limit: int) -> "Markup":
+    """Return escaped HTML in which line ends, tabs, edge spaces and invisible characters can be seen.
+
+    Args:
+        text: Any text from data.
+        limit: The most characters shown; of a longer text the middle is left out and counted.
+    """
+    from markupsafe import Markup, escape
+
+    if len(text) > limit:
+        half = limit // 2
+        gap = Markup('<b class="ws">… {} characters not shown …</b>').format(f"{len(text) - 2 * half:,}")
+        return visible(text[:half], limit) + gap + visible(text[-half:], limit)
+    pieces: list[str] = []
+    end = 0
+    for match in _INVISIBLE.finditer(text):
+        pieces += [escape(text[end : match.start()]), _marked(match[0])]
+        end = match.end()
+    pieces.append(escape(text[end:]))
+    return Markup("".join(pieces).encode("utf-8", "replace").decode())
+
+
+def _marked(found: str) -> str:
+    if found == "\n":
+        return '<b class="ws">⏎</b>\n'
+    shown = "⇥" if found == "\t" else "·" * len(found) if found.isspace() and " " in found else _code_point(found)
+    return f'<b class="ws">{shown}</b>'
+
+
+def _code_point(character: str) -> str:
+    return f"‹U+{ord(character):04X} {unicodedata.name(character, 'control').lower()}›"

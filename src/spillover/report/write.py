@@ -1,0 +1,68 @@
+"""Write the report's files so that they appear whole or not at all."""
+
+import csv
+import dataclasses
+import io
+import json
+import tempfile
+from pathlib import Path
+
+from spillover.analysis.generalization import Analysis
+from spillover.records import Measurement, StudyResults
+
+COLUMNS = tuple(item.name for item in dataclasses.fields(Measurement))
+
+
+def write_report(results: StudyResults, analysis: Analysis, folder: Path) -> None:
+    """Write ``index.html``, ``report.md``, ``measurements.csv`` and ``summary.json`` into ``folder``.
+
+    Everything is made before anything is written, then written aside and renamed into place.
+    """
+    from spillover.report.page import html_page, markdown_page
+
+    files = {
+        "measurements.csv": measurements_csv(analysis),
+        "summary.json": summary_json(results, analysis),
+        "report.md": markdown_page(results, analysis),
+        "index.html": html_page(results, analysis),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".report-") as aside:
+        for name, text in files.items():
+            # A lone surrogate has no UTF-8 bytes; its escape is also valid in JSON.
+            (Path(aside) / name).write_bytes(text.encode("utf-8", "backslashreplace"))
+        for name in files:
+            (Path(aside) / name).replace(folder / name)
+
+
+def measurements_csv(analysis: Analysis) -> str:
+    """Return one row per measurement; floats are written so that reading them gives the same numbers."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in analysis.measurements:
+        values = [getattr(row, name) for name in COLUMNS]
+        writer.writerow(
+            ["" if value is None else repr(float(value)) if isinstance(value, float) else value for value in values]
+        )
+    return out.getvalue()
+
+
+def summary_json(results: StudyResults, analysis: Analysis) -> str:
+    """Return what a program needs to decide, under stable keys."""
+    summary = {
+        "study": results.name,
+        "base": dict(results.base),
+        "rule": analysis.verdicts[0].rule if analysis.verdicts else "",
+        "interval": {"level": analysis.level, "resample_count": analysis.resample_count, "kind": "paired percentile"},
+        "verdicts": [
+            {"variant": item.variant, "sentence": item.sentence, "light": item.light} for item in analysis.verdicts
+        ],
+        "relations": [dataclasses.asdict(item) for item in analysis.relations],
+        "best_of_shots_optimistic": [dataclasses.asdict(item) for item in analysis.best_of_shots],
+        "not_in_relations": list(analysis.left_out),
+        "drift": {card.id: dict(card.drift) for card in results.variants if card.drift},
+        "skipped": list(results.skipped),
+        "provenance": dict(results.provenance),
+    }
+    return json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"

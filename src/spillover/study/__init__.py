@@ -1,0 +1,1 @@
+"""What runs, once: steps with content keys, their store and their runner."""

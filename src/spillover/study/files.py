@@ -1,0 +1,88 @@
+"""How rows are written into a step's folder and read back: one JSON object a line, exact floats."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spillover.records import Cell, FloatArray, Prediction, PromptCard
+from spillover.tasks.prepare import PreparedTask, from_record, to_record
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write plain data."""
+    path.write_text(json.dumps(value, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read plain data."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_prepared(path: Path, prepared: PreparedTask) -> None:
+    """Write a task's rows."""
+    write_json(path, to_record(prepared))
+
+
+def read_prepared(path: Path) -> PreparedTask:
+    """Read a task's rows."""
+    return from_record(read_json(path))
+
+
+def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
+    """Write predictions, one a line, in order."""
+    _write_lines(path, map(asdict, predictions))
+
+
+def read_predictions(path: Path) -> list[Prediction]:
+    """Read predictions in order."""
+    return [
+        Prediction(
+            row["example_id"],
+            row["target"],
+            row["answer"],
+            tuple(row["log_likelihoods"]),
+            tuple(row["token_ids"]),
+        )
+        for row in _read_lines(path)
+    ]
+
+
+def write_prompt(path: Path, card: PromptCard) -> None:
+    """Write the rendered prompt of a cell."""
+    write_json(path, asdict(card))
+
+
+def read_prompt(path: Path) -> PromptCard:
+    """Read the rendered prompt of a cell."""
+    data = read_json(path)
+    answers = {answer: tuple(ids) for answer, ids in data["answer_token_ids"].items()}
+    cell, ids = Cell(**data["cell"]), tuple(data["token_ids"])
+    return PromptCard(**{**data, "cell": cell, "token_ids": ids, "answer_token_ids": answers})
+
+
+def write_statistics(path: Path, example_ids: Iterable[str], statistics: Mapping[str, FloatArray]) -> None:
+    """Write per-example statistics of several metrics."""
+    rows = {metric: values.tolist() for metric, values in statistics.items()}
+    write_json(path, {"example_ids": list(example_ids), "statistics": rows})
+
+
+def read_statistics(path: Path) -> tuple[tuple[str, ...], dict[str, FloatArray]]:
+    """Return example ids and, for each metric, statistics ``(n, k)``."""
+    data = read_json(path)
+    arrays = {metric: np.array(rows, dtype=np.float64) for metric, rows in data["statistics"].items()}
+    return tuple(data["example_ids"]), arrays
+
+
+def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8") as opened:
+        for row in rows:
+            opened.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    with path.open(encoding="utf-8", newline="\n") as opened:
+        return [json.loads(line) for line in opened]

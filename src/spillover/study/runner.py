@@ -1,0 +1,148 @@
+"""Runs what is missing of a study, one step after the other, and says what it does."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from spillover.errors import SpilloverError, UserError
+from spillover.study.step import Finetune, Predict, Prepare, Step
+from spillover.study.study import Study
+
+if TYPE_CHECKING:
+    from spillover.study.store import Store
+    from spillover.study.work import Workshop
+
+BYTES_A_WEIGHT = 4
+"""Variants are kept in float32."""
+_BACKWARD = 3
+"""Tokens of forward passes that one trained token costs: forward, and backward for inputs and weights."""
+_DECODE = 2
+"""Tokens of packed passes that one decoded token costs, measured at 135M parameters on two cores."""
+
+
+class Observer(Protocol):
+    """Is told how a run goes on. Work is counted in tokens of forward passes, so that an ETA follows from speed."""
+
+    def planned(self, steps: Sequence[Step], work: float) -> None:
+        """The steps that will be computed and their total work."""
+
+    def started(self, step: Step) -> None:
+        """A step begins."""
+
+    def advanced(self, step: Step, share: float) -> None:
+        """A share 0..1 of the step is done."""
+
+    def finished(self, step: Step, work: float) -> None:
+        """A step is done or given up; ``work`` is what was planned for it."""
+
+    def failed(self, step: Step, error: Exception) -> None:
+        """A step failed; the steps that need it will not run."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run did."""
+
+    computed: list[Step] = field(default_factory=list)
+    failed: list[tuple[Step, str]] = field(default_factory=list)
+    """Steps that failed or could not be run because one they need failed, and why."""
+
+
+def missing_steps(study: Study, store: Store) -> list[Step]:
+    """Return the steps that must be computed, inputs first: unfinished leaves and the unfinished steps they need."""
+    needed: set[str] = set()
+
+    def need(step: Step) -> None:
+        if step.key not in needed and not store.has(step.kind, step.key):
+            needed.add(step.key)
+            for source in step.inputs().values():
+                need(source)
+
+    for leaf in (*study.scores, *study.drifts):
+        need(leaf)
+    return [step for step in study.steps if step.key in needed]
+
+
+def run_study(study: Study, store: Store, workshop: Workshop, observer: Observer) -> Outcome:
+    """Compute whatever is missing.
+
+    Every row is read, rendered and encoded before the first step is written, so that a mistake in the data is found
+    before compute is spent. A step that fails takes down only the steps that need it.
+
+    Raises:
+        UserError: If the data, the prompts or the disk cannot serve the study; nothing has been written then.
+    """
+    missing = missing_steps(study, store)
+    work = {step.key: _work(step, workshop) for step in missing}
+    _check_disk(study, store, missing)
+    observer.planned(missing, sum(work.values()))
+    outcome, lost = Outcome(), set[str]()
+    for step in missing:
+        broken = [source for source in step.inputs().values() if source.key in lost]
+        if broken:
+            lost.add(step.key)
+            outcome.failed.append((step, f"needs a step that failed: {broken[0].label}"))
+        else:
+            _attempt(step, store, workshop, observer, outcome, lost)
+        observer.finished(step, work[step.key])
+    return outcome
+
+
+def _attempt(
+    step: Step, store: Store, workshop: Workshop, observer: Observer, outcome: Outcome, lost: set[str]
+) -> None:
+    observer.started(step)
+    try:
+        store.write(
+            step.kind,
+            step.key,
+            lambda folder: workshop.compute(step, folder, lambda share: observer.advanced(step, share)),
+            fields=step.fields(),
+        )
+        outcome.computed.append(step)
+    except UserError:
+        raise
+    except (SpilloverError, RuntimeError, MemoryError) as error:  # torch reports exhausted memory as RuntimeError
+        lost.add(step.key)
+        outcome.failed.append((step, f"{type(error).__name__}: {error}"))
+        observer.failed(step, error)
+
+
+def _work(step: Step, workshop: Workshop) -> float:
+    """Check a step's data and return its work in tokens of forward passes."""
+    match step:
+        case Prepare():
+            workshop.prepared(step)
+            return 1.0
+        case Finetune():
+            rows, _ = workshop.training_rows(step)
+            own = sum(len(row) - rows.shared_prefix_length for row in rows.rows)
+            step_count = len(rows.rows) / step.settings.batch_size
+            return _BACKWARD * step.settings.epochs * (own + step_count * rows.shared_prefix_length)
+        case Predict():
+            encoded, _ = workshop.encoded_cell(step)
+            card = encoded.card()
+            own = sum(len(prompt) - card.shared_prefix_token_count for prompt in encoded.prompts)
+            decoded = 0 if encoded.answers else len(encoded.prompts) * encoded.asked.max_new_tokens / 2
+            return card.shared_prefix_token_count + own + _DECODE * decoded
+        case _:
+            return 1.0
+
+
+def disk_bytes(study: Study, missing: Sequence[Step]) -> int:
+    """Return about how many bytes the missing steps will write; nearly all of it is weights."""
+    return sum(isinstance(step, Finetune) for step in missing) * study.base.parameter_count * BYTES_A_WEIGHT
+
+
+def _check_disk(study: Study, store: Store, missing: Sequence[Step]) -> None:
+    wanted = disk_bytes(study, missing)
+    place = next(folder for folder in (store.root, *store.root.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    if wanted > free:
+        raise UserError(
+            f"the store {store.root} needs about {wanted / 1e9:.1f} GB for weights, its disk has {free / 1e9:.1f} GB "
+            "free; free space, choose another disk with --store, or train fewer variants"
+        )

@@ -1,0 +1,213 @@
+"""The five kinds of work as frozen data: what each step depends on, and nothing of how it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from spillover.models.precision import Precision
+from spillover.models.spec import ResolvedModel
+from spillover.records import BASE, Cell
+from spillover.study.identity import digest
+from spillover.tasks.prepare import Protocol
+from spillover.tasks.suite import Suite
+from spillover.tasks.task import Task
+from spillover.training.settings import Recipe, TrainingSettings
+
+
+class Step:
+    """A unit of work with a content key.
+
+    The key covers the kind, its version, every field that can change a number and the keys of the inputs. Raise
+    ``version`` when the computation itself changes.
+    """
+
+    kind: ClassVar[str]
+    version: ClassVar[int]
+
+    @property
+    def label(self) -> str:
+        """What the step is, for people; never part of its key."""
+        raise NotImplementedError
+
+    def fields(self) -> Mapping[str, Any]:
+        """Return everything of the step itself that can change a number, as plain data."""
+        raise NotImplementedError
+
+    def inputs(self) -> Mapping[str, Step]:
+        """Return the steps whose results this one reads."""
+        return {}
+
+    @cached_property
+    def key(self) -> str:
+        """The step's identity."""
+        inputs = {name: step.key for name, step in self.inputs().items()}
+        content = {"kind": self.kind, "version": self.version, "fields": self.fields(), "inputs": inputs}
+        return digest(content)
+
+
+@dataclass(frozen=True)
+class Prepare(Step):
+    """Read a task's rows and split them into training rows, demonstrations and test rows."""
+
+    kind: ClassVar[str] = "prepare"
+    version: ClassVar[int] = 1
+    suite: Suite
+    task: Task
+    cache: Path
+    """Where archives are kept; not part of the key."""
+
+    @property
+    def label(self) -> str:
+        return f"prepare {self.task.name}"
+
+    def fields(self) -> Mapping[str, Any]:
+        return self.suite.identity(self.task, cache=self.cache)
+
+
+@dataclass(frozen=True)
+class Finetune(Step):
+    """Train a variant from the base."""
+
+    kind: ClassVar[str] = "finetune"
+    version: ClassVar[int] = 1
+    name: str
+    """The variant's name in the study; not part of the key."""
+    base: ResolvedModel
+    data: Prepare
+    template: str
+    """Text of the prompt form it trains on."""
+    size: int
+    seed: int
+    protocol: Protocol
+    recipe: Recipe
+    settings: TrainingSettings
+    precision: Precision
+
+    @property
+    def variant(self) -> str:
+        """The variant's id: name/task/size/seed."""
+        return f"{self.name}/{self.data.task.name}/{self.size}/{self.seed}"
+
+    @property
+    def label(self) -> str:
+        return f"fine-tune {self.variant}"
+
+    def fields(self) -> Mapping[str, Any]:
+        return {
+            "base": self.base.fingerprint,
+            "tokenizer": self.base.tokenizer_fingerprint,
+            "template": self.template,
+            "size": self.size,
+            "seed": self.seed,
+            "protocol": self.protocol,
+            "recipe": self.recipe.model_dump(mode="json"),
+            "settings": self.settings.model_dump(mode="json"),
+            "precision": self.precision,
+        }
+
+    def inputs(self) -> Mapping[str, Step]:
+        return {"data": self.data}
+
+
+@dataclass(frozen=True)
+class Predict(Step):
+    """Ask one model everything of one cell."""
+
+    kind: ClassVar[str] = "predict"
+    version: ClassVar[int] = 1
+    base: ResolvedModel
+    variant: Finetune | None
+    """None asks the base itself."""
+    data: Prepare
+    template: str
+    cell: Cell
+    test_limit: int
+    protocol: Protocol
+    precision: Precision
+
+    @property
+    def model(self) -> str:
+        """The id of the model that is asked."""
+        return self.variant.variant if self.variant else BASE
+
+    @property
+    def label(self) -> str:
+        return f"ask {self.model} {self.cell.tested_on} at {self.cell.shots} shots"
+
+    def fields(self) -> Mapping[str, Any]:
+        task = self.data.task
+        return {
+            "base": self.base.fingerprint,
+            "tokenizer": self.base.tokenizer_fingerprint,
+            "template": self.template,
+            "answers": task.answers,
+            "generation": {"max_new_tokens": task.generation.max_new_tokens, "stop": task.generation.stop},
+            "shots": self.cell.shots,
+            "demonstration_seed": self.cell.demonstration_seed,
+            "test_limit": self.test_limit,
+            "protocol": self.protocol,
+            "precision": self.precision,
+        }
+
+    def inputs(self) -> Mapping[str, Step]:
+        return {"data": self.data} | ({"variant": self.variant} if self.variant else {})
+
+
+@dataclass(frozen=True)
+class Score(Step):
+    """Turn a cell's predictions into per-example statistics of its metrics."""
+
+    kind: ClassVar[str] = "score"
+    version: ClassVar[int] = 1
+    predictions: Predict
+    metrics: tuple[str, ...]
+    trained_answers: tuple[str, ...]
+    """Label words of the tasks the study trains on."""
+
+    @property
+    def label(self) -> str:
+        return f"score {self.predictions.model} {self.predictions.cell.tested_on}"
+
+    def fields(self) -> Mapping[str, Any]:
+        return {"metrics": self.metrics, "trained_answers": self.trained_answers}
+
+    def inputs(self) -> Mapping[str, Step]:
+        return {"predictions": self.predictions}
+
+
+@dataclass(frozen=True)
+class Drift(Step):
+    """Measure how far a variant's weights moved from the base's."""
+
+    kind: ClassVar[str] = "drift"
+    version: ClassVar[int] = 1
+    variant: Finetune
+
+    @property
+    def label(self) -> str:
+        return f"measure drift of {self.variant.variant}"
+
+    def fields(self) -> Mapping[str, Any]:
+        return {"base": self.variant.base.fingerprint}
+
+    def inputs(self) -> Mapping[str, Step]:
+        return {"variant": self.variant}
+
+
+def with_inputs(steps: Iterable[Step]) -> list[Step]:
+    """Return the steps and everything they need, inputs first, each key once."""
+    ordered: dict[str, Step] = {}
+
+    def visit(step: Step) -> Iterator[Step]:
+        for needed in step.inputs().values():
+            yield from visit(needed)
+        yield step
+
+    for step in steps:
+        for needed in visit(step):
+            ordered.setdefault(needed.key, needed)
+    return list(ordered.values())

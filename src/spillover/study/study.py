@@ -1,0 +1,146 @@
+"""A study as frozen data, and the grid of steps it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from spillover.errors import UserError
+from spillover.models.precision import Precision
+from spillover.models.spec import ResolvedModel
+from spillover.records import Cell
+from spillover.study.step import Drift, Finetune, Predict, Prepare, Score, Step, with_inputs
+from spillover.tasks.prepare import Protocol
+from spillover.tasks.suite import Suite
+from spillover.tasks.task import Task
+from spillover.training.settings import Recipe, TrainingSettings
+
+
+@dataclass(frozen=True)
+class VariantPlan:
+    """One way of fine-tuning, to be done for every task, size and seed."""
+
+    name: str
+    train_on: tuple[Task, ...]
+    sizes: tuple[int, ...]
+    recipe: Recipe
+    settings: TrainingSettings
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything a study file says, resolved."""
+
+    name: str
+    base: ResolvedModel
+    suite: Suite
+    variants: tuple[VariantPlan, ...]
+    test_on: tuple[Task, ...]
+    shots: Mapping[str, tuple[int, ...]]
+    """Tested task to shot counts."""
+    prompt_forms: tuple[int, ...]
+    test_limits: Mapping[str, int]
+    """Tested task to the most test rows that are asked."""
+    seeds: tuple[int, ...]
+    demonstration_seeds: tuple[int, ...]
+    precision: Precision
+    protocol: Protocol
+    cache: Path
+    """Where models and archives are kept."""
+    skipped: tuple[str, ...]
+    """Cells the study asked for that do not exist, one sentence each."""
+    source: Mapping[str, Any]
+    """The resolved settings as plain data, to be written beside the report."""
+
+    @cached_property
+    def _tasks(self) -> tuple[Task, ...]:
+        trained = [task for plan in self.variants for task in plan.train_on]
+        return tuple({task.name: task for task in (*trained, *self.test_on)}.values())
+
+    @cached_property
+    def _prepare(self) -> Mapping[str, Prepare]:
+        return {task.name: Prepare(self.suite, task, self.cache) for task in self._tasks}
+
+    @cached_property
+    def _templates(self) -> Mapping[tuple[str, int], str]:
+        forms = {1, *self.prompt_forms}  # variants train on the first
+        return {
+            (task.name, form): self.suite.template(task, form, cache=self.cache).text
+            for task in self._tasks
+            for form in forms
+            if form in task.prompts
+        }
+
+    @cached_property
+    def finetunes(self) -> tuple[Finetune, ...]:
+        """One step a variant."""
+        steps = tuple(
+            Finetune(
+                plan.name,
+                self.base,
+                self._prepare[task.name],
+                self._templates[task.name, 1],
+                size,
+                seed,
+                self.protocol,
+                plan.recipe,
+                plan.settings,
+                self.precision,
+            )
+            for plan in self.variants
+            for task in plan.train_on
+            for size in plan.sizes
+            for seed in self.seeds
+        )
+        ids = [step.variant for step in steps]
+        repeated = {variant for variant in ids if ids.count(variant) > 1}
+        if repeated:
+            raise UserError(f"two variants have the id {sorted(repeated)[0]!r}; give them different names")
+        return steps
+
+    @cached_property
+    def cells(self) -> tuple[tuple[Task, Cell], ...]:
+        """Every cell that each model is asked, shot counts of a task in rising order."""
+        return tuple(
+            (task, Cell(task.name, form, shots, seed))
+            for task in self.test_on
+            for form in self.prompt_forms
+            for seed in self.demonstration_seeds
+            for shots in sorted(self.shots[task.name])
+            if shots or seed == self.demonstration_seeds[0]  # without demonstrations their seed changes nothing
+        )
+
+    @cached_property
+    def scores(self) -> tuple[Score, ...]:
+        """The grid's leaves: the base and every variant in every cell."""
+        trained = sorted({answer for plan in self.variants for task in plan.train_on for answer in task.answers})
+        return tuple(
+            Score(self._predict(variant, task, cell), task.metrics, () if task.answers else tuple(trained))
+            for variant in (None, *self.finetunes)
+            for task, cell in self.cells
+        )
+
+    @cached_property
+    def drifts(self) -> tuple[Drift, ...]:
+        """One step a variant."""
+        return tuple(Drift(step) for step in self.finetunes)
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """Everything to be done, inputs first, one model after the other."""
+        return tuple(with_inputs([*self.scores, *self.drifts]))
+
+    def _predict(self, variant: Finetune | None, task: Task, cell: Cell) -> Predict:
+        return Predict(
+            self.base,
+            variant,
+            self._prepare[task.name],
+            self._templates[task.name, cell.prompt_form],
+            cell,
+            self.test_limits[task.name],
+            self.protocol,
+            self.precision,
+        )

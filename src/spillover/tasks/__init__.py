@@ -1,0 +1,1 @@
+"""What is asked: tasks and suites as data, and their prepared rows."""

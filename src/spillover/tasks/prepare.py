@@ -1,0 +1,215 @@
+"""Prepares a task's rows: read, cleaned, divided, checked against the pinned digest."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from pathlib import Path
+from typing import Literal
+
+from spillover.errors import UserError
+from spillover.prompts.demonstrations import seeded_order, without
+from spillover.records import Example
+from spillover.tasks.rows import Rows, examples_of, with_groups
+from spillover.tasks.source import Places, Source, source_rows
+from spillover.tasks.split import apart, distinct, split_pool
+from spillover.tasks.suite import Suite
+from spillover.tasks.task import Task
+
+Protocol = Literal["clean", "literal"]
+"""``clean`` drops rows that equal a demonstration, have no answer or an empty field; ``literal`` keeps them."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedTask:
+    """The rows of a task, divided."""
+
+    task: str
+    train: tuple[Example, ...]
+    demonstrations: tuple[Example, ...]
+    test: tuple[Example, ...]
+    train_blocks: tuple[int, ...]
+    """Ends of the training files within ``train``; one block when they are drawn from a pool."""
+    drop_targets: tuple[str, ...] = ()
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """Rows read and left out, reason to count."""
+    shortened: Mapping[str, int] = field(default_factory=dict)
+    """Field to the number of kept rows in which it was cut to its limit."""
+
+
+def prepare(suite: Suite, task: Task, *, cache: Path, notice: Callable[[str], None] | None = None) -> PreparedTask:
+    """Read and divide the rows of a task; a digest that differs from the pinned one raises UserError.
+
+    Archives and release files are kept in ``cache``; ``notice`` is told one line when something new is fetched.
+    """
+    places = suite.places(cache, notice=notice)
+    try:
+        prepared = _divided(task, places)
+    except UserError as error:
+        raise UserError(f"task {task.name!r}: {error}") from None
+    found = prepared_digest(prepared)
+    if task.digest is not None and found != task.digest:
+        raise UserError(
+            f"task {task.name!r} of {suite.path}: its prepared rows have the digest {found}, the suite pins "
+            f"{task.digest}; if its settings or data were changed on purpose, pin the new digest"
+        )
+    return prepared
+
+
+def protocol_rows(
+    prepared: PreparedTask,
+    *,
+    split: Literal["train", "test"],
+    protocol: Protocol,
+    rows: Sequence[Example] | None = None,
+) -> tuple[tuple[Example, ...], dict[str, int]]:
+    """Return the rows a protocol keeps, and the dropped ones by reason.
+
+    ``rows`` is a selection of the split, such as `training_rows`; by default all of it.
+    """
+    selected = tuple(rows) if rows is not None else (prepared.train if split == "train" else prepared.test)
+    if protocol == "literal":
+        return selected, {}
+    answered, dropped = _usable(selected, prepared.drop_targets)
+    kept, shown_count = without(answered, prepared.demonstrations)
+    dropped["equals a demonstration"] += shown_count
+    return kept, dict(+dropped)
+
+
+def training_rows(prepared: PreparedTask, size: int, *, seed: int) -> tuple[Example, ...]:
+    """Return ``size`` training rows; smaller sizes are the beginning of larger ones.
+
+    Rows are shuffled within a block only, so that the size of a published file gives that file's rows for every seed.
+    No protocol is applied; give the result to `protocol_rows`.
+    """
+    if not 0 < size <= len(prepared.train):
+        raise UserError(
+            f"task {prepared.task!r}: {size} training rows asked for; it has {len(prepared.train)}; "
+            f"choose a size from 1 to that" + ("" if prepared.train else " (this task can only be tested on)")
+        )
+    rows: list[Example] = []
+    for start, end in zip((0, *prepared.train_blocks), prepared.train_blocks, strict=False):
+        order = seeded_order(end - start, seed=seed, purpose=f"training rows {start}")
+        rows += (prepared.train[start + index] for index in order)
+    return tuple(rows[:size])
+
+
+def to_record(prepared: PreparedTask) -> dict[str, object]:
+    """Return the rows as plain data for JSON; `from_record` turns it back."""
+    rows = {
+        part: [[row.id, dict(row.fields), row.target, row.group] for row in getattr(prepared, part)]
+        for part in ("train", "demonstrations", "test")
+    }
+    return {
+        "task": prepared.task,
+        **rows,
+        "train_blocks": list(prepared.train_blocks),
+        "drop_targets": list(prepared.drop_targets),
+        "dropped": dict(prepared.dropped),
+        "shortened": dict(prepared.shortened),
+    }
+
+
+def from_record(record: Mapping[str, object]) -> PreparedTask:
+    """Read what `to_record` wrote, before or after a passage through JSON."""
+    plain = json.loads(json.dumps(record))
+    return PreparedTask(
+        task=plain["task"],
+        train=tuple(Example(*row) for row in plain["train"]),
+        demonstrations=tuple(Example(*row) for row in plain["demonstrations"]),
+        test=tuple(Example(*row) for row in plain["test"]),
+        train_blocks=tuple(plain["train_blocks"]),
+        drop_targets=tuple(plain["drop_targets"]),
+        dropped=plain["dropped"],
+        shortened=plain["shortened"],
+    )
+
+
+def prepared_digest(prepared: PreparedTask) -> str:
+    """Return the SHA-256 of everything in ``prepared``, as canonical JSON."""
+    text = json.dumps(to_record(prepared), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _usable(rows: Sequence[Example], drop_targets: Sequence[str]) -> tuple[list[Example], Counter[str]]:
+    kept, dropped = [], Counter[str]()
+    for row in rows:
+        if row.target in drop_targets:
+            dropped[f"target {row.target!r}"] += 1
+        elif not all(value.strip() for value in row.fields.values()):
+            dropped["empty field"] += 1
+        else:
+            kept.append(row)
+    return kept, dropped
+
+
+def _divided(task: Task, places: Places) -> PreparedTask:
+    sources = task.sources
+    # One file at a time for training, whose sizes are the blocks.
+    train_files = [_read([source], task, places) for source in sources.train]
+    pool, demonstrations, test = (_read(s, task, places) for s in (sources.pool, sources.demonstrations, sources.test))
+    read = [*train_files, pool, demonstrations, test]
+    with_groups(read)
+    dropped = sum((rows.dropped for rows in read), Counter[str]())
+
+    shown, tested = tuple(demonstrations.examples), tuple(test.examples)
+    drawn: tuple[Example, ...] = ()
+    if sources.pool:
+        usable, reasons = _usable(pool.examples, task.drop_targets)
+        usable, repeated_count = distinct(usable)
+        usable, near_reasons = apart(usable, (*shown, *tested), "a row of another part")
+        parts = split_pool(
+            usable, task.split, task.answers, demonstrations=not sources.demonstrations, test=not sources.test
+        )
+        dropped += reasons + near_reasons + parts.dropped + Counter({"repeated text": repeated_count})
+        shown, tested = shown or parts.demonstrations, tested or parts.test
+        drawn = parts.train
+    train = drawn
+    blocks: tuple[int, ...] = (len(drawn),) if drawn else ()
+    if sources.train:
+        train, blocks, reasons = _training(train_files, tested, shown)
+        dropped += reasons
+    limit = task.split.train
+    if limit is not None and limit < len(train):
+        usable, reasons = _usable(train, task.drop_targets)
+        dropped += reasons + Counter({"not needed for training": max(0, len(usable) - limit)})
+        order = seeded_order(len(usable), seed=task.split.seed, purpose="train")[:limit]
+        train, blocks = tuple(usable[index] for index in order), (len(order),)
+    kept = {row.id for row in (*train, *shown, *tested)}
+    shortened = Counter[str]()
+    for rows in read:
+        shortened.update({name: len(kept & ids) for name, ids in rows.shortened.items()})
+    return PreparedTask(
+        task.name, train, shown, tested, blocks, task.drop_targets, dict(sorted(dropped.items())), dict(shortened)
+    )
+
+
+def _training(
+    files: Sequence[Rows], tested: Sequence[Example], shown: Sequence[Example]
+) -> tuple[tuple[Example, ...], tuple[int, ...], Counter[str]]:
+    """Concatenate training files; return rows, the end of each file's rows, and drops.
+
+    Rows that equal a demonstration stay, because the literal protocol trains on them.
+    """
+    rows, repeated_count = distinct([row for file in files for row in file.examples])
+    rows, dropped = apart(rows, tested, "a test row")
+    shown_groups = {row.group for row in shown if row.group}
+    kept = [row for row in rows if row.group not in shown_groups]
+    dropped["shares a group with a demonstration"] += len(rows) - len(kept)
+    ids = [{row.id for row in file.examples} for file in files]
+    counts = [sum(row.id in file_ids for row in kept) for file_ids in ids]
+    dropped["repeated text"] += repeated_count
+    return tuple(kept), tuple(accumulate(counts)), +dropped
+
+
+def _read(sources: Sequence[Source], task: Task, places: Places) -> Rows:
+    return examples_of((row for source in sources for row in source_rows(source, places)), task)
+
+
+def demonstration_count(suite: Suite, task: Task, *, cache: Path) -> int:
+    """Return how many demonstrations a task holds, reading no more than their own file."""
+    if not task.sources.demonstrations:
+        return task.split.demonstrations
+    return len(_read(task.sources.demonstrations, task, suite.places(cache)).examples)

@@ -1,0 +1,157 @@
+"""Turns the raw rows of a file into examples, as the task's settings say."""
+
+import hashlib
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from spillover.errors import UserError
+from spillover.prompts.demonstrations import normalised
+from spillover.records import Example
+from spillover.tasks.table import RawRow
+from spillover.tasks.task import Column, Task
+
+
+@dataclass(slots=True)
+class Rows:
+    """The examples of one part and what happened on the way."""
+
+    examples: list[Example] = field(default_factory=list)
+    group_keys: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Example id to the values that tie it to other rows."""
+    shortened: dict[str, set[str]] = field(default_factory=dict)
+    """Field to the ids of the examples in which it was cut."""
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Reason to count."""
+
+
+def examples_of(raw_rows: Iterable[RawRow], task: Task) -> Rows:
+    """Read examples in order; a row that breaks the task's rules raises a UserError with file and row."""
+    rows = Rows()
+    seen: dict[tuple[str, str], int] = {}
+    for raw in raw_rows:
+        row_id = raw.text(task.id) if task.id else str(raw.number)
+        if (first := seen.setdefault((raw.file, row_id), raw.number)) != raw.number or (task.id and not row_id):
+            what = f"the id {row_id!r} is also that of row {first}" if row_id else f"column {task.id!r} is empty"
+            raise UserError(f"{raw.place}: {what}; ids must be unique, or leave `id` out to number the rows")
+        for suffix, row in _unpivoted(raw, task):
+            if all(row.text(column) in values for column, values in task.where.items()):
+                _add(rows, row, f"{raw.file}:{row_id}{suffix}", task)
+    return rows
+
+
+def with_groups(parts: Iterable[Rows]) -> None:
+    """Name each example's group: rows are of one group when shared keys connect them, also through other rows."""
+    parts = list(parts)
+    parent: dict[str, str] = {}
+
+    def root(key: str) -> str:
+        parent.setdefault(key, key)
+        while parent[key] != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    for rows in parts:
+        for keys in rows.group_keys.values():
+            for key in keys[1:]:
+                # The smaller name wins, so that a group's name does not depend on the order of the rows.
+                low, high = sorted((root(keys[0]), root(key)))
+                parent[high] = low
+    for rows in parts:
+        if rows.group_keys:
+            rows.examples = [replace(row, group=root(rows.group_keys[row.id][0])) for row in rows.examples]
+
+
+def _unpivoted(raw: RawRow, task: Task) -> Iterator[tuple[str, RawRow]]:
+    if task.unpivot is None:
+        yield "", raw
+        return
+    for column, label in task.unpivot.columns.items():
+        added: Mapping[str, object] = {task.unpivot.value: raw.value(column), task.unpivot.name: label}
+        yield f"/{column}", replace(raw, values={**raw.values, **added})
+
+
+def _add(rows: Rows, row: RawRow, row_id: str, task: Task) -> None:
+    fields = {name: _cleaned(row, column) for name, column in task.columns.items()}
+    target, reason = _target(row, task)
+    if reason:
+        rows.dropped[reason] += 1
+        return
+    for name, limit in task.field_limits.items():
+        words = fields[name].split()
+        if len(words) < limit.least:
+            rows.dropped[f"{name} shorter than {limit.least} words"] += 1
+            return
+        if limit.words is not None and len(words) > limit.words:
+            if limit.longer == "drop":
+                rows.dropped[f"{name} longer than {limit.words} words"] += 1
+                return
+            fields[name] = " ".join(words[: limit.words])
+            rows.shortened.setdefault(name, set()).add(row_id)
+    for name, part in task.must_contain.items():
+        if f" {_words(fields[part])} " not in f" {_words(fields[name])} ":
+            rows.dropped[f"{part} does not occur in {name}"] += 1
+            return
+    rows.examples.append(Example(row_id, fields, target))
+    if task.group:
+        rows.group_keys[row_id] = tuple(_group_key(row, key.column, key.pattern) for key in task.group)
+
+
+def _cleaned(row: RawRow, column: Column) -> str:
+    value = row.value(column.column)
+    if column.first and isinstance(value, list):
+        value = value[0] if value else None
+    text = row.as_text(column.column, value)
+    for pattern, replacement in column.replace:
+        text = re.sub(pattern, replacement, text)
+    return text.strip() if column.strip else text
+
+
+def _target(row: RawRow, task: Task) -> tuple[str, str]:
+    """Return the target, or the reason why the row is dropped."""
+    rule = task.target
+    text = _cleaned(row, rule)
+    if not text.strip():
+        raise UserError(f"{row.place} has no target: column {rule.column!r} is empty; fill it in or delete the row")
+    if rule.above is not None:
+        number = _number(row, rule.column, text)
+        if rule.drop_between and rule.drop_between[0] <= number <= rule.drop_between[1]:
+            return "", f"{rule.column} between {rule.drop_between[0]:g} and {rule.drop_between[1]:g}"
+        target = rule.then if number > rule.above else rule.otherwise
+    elif rule.map and text not in rule.map and text not in task.drop_targets:
+        raise UserError(
+            f"{row.place}, column {rule.column!r}: {text!r} is not in the target's map; it has {', '.join(rule.map)}"
+        )
+    else:
+        target = rule.map.get(text, text)
+    if task.answers and target not in (*task.answers, *task.drop_targets):
+        raise UserError(
+            f"{row.place}, column {rule.column!r}: the label {target!r} is not an answer of task {task.name!r}; "
+            f"expected {', '.join(task.answers)} (drop_targets lists labels to leave out)"
+        )
+    return target, ""
+
+
+def _number(row: RawRow, column: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise UserError(f"{row.place}, column {column!r}: {text!r} is not a number; the target's threshold needs one")
+    return number
+
+
+def _words(text: str) -> str:
+    return " ".join(re.findall(r"\w+", normalised(text)))
+
+
+def _group_key(row: RawRow, column: str, pattern: str | None) -> str:
+    text = row.text(column)
+    if pattern and (match := re.search(pattern, text)):
+        text = match.group()
+    # Only equality matters, and a short name keeps passages out of records.
+    return hashlib.sha256(normalised(text).encode()).hexdigest()[:16]

@@ -1,0 +1,126 @@
+"""Reads YAML into frozen settings and turns every mistake in it into one line."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from spillover.errors import UserError, unknown_name
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Settings(BaseModel):
+    """Frozen settings that refuse unknown keys with the nearest name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+
+    shorthand: ClassVar[str] = ""
+    """The field that a bare word or number stands for; empty when a mapping is required."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_and_refuse_unknown(cls, data: object) -> object:
+        if cls.shorthand and isinstance(data, str | int | float):
+            return {cls.shorthand: data}
+        if isinstance(data, Mapping):
+            for key in data:
+                if key not in cls.model_fields:
+                    message = str(unknown_name("setting", str(key), cls.model_fields))
+                    raise PydanticCustomError("unknown_setting", "{message}", {"message": message})
+        return data
+
+
+def parse_settings(model_class: type[M], data: object, *, where: str) -> M:
+    """Validate ``data``; the first mistake is raised as a UserError of one line.
+
+    ``where`` begins the line: the file, and what within it the data is.
+    """
+    try:
+        return model_class.model_validate(data)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+        raise UserError(f"{where}: {_one_line(details[0], data)}{more}") from None
+
+
+def _one_line(detail: ErrorDetails, data: object) -> str:
+    path = _path(detail["loc"], data, keep_last=detail["type"] == "missing")
+    message = detail["msg"].removeprefix("Value error, ").replace("\n", " ")
+    if detail["type"] == "missing":
+        return f"{path} is missing; add it"
+    if expected := re.match(r"(?:Input|String|Tuple|List|Dictionary) (should .*)", message):  # pydantic's own wording
+        return f"{path or 'the content'} is {_short(detail['input'])}; it {expected.group(1)}"
+    return f"{path}: {message}" if path else message
+
+
+def _path(location: Sequence[str | int], data: object, *, keep_last: bool) -> str:
+    """Write a pydantic location as ``a.b[0]``, without what is not in the data: union tags, fields of a shorthand."""
+    path, current = "", data
+    for position, part in enumerate(location):
+        missing = keep_last and position == len(location) - 1
+        if isinstance(current, Mapping) and (part in current or missing):
+            path += f".{part}"
+            current = current.get(part)
+        elif isinstance(current, Sequence) and not isinstance(current, str) and isinstance(part, int):
+            path += f"[{part}]"
+            current = current[part] if part < len(current) else None
+    return path.removeprefix(".")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2 scalars (``yes`` and ``no`` are words, ``1e-4`` is a number) and no duplicate keys."""
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012
+
+    def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
+        # Here and not when the mapping is constructed: by then merged keys stand beside the ones that override them.
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} comes twice", key.start_mark
+                )
+            seen.add((key.tag, str(key.value)))
+        return node
+
+
+for _tag, _pattern, _first in (
+    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
+    ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", list("-+0123456789")),
+    ("float", r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$", list("-+.0123456789")),
+    ("merge", r"^<<$", ["<"]),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
+
+
+def load_yaml(path: Path) -> object:
+    """Read one YAML file as plain data; whatever is wrong with it is a UserError of one line."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; check the path") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); expected a YAML file") from None
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise UserError(f"{path}: {line}{error.problem or error.context}; expected valid YAML") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: {' '.join(str(error).split())}; expected valid YAML") from None

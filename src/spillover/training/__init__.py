@@ -1,0 +1,1 @@
+"""How a model learns: recipes and the one training loop."""

@@ -1,0 +1,65 @@
+"""Training rows as token ids: prompt, target and end token, with every row that does not fit counted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from spillover.errors import UserError
+from spillover.prompts.encoding import Encoder, TokenIds, common_prefix_length
+from spillover.prompts.template import Template, demonstrated_prompt
+from spillover.records import Example
+from spillover.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRow:
+    """Token ids of one row; the loss is on ``target`` only, which ends in the end token."""
+
+    prompt: TokenIds
+    target: TokenIds
+
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.target)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRows:
+    """The rows to train on and what happened to the others."""
+
+    rows: tuple[TrainingRow, ...]
+    shared_prefix_length: int
+    """How many first tokens all prompts share."""
+    dropped: Mapping[str, int]
+    """Reason to count."""
+
+
+def encode_rows(
+    encoder: Encoder,
+    template: Template,
+    examples: Sequence[Example],
+    demonstrations: Sequence[Example],
+    settings: TrainingSettings,
+) -> TrainingRows:
+    """Render and encode examples, each behind the same demonstrations.
+
+    Raises:
+        UserError: If no row is left.
+    """
+    texts = [demonstrated_prompt(template, demonstrations, example.fields) for example in examples]
+    prompts = encoder.prompts(texts)
+    targets = [(*ids, encoder.end_token_id) for ids in encoder.targets([example.target for example in examples])]
+    rows, dropped, trimmed = [], 0, 0
+    for prompt, target in zip(prompts, targets, strict=True):
+        room = settings.max_length - len(target)
+        if len(prompt) > room and (settings.overlong == "drop" or room < 1):
+            dropped += 1
+            continue
+        trimmed += len(prompt) > room
+        rows.append(TrainingRow(prompt[-room:] if len(prompt) > room else prompt, target))
+    if not rows:
+        raise UserError(
+            f"none of {len(examples)} training rows is left: all are longer than {settings.max_length} tokens; "
+            "raise training.max_length, use fewer demonstrations or set training.overlong to trim"
+        )
+    counts = {f"longer than {settings.max_length} tokens": dropped, "prompt trimmed": trimmed}
+    shared = common_prefix_length([row.prompt for row in rows])
+    return TrainingRows(tuple(rows), shared, {reason: count for reason, count in counts.items() if count})

@@ -1,0 +1,55 @@
+import subprocess
+import sys
+
+import pytest
+
+from spillover.errors import UserError
+from spillover.prompts.demonstrations import choose, normalised, seeded_order, without
+from spillover.records import Example
+
+POOL = tuple(Example(f"demo:{i}", {"input": f"text {i}"}, "yes") for i in range(8))
+
+
+def test_normalised_folds_width_case_and_whitespace():
+    assert normalised(" Ｆｕｌｌ\u00a0 STRASSE\nstraße ") == "full strasse strasse"
+
+
+def test_seed_zero_keeps_the_order_of_the_pool():
+    assert choose(POOL, 3, seed=0) == POOL[:3]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_fewer_demonstrations_are_the_beginning_of_more(seed):
+    assert choose(POOL, 2, seed=seed) == choose(POOL, 4, seed=seed)[:2]
+
+
+def test_another_seed_gives_another_permutation_of_the_same_demonstrations():
+    orders = {tuple(row.id for row in choose(POOL, 8, seed=seed)) for seed in range(5)}
+    assert len(orders) == 5
+    assert {frozenset(order) for order in orders} == {frozenset(row.id for row in POOL)}
+
+
+def test_a_seeded_order_is_the_same_in_another_process():
+    code = "from spillover.prompts.demonstrations import seeded_order; print(seeded_order(20, seed=3, purpose='x'))"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == str(seeded_order(20, seed=3, purpose="x"))
+
+
+def test_more_demonstrations_than_the_pool_holds_are_refused():
+    with pytest.raises(UserError, match="9 demonstrations asked for, but there are 8; ask for 0 to 8"):
+        choose(POOL, 9, seed=1)
+
+
+def test_rows_equal_to_a_demonstration_by_id_or_by_text_are_dropped():
+    rows = [
+        Example("demo:0", {"input": "changed since"}, "no"),
+        Example("test:1", {"input": " TEXT  3"}, "no"),
+        Example("test:2", {"input": "other"}, "yes"),
+    ]
+    assert without(rows, POOL) == ((rows[2],), 2)
+
+
+def test_a_row_that_shares_only_one_of_two_fields_is_kept():
+    shot = Example("d", {"input": "a", "answer": "b"}, "t")
+    row = Example("t", {"input": "a", "answer": "c"}, "t")
+    assert without([row], [shot]) == ((row,), 0)

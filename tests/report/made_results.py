@@ -1,0 +1,221 @@
+"""A made-up but realistic StudyResults: a base and three variants on five tasks at two shot counts."""
+
+import math
+import zlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from spillover.records import (
+    BASE,
+    Cell,
+    CellScores,
+    FloatArray,
+    MetricCard,
+    PromptCard,
+    Relation,
+    StudyResults,
+    TaskCard,
+    VariantCard,
+)
+
+SHOTS = (0, 2)
+FAMILIES = {
+    "siqa": "question",
+    "narrativeqa": "question",
+    "amazon": "sentiment",
+    "nyt": "sentiment",
+    "snli": "inference",
+}
+ANSWERS = {
+    "question": (),
+    "sentiment": ("positive", "negative"),
+    "inference": ("entailment", "contradiction", "neutral"),
+}
+SUCCESS: Mapping[str, Mapping[str, tuple[float, float]]] = {
+    BASE: {
+        "siqa": (0.12, 0.2),
+        "narrativeqa": (0.1, 0.18),
+        "amazon": (0.62, 0.7),
+        "nyt": (0.58, 0.6),
+        "snli": (0.36, 0.34),
+    },
+    "sft/siqa/128/0": {
+        "siqa": (0.45, 0.47),
+        "narrativeqa": (0.14, 0.09),
+        "amazon": (0.6, 0.66),
+        "nyt": (0.6, 0.62),
+        "snli": (0.36, 0.38),
+    },
+    "fticl/siqa/128/0": {
+        "siqa": (0.41, 0.46),
+        "narrativeqa": (0.16, 0.19),
+        "amazon": (0.64, 0.72),
+        "nyt": (0.58, 0.64),
+        "snli": (0.34, 0.37),
+    },
+    "sft/amazon/128/0": {
+        "siqa": (0.02, 0.03),
+        "narrativeqa": (0.01, 0.02),
+        "amazon": (0.84, 0.88),
+        "nyt": (0.66, 0.7),
+        "snli": (0.33, 0.32),
+    },
+}
+PROMPT = """### Input:
+Robin packed a lantern and\ttwo  maps before the walk.
+### Answer:
+to be prepared
+### Question:
+What did Robin want to do?
+
+### Input:
+The kettle whistled while nobody was in the kitchen.
+### Answer:
+make tea
+### Question:"""
+
+
+def share(totals: FloatArray) -> FloatArray:
+    return np.asarray(totals[..., 0] / totals[..., 1], dtype=np.float64)
+
+
+def points(totals: FloatArray) -> FloatArray:
+    return 100 * share(totals)
+
+
+METRICS = {
+    "accuracy": MetricCard("accuracy", share, "share"),
+    "rouge_l": MetricCard("ROUGE-L", share, "share"),
+    "bleu": MetricCard("BLEU", points, "points"),
+    "label_share": MetricCard("bare label words", share, "share", higher_is_better=False),
+}
+
+
+def made_results(hostile: str = "") -> StudyResults:
+    """Build the results; ``hostile`` is put into every place that text of a user or of a data set can reach."""
+    variants = tuple(_variant(name, hostile) for name in SUCCESS if name != BASE)
+    names = [BASE, *(card.id for card in variants)]
+    scores = [
+        row
+        for name, success in zip(names, SUCCESS.values(), strict=True)
+        for task, shares in success.items()
+        for shots, target in zip(SHOTS, shares, strict=True)
+        for row in _scores(name, task, shots, target, hostile)
+    ]
+    return StudyResults(
+        name=f"made-up quickstart{hostile}",
+        base={
+            "name": f"smollm2-135m-instruct{hostile}",
+            "fingerprint": "9f2c" * 16,
+            "parameter_count": 134_515_008,
+            "kind": "instruct",
+            "licence": f"Apache-2.0{hostile}",
+        },
+        variants=variants,
+        tasks=tuple(_task(name, hostile) for name in FAMILIES),
+        relations={
+            (card.id, task + hostile): _relation(card.trained_on, task, hostile)
+            for card in variants
+            for task in FAMILIES
+        },
+        metrics=METRICS,
+        scores=tuple(scores),
+        prompts=tuple(_prompt(task, shots, hostile) for task in FAMILIES for shots in SHOTS),
+        skipped=(f"narrativeqa at 6 shots: it has 4 demonstrations{hostile}",),
+        provenance={
+            "command": f"spillover run examples/quickstart.yaml{hostile}",
+            "versions": {"spillover": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0"},
+            "precision": "float32",
+            "seeds": [0],
+            "flip floor": 0.0,
+            f"note{hostile}": hostile or "made up",
+        },
+    )
+
+
+def _relation(trained_on: str, task: str, hostile: str) -> Relation:
+    if trained_on == task + hostile:
+        return Relation.IN_DOMAIN
+    same = FAMILIES[trained_on.removesuffix(hostile)] == FAMILIES[task]
+    return Relation.OUT_OF_DOMAIN if same else Relation.CROSS_TASK
+
+
+def _variant(name: str, hostile: str) -> VariantCard:
+    rng = np.random.default_rng(zlib.crc32(repr(name).encode("ascii", "replace")))
+    recipe, trained_on, size, seed = name.split("/")
+    steps = 64
+    losses = [float(2.4 * math.exp(-step / 18) + 1.1 + rng.normal(0, 0.08)) for step in range(steps)]
+    layers = {f"layers.{index}": 0.004 + 0.0002 * index + float(rng.normal(0, 1e-4)) for index in range(30)}
+    scale = 0.86 if recipe == "fticl" else 1.0
+    return VariantCard(
+        id=name + hostile,
+        name=recipe,
+        trained_on=trained_on + hostile,
+        size=int(size),
+        seed=int(seed),
+        recipe={"demonstrations": {"count": 2} if recipe == "fticl" else None, "parameters": {"kind": "full"}},
+        training={
+            "rows": 128,
+            "dropped": {f"equals a demonstration{hostile}": 2, "target would be cut": 0},
+            "step_count": steps,
+            "losses": losses,
+            "duration_seconds": 95.3,
+        },
+        drift={
+            "mean_absolute_difference": 4.9e-4 * scale,
+            "relative_norm": 0.011 * scale,
+            "layers": {layer: value * scale for layer, value in layers.items()},
+        },
+    )
+
+
+def _task(name: str, hostile: str) -> TaskCard:
+    family = FAMILIES[name]
+    answers = ANSWERS[family]
+    return TaskCard(
+        name=name + hostile,
+        family=family + hostile,
+        domain=name + hostile,
+        answers=tuple(answer + hostile for answer in answers),
+        primary_metric="accuracy" if answers else "rouge_l",
+        item_count=64 if answers else 32,
+        majority_accuracy={2: 0.53, 3: 0.36}.get(len(answers)),
+        dropped={f"equals a demonstration{hostile}": 1, "no consensus": 3 if name == "snli" else 0},
+        licence=f"CC BY-SA 4.0{hostile}",
+    )
+
+
+def _scores(name: str, task: str, shots: int, target: float, hostile: str) -> list[CellScores]:
+    answers = ANSWERS[FAMILIES[task]]
+    count = 64 if answers else 32
+    easiness = np.random.default_rng(zlib.crc32(task.encode())).uniform(-0.1, 0.1, count)
+    rng = np.random.default_rng(zlib.crc32(repr((name, task, shots)).encode("ascii", "replace")))
+    cell = Cell(task + hostile, 1, shots, 0)
+    ids = tuple(f"{task}-{index}" for index in range(count))
+
+    def row(metric: str, values: FloatArray) -> CellScores:
+        return CellScores(name, cell, metric, ids, np.column_stack([values, np.ones(count)]))
+
+    if answers:
+        return [row("accuracy", (rng.uniform(size=count) < target + easiness).astype(np.float64))]
+    overlap = np.clip(target + easiness + rng.normal(0, 0.12, count), 0, 1)
+    label_words = rng.uniform(size=count) < (0.9 if name.startswith("sft/amazon") else 0.0)
+    return [
+        row("rouge_l", overlap),
+        row("bleu", overlap * 0.4),
+        row("label_share", label_words.astype(np.float64)),
+    ]
+
+
+def _prompt(task: str, shots: int, hostile: str) -> PromptCard:
+    text = (PROMPT if shots else PROMPT[PROMPT.index("\n\n") + 2 :]) + hostile
+    return PromptCard(
+        cell=Cell(task + hostile, 1, shots, 0),
+        example_id=f"{task}-0",
+        text=text,
+        token_ids=tuple(range(100, 100 + len(text) // 4)),
+        shared_prefix_token_count=40 if shots else 4,
+        target=f"What does Sam want?{hostile}",
+        answer_token_ids={answer + hostile: (5000 + i, 7) for i, answer in enumerate(ANSWERS[FAMILIES[task]])},
+    )

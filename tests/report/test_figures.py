@@ -1,0 +1,64 @@
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from spillover.analysis.generalization import analyse
+from spillover.records import BASE
+from spillover.report.figures import drift_chart, loss_chart, relation_chart, series_of, shots_panels
+from tests.report.made_results import made_results
+
+RESULTS = made_results()
+ANALYSIS = analyse(RESULTS, resample_count=200)
+
+
+def elements(svg: str) -> Iterator[ElementTree.Element]:
+    return ElementTree.fromstring(svg).iter()
+
+
+def names(svg: str) -> set[str]:
+    return {element.tag.rpartition("}")[2] for element in elements(svg)}
+
+
+def test_charts_are_plain_drawings_coloured_by_the_page() -> None:
+    svgs = [relation_chart(ANALYSIS), drift_chart(RESULTS), loss_chart(RESULTS)]
+    svgs += [panel.svg for panel in shots_panels(RESULTS, ANALYSIS)]
+    for svg in svgs:
+        assert names(svg) <= {"svg", "g", "path", "line", "text", "rect", "defs", "clipPath"}
+        colors = {element.get(kind) for element in elements(svg) for kind in ("fill", "stroke")}
+        assert {color for color in colors if color and not color.startswith("var(")} <= {"none", "transparent"}
+        assert not [element for element in elements(svg) if element.get("style") or element.get("href")]
+
+
+def test_the_relation_chart_names_every_variant_and_relation() -> None:
+    shown = {element.text for element in elements(relation_chart(ANALYSIS)) if element.text}
+    assert {card.id for card in RESULTS.variants} <= shown
+    assert {"in-domain", "out-of-domain", "cross-task"} <= shown
+
+
+def test_there_is_one_shots_panel_per_task() -> None:
+    panels = shots_panels(RESULTS, ANALYSIS)
+    assert [panel.title for panel in panels] == [task.name for task in RESULTS.tasks]
+    assert panels[0].note == "ROUGE-L"
+
+
+def test_many_variants_stay_distinct() -> None:
+    cards = tuple(replace(RESULTS.variants[0], id=f"sft/siqa/128/{seed}") for seed in range(20))
+    styles = series_of(replace(RESULTS, variants=cards))
+    assert styles[0].model == BASE
+    assert len({(style.color, style.dash) for style in styles}) == 21
+
+
+def test_hostile_names_stay_text_in_a_drawing() -> None:
+    results = made_results("<script>alert(1)</script>\"'\x00\x1b]]>&")
+    svg = relation_chart(analyse(results, resample_count=20))
+    assert "script" not in names(svg)
+    assert "<script>" not in svg
+
+
+@pytest.mark.parametrize("step_count", [1, 500])
+def test_a_loss_curve_of_any_length_is_drawn(step_count: int) -> None:
+    training = {"losses": [1.0] * step_count}
+    cards = tuple(replace(card, training=training) for card in RESULTS.variants)
+    assert "path" in names(loss_chart(replace(RESULTS, variants=cards)))

@@ -1,0 +1,126 @@
+import base64
+import hashlib
+import re
+from dataclasses import replace
+
+import pytest
+
+from spillover.analysis.generalization import analyse
+from spillover.report.page import html_page, markdown_page
+from tests.report.made_results import made_results
+from tests.report.page_reader import read_page
+
+RESULTS = made_results()
+ANALYSIS = analyse(RESULTS, resample_count=200)
+PAGE = html_page(RESULTS, ANALYSIS)
+READER = read_page(PAGE)
+
+HOSTILE = (
+    "<script>alert(1)</script>\"'</style></title><img src=x onerror=alert(2)>\u202e عربى 😀\n|`\ud800\x00"
+    + "x" * 10_000
+)
+
+
+def test_the_page_has_its_sections_in_order() -> None:
+    wanted = "verdicts relations matrix shots best labels drift training protocol skipped provenance"
+    assert " ".join(READER.ids) == wanted
+
+
+def test_every_link_of_the_page_leads_to_a_section() -> None:
+    links = {value for name, value in READER.attributes if name == "href"}
+    assert links == {f"#{section}" for section in READER.ids} | {"data:,"}
+
+
+def test_the_page_needs_nothing_else_and_runs_nothing() -> None:
+    assert not READER.tags & {"script", "iframe", "object", "img", "foreignobject", "form"}
+    assert not [name for name, _ in READER.attributes if name.startswith("on") or name in ("style", "src")]
+    assert "://" not in re.sub(r"http://www\.w3\.org/(2000/svg|1999/xlink)", "", PAGE)
+    assert len(PAGE.encode()) < 5_000_000
+
+
+def test_the_policy_allows_this_style_and_no_script() -> None:
+    style = PAGE.split("<style>")[1].split("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    (policy,) = (value for name, value in READER.attributes if name == "content" and "default-src" in value)
+    assert "default-src 'none'" in policy
+    assert f"style-src 'sha256-{digest}'" in policy
+    assert "script-src" not in policy
+
+
+def test_each_verdict_shows_its_light_as_a_word_and_a_symbol() -> None:
+    for verdict in ANALYSIS.verdicts:
+        assert verdict.reading in READER.text
+        assert all(number in READER.text for number in verdict.numbers)
+        assert verdict.light in READER.text
+    assert ANALYSIS.verdicts[0].rule in READER.text
+    assert {"✓", "◑"} <= set(READER.text)
+
+
+def test_every_difference_of_a_primary_metric_is_on_the_page() -> None:
+    titles = [value for name, value in READER.attributes if name == "title" and "of the base on" in value]
+    assert len(titles) == 3 * 5 * 2
+
+
+def test_prompts_show_line_ends_tabs_and_token_ids() -> None:
+    assert "lantern and⇥two··maps before the walk.⏎\n### Answer:⏎\n" in READER.text
+    assert "100 101 102 103 ┃ 104 105" in READER.text
+    assert "entailment" in READER.text
+
+
+def test_the_best_over_shots_are_called_optimistic() -> None:
+    assert "optimistic" in READER.text
+    assert "optimistic" in markdown_page(RESULTS, ANALYSIS)
+
+
+def test_a_study_without_drift_losses_prompts_or_free_text_still_has_a_page() -> None:
+    tasks = tuple(task for task in RESULTS.tasks if task.answers)
+    names = {task.name for task in tasks}
+    bare = replace(
+        RESULTS,
+        tasks=tasks,
+        variants=tuple(replace(card, drift={}, training={}) for card in RESULTS.variants),
+        scores=tuple(scores for scores in RESULTS.scores if scores.cell.tested_on in names and scores.cell.shots == 0),
+        prompts=(),
+        skipped=(),
+        provenance={},
+    )
+    analysis = analyse(bare, resample_count=50)
+    text = read_page(html_page(bare, analysis)).text
+    assert "Not measured in this study." in text
+    assert "there is no best to pick" in text
+    assert "None: every cell of the grid was run." in text
+    assert "No generation was scored for label words" in text
+    assert "None." in markdown_page(bare, analysis)
+
+
+def test_hostile_text_stays_text() -> None:
+    results = made_results(HOSTILE)
+    page = html_page(results, analyse(results, resample_count=50))
+    reader = read_page(page.encode("utf-8", "backslashreplace").decode())
+    assert reader.tags == READER.tags
+    assert not [name for name, _ in reader.attributes if name.startswith("on")]
+    assert "<script>alert(1)</script>" in reader.text
+    assert "\u202e" not in page
+    assert "‹U+202E right-to-left override›" in reader.text
+    assert len(page.encode("utf-8", "backslashreplace")) < 5_000_000
+
+
+def test_hostile_text_does_not_break_the_markdown_tables() -> None:
+    results = made_results("|<b>`*_\n# x [a](javascript:b)")
+    lines = markdown_page(results, analyse(results, resample_count=50)).splitlines()
+    relation_rows = [line for line in lines if "| in-domain |" in line]
+    assert len(relation_rows) >= 3
+    assert "\\|\\<b\\>\\`\\*\\_ # x [a\\](javascript:b)" in relation_rows[0]
+
+
+@pytest.mark.parametrize("line", ["## Verdicts", "### Trained on siqa", "## Provenance"])
+def test_the_markdown_has_the_pages_parts(line: str) -> None:
+    assert line in markdown_page(RESULTS, ANALYSIS).splitlines()
+
+
+def test_markdown_tables_have_rows_of_one_width() -> None:
+    blocks = re.split(r"\n(?!\|)", markdown_page(RESULTS, ANALYSIS))
+    tables = [[line for line in block.splitlines() if line.startswith("|")] for block in blocks]
+    widths = [{line.count("|") for line in table} for table in tables if table]
+    assert widths
+    assert all(len(width) == 1 for width in widths)

@@ -1,0 +1,77 @@
+from dataclasses import replace
+
+import pytest
+
+from spillover.analysis.generalization import analyse
+from spillover.records import Relation
+from spillover.report.tables import drift_rows, flat_rows, label_shares, matrices
+from tests.report.made_results import made_results
+
+RESULTS = made_results()
+ANALYSIS = analyse(RESULTS, resample_count=200)
+
+
+def test_there_is_one_matrix_per_task_trained_on_with_rows_by_relation() -> None:
+    siqa, amazon = matrices(RESULTS, ANALYSIS)
+    assert (siqa.trained_on, siqa.variants) == ("siqa", ("sft/siqa/128/0", "fticl/siqa/128/0"))
+    assert [group.relation for group in siqa.groups] == list(Relation)
+    assert [[(row.tested_on, row.condition) for row in group.rows] for group in amazon.groups] == [
+        [("amazon", "0"), ("amazon", "2")],
+        [("nyt", "0"), ("nyt", "2")],
+        [(name, shots) for name in ("siqa", "narrativeqa", "snli") for shots in ("0", "2")],
+    ]
+
+
+def test_a_star_and_a_tint_follow_the_numbers() -> None:
+    for matrix in matrices(RESULTS, ANALYSIS):
+        for row in (row for group in matrix.groups for row in group.rows):
+            for cell in row.cells:
+                ends = [float(end.replace("−", "-")) for end in cell.interval.strip("[]").split(",")]
+                assert cell.is_clear == (ends[0] > 0 or ends[1] < 0)
+                if cell.tint != "flat":
+                    assert cell.tint.startswith("down" if cell.difference.startswith("−") else "up")
+
+
+def test_rows_show_majority_accuracy_beside_accuracy_only() -> None:
+    rows = [row for group in matrices(RESULTS, ANALYSIS)[0].groups for row in group.rows]
+    assert {(row.metric, row.majority) for row in rows} == {("ROUGE-L", ""), ("accuracy", "0.53"), ("accuracy", "0.36")}
+
+
+def test_drift_is_set_against_the_variant_that_differs_by_demonstrations_alone() -> None:
+    plain, fticl, other = drift_rows(RESULTS)
+    assert plain.ratio_to_plain is None
+    assert other.ratio_to_plain is None
+    assert fticl.plain_variant == "sft/siqa/128/0"
+    assert fticl.ratio_to_plain == pytest.approx(0.86)
+
+
+def test_drift_has_no_counterpart_when_another_slot_differs() -> None:
+    sft, fticl, other = RESULTS.variants
+    frozen = replace(fticl, recipe={**fticl.recipe, "parameters": {"kind": "lora"}})
+    rows = drift_rows(replace(RESULTS, variants=(sft, frozen, other)))
+    assert rows[1].ratio_to_plain is None
+
+
+def test_label_shares_stand_side_by_side() -> None:
+    rows = label_shares(RESULTS, ANALYSIS)
+    assert [(row.tested_on, row.condition) for row in rows] == [
+        ("siqa", "0"),
+        ("siqa", "2"),
+        ("narrativeqa", "0"),
+        ("narrativeqa", "2"),
+    ]
+    for row in rows:
+        base, *_, amazon = row.shares
+        assert base == 0
+        assert amazon is not None
+        assert amazon > 0.7
+
+
+def test_nested_facts_become_flat_rows() -> None:
+    facts = {"versions": {"torch": "2.13.0"}, "seeds": [0, 1], "none": None, "empty": {}}
+    assert list(flat_rows(facts)) == [
+        ("versions · torch", "2.13.0"),
+        ("seeds", "[0, 1]"),
+        ("none", "null"),
+        ("empty", "{}"),
+    ]

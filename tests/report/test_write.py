@@ -1,0 +1,88 @@
+import csv
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spillover.analysis.generalization import analyse
+from spillover.records import Measurement
+from spillover.report.write import write_report
+from tests.report.made_results import made_results
+from tests.report.page_reader import read_page
+
+RESULTS = made_results()
+ANALYSIS = analyse(RESULTS, resample_count=200)
+FILES = ["index.html", "measurements.csv", "report.md", "summary.json"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("study") / "new" / "report"
+    write_report(RESULTS, ANALYSIS, target)
+    return target
+
+
+def test_the_report_is_four_files_and_nothing_else(folder: Path) -> None:
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+
+
+def test_measurements_are_read_back_exactly(folder: Path) -> None:
+    with (folder / "measurements.csv").open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    readers = {"int": int, "float": float, "str": str, int: int, float: float, str: str}
+
+    def read(name: str, kind: object, text: str) -> object:
+        if name == "majority_accuracy":
+            return float(text) if text else None
+        return readers[kind](text)  # type: ignore[index]
+
+    fields = dataclasses.fields(Measurement)
+    read_back = [Measurement(**{f.name: read(f.name, f.type, row[f.name]) for f in fields}) for row in rows]  # type: ignore[arg-type]
+    assert tuple(read_back) == ANALYSIS.measurements
+
+
+def test_the_summary_has_stable_keys_and_the_verdicts(folder: Path) -> None:
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert {"study", "base", "verdicts", "relations", "drift", "skipped", "provenance"} <= set(summary)
+    assert summary["verdicts"] == [
+        {"variant": item.variant, "sentence": item.sentence, "light": item.light} for item in ANALYSIS.verdicts
+    ]
+    assert [item["mean_difference"] for item in summary["relations"]] == [
+        item.mean_difference for item in ANALYSIS.relations
+    ]
+
+
+def test_hostile_text_survives_in_every_file(tmp_path: Path) -> None:
+    hostile = "<script>alert(1)</script>\"',;\r\n\ud800"
+    results = made_results(hostile)
+    analysis = analyse(results, resample_count=50)
+    write_report(results, analysis, tmp_path)
+    assert json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))["study"] == results.name
+    with (tmp_path / "measurements.csv").open(encoding="utf-8", newline="") as lines:
+        assert len(list(csv.DictReader(lines))) == len(analysis.measurements)
+    assert "script" not in read_page((tmp_path / "index.html").read_text(encoding="utf-8")).tags
+
+
+def test_a_second_report_replaces_the_first_and_leaves_other_files(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("old")
+    (tmp_path / "study.yaml").write_text("base: tiny")
+    write_report(RESULTS, ANALYSIS, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*FILES, "study.yaml"])
+    assert (tmp_path / "index.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_a_report_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
+    card = dataclasses.replace(RESULTS.variants[0], drift={"mean_absolute_difference": float("nan")})
+    broken = dataclasses.replace(RESULTS, variants=(card, *RESULTS.variants[1:]))
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_report(broken, ANALYSIS, tmp_path / "report")
+    assert not (tmp_path / "report").exists()
+
+
+def test_importing_the_report_loads_neither_charts_nor_torch() -> None:
+    heavy = {"altair", "vl_convert", "jinja2", "torch", "rich"}
+    code = f"import sys, spillover.report.write, spillover.report.text; print(*{heavy} & {{*sys.modules}})"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "\n"

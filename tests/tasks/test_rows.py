@@ -1,0 +1,162 @@
+import pytest
+
+from spillover.errors import UserError
+from spillover.tasks.rows import examples_of, with_groups
+from spillover.tasks.settings import parse_settings
+from spillover.tasks.table import RawRow
+from spillover.tasks.task import Task
+
+
+def task(**changes):
+    settings = {
+        "name": "t",
+        "family": "f",
+        "domain": "d",
+        "sources": {"pool": "a.csv"},
+        "columns": {"input": "text"},
+        "target": "label",
+        "prompts": {1: "{input}"},
+    }
+    return parse_settings(Task, {**settings, **changes}, where="suite")
+
+
+def raw(*values, file="a.csv"):
+    return [RawRow(file, number, value) for number, value in enumerate(values, start=1)]
+
+
+def read(rows, **changes):
+    return examples_of(raw(*rows), task(**changes))
+
+
+def test_rows_get_the_file_and_their_number_or_id_as_id():
+    rows = [{"text": "x", "label": "1", "key": "k7"}]
+    assert read(rows).examples[0].id == "a.csv:1"
+    assert read(rows, id="key").examples[0].id == "a.csv:k7"
+
+
+def test_columns_are_cleaned_in_order_and_lists_give_their_first_entry():
+    rows = [{"text": [" A. x<br />y ", "other"], "label": "1"}]
+    column = {"column": "text", "first": True, "replace": [["<br />", " "], [r"^\s*[A-C]\.\s*", ""]]}
+    assert read(rows, columns={"input": column}).examples[0].fields == {"input": "x y"}
+    kept = {"column": "text", "first": True, "strip": False}
+    assert read(rows, columns={"input": kept}).examples[0].fields == {"input": " A. x<br />y "}
+
+
+def test_where_selects_rows_by_value():
+    rows = [{"text": str(n), "label": "1", "kind": kind} for n, kind in enumerate(["a", "b", "c"])]
+    assert [row.fields["input"] for row in read(rows, where={"kind": ["a", "c"]}).examples] == ["0", "2"]
+
+
+def test_one_row_unpivots_into_several_with_their_own_labels():
+    rows = [{"doc": "d", "good": "g", "bad": "b"}]
+    result = read(
+        rows,
+        unpivot={"columns": {"good": "yes", "bad": "no"}, "value": "claim", "name": "label"},
+        columns={"a": "doc", "b": "claim"},
+        prompts={1: "{a}{b}"},
+        answers=["yes", "no"],
+    )
+    assert [(row.id, dict(row.fields), row.target) for row in result.examples] == [
+        ("a.csv:1/good", {"a": "d", "b": "g"}, "yes"),
+        ("a.csv:1/bad", {"a": "d", "b": "b"}, "no"),
+    ]
+
+
+def test_a_threshold_is_exclusive_and_the_band_between_is_dropped_with_its_ends():
+    rows = [{"text": "x", "label": number} for number in ("3.5", "3.51", "-0.5", "0.5", "0.6", "-9")]
+    rule = {"column": "label", "above": 3.5, "then": "yes", "otherwise": "no", "drop_between": [-0.5, 0.5]}
+    result = read(rows, target=rule, answers=["yes", "no"])
+    assert [row.target for row in result.examples] == ["no", "yes", "no", "no"]
+    assert result.dropped == {"label between -0.5 and 0.5": 2}
+
+
+def test_a_map_turns_values_into_answers_and_refuses_others():
+    rule = {"column": "label", "map": {1: "yes", 0: "no"}}
+    assert [row.target for row in read([{"text": "x", "label": 1}], target=rule).examples] == ["yes"]
+    with pytest.raises(UserError, match=r"a\.csv: row 1, column 'label': '2' is not in the target's map; it has 1, 0"):
+        read([{"text": "x", "label": 2}], target=rule)
+
+
+def test_long_fields_are_shortened_or_dropped_and_counted():
+    rows = [{"text": "one two three", "label": "x"}, {"text": "one two", "label": "x"}, {"text": "one", "label": "x"}]
+    cut = read(rows, field_limits={"input": 2})
+    assert [row.fields["input"] for row in cut.examples] == ["one two", "one two", "one"]
+    assert cut.shortened == {"input": {"a.csv:1"}}
+    dropped = read(rows, field_limits={"input": {"words": 2, "longer": "drop", "least": 2}})
+    assert [row.fields["input"] for row in dropped.examples] == ["one two"]
+    assert dropped.dropped == {"input longer than 2 words": 1, "input shorter than 2 words": 1}
+
+
+def test_rows_whose_answer_was_cut_off_are_dropped_and_counted():
+    rows = [{"text": "the red CAT sat", "answer": answer, "label": "q"} for answer in ("Cat.", "sat", "ca")]
+    result = read(
+        rows,
+        columns={"input": "text", "answer": "answer"},
+        field_limits={"input": 3},
+        must_contain={"input": "answer"},
+    )
+    assert [row.fields["answer"] for row in result.examples] == ["Cat."]
+    assert result.dropped == {"answer does not occur in input": 2}
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "line"),
+    [
+        (
+            [{"text": "x", "label": " "}],
+            {},
+            "a.csv: row 1 has no target: column 'label' is empty; fill it in or delete",
+        ),
+        ([{"text": "x", "label": None}], {}, "a.csv: row 1 has no target"),
+        ([{"text": "x"}], {}, "a.csv: row 1 has no column 'label'; the columns are 'text'"),
+        (
+            [{"text": "x", "label": "Yes"}],
+            {"answers": ["yes", "no"]},
+            "a.csv: row 1, column 'label': the label 'Yes' is not an answer of task 't'; expected yes, no",
+        ),
+        (
+            [{"text": "x", "label": "a", "key": "7"}, {"text": "y", "label": "a", "key": "7"}],
+            {"id": "key"},
+            "a.csv: row 2: the id '7' is also that of row 1; ids must be unique",
+        ),
+        ([{"text": "x", "label": "a", "key": ""}], {"id": "key"}, "a.csv: row 1: column 'key' is empty; ids must be"),
+        (
+            [{"text": "x", "label": "high"}],
+            {"target": {"column": "label", "above": 1, "then": "a", "otherwise": "b"}},
+            "a.csv: row 1, column 'label': 'high' is not a number; the target's threshold needs one",
+        ),
+    ],
+)
+def test_a_row_that_breaks_the_rules_is_named(rows, changes, line):
+    with pytest.raises(UserError) as caught:
+        read(rows, **changes)
+    assert str(caught.value).startswith(line)
+
+
+def test_targets_without_an_answer_are_let_through_for_the_protocol_to_decide():
+    rows = read([{"text": "x", "label": "-"}], answers=["yes", "no"], drop_targets=["-"])
+    assert rows.examples[0].target == "-"
+
+
+def test_groups_connect_rows_that_share_a_value_also_through_others():
+    pairs = [("a", "b"), ("c", "B "), ("c", "d"), ("e", "f")]
+    rows = read(
+        [{"text": first, "other": second, "label": "x"} for first, second in pairs],
+        columns={"one": "text", "two": "other"},
+        prompts={1: "{one}{two}"},
+        group=["text", "other"],
+    )
+    with_groups([rows])
+    groups = [row.group for row in rows.examples]
+    assert groups[0] == groups[1] == groups[2] != groups[3]
+
+
+def test_group_names_do_not_depend_on_the_order_of_the_rows():
+    values = [{"text": text, "label": "x"} for text in ("12_1", "12_2", "3_1")]
+    named = []
+    for order in (values, values[::-1]):
+        rows = read(order, group={"column": "text", "pattern": r"^\d+"})
+        with_groups([rows])
+        named.append({row.fields["input"]: row.group for row in rows.examples})
+    assert named[0] == named[1]
+    assert named[0]["12_1"] == named[0]["12_2"] != named[0]["3_1"]

@@ -1,0 +1,72 @@
+import pytest
+
+from spillover.errors import UserError
+from spillover.tasks.table import RawRow, table_rows
+
+
+def values(content, **settings):
+    return [dict(row.values) for row in table_rows(content, file="f", **settings)]
+
+
+def test_a_csv_keeps_quoted_line_breaks_and_skips_a_byte_order_mark():
+    content = b'\xef\xbb\xbftext,label\r\n"a ""b""\nc",1\r\n\r\nd,0\r\n'
+    assert values(content, format="csv") == [{"text": 'a "b"\nc', "label": "1"}, {"text": "d", "label": "0"}]
+
+
+def test_a_tsv_has_no_quoting_and_may_take_its_header_from_the_suite():
+    assert values(b'1\t"a\tx\textra\n', format="tsv", header=("id", "text", "y")) == [
+        {"id": "1", "text": '"a', "y": "x"}
+    ]
+
+
+def test_json_lines_are_split_at_newlines_only():
+    assert values('{"a": "x\u2028y"}\n\n{"a": 2}'.encode(), format="jsonl") == [{"a": "x\u2028y"}, {"a": 2}]
+    assert [row.number for row in table_rows(b'{"a": 1}\n\n{"a": 2}', file="f", format="jsonl")] == [1, 3]
+
+
+def test_a_text_file_is_its_first_paragraph_and_the_others():
+    assert values(b"Head\r\n\r\none\r\n\r\ntwo\r\n", format="text") == [
+        {"first_paragraph": "Head", "other_paragraphs": "one\n\ntwo"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "line"),
+    [
+        (b"", "csv", "f: the file holds no rows; expected at least one"),
+        (b"a,b\n", "csv", "f: the file holds no rows; expected at least one"),
+        (b"", "json", "f: the file holds no rows"),
+        (b"[]", "json", "f: the file holds no rows"),
+        (b"\n", "jsonl", "f: the file holds no rows"),
+        (b"a,b\n1\n", "csv", "f: row 1 has 1 columns; expected 2"),
+        (b"a,a\n1,2\n", "csv", "f: the header a, a names a column twice; rename one"),
+        (b'a,b\n"1"x,2\n', "csv", "f: line 2 is not CSV"),
+        (b"\xef\xbb\xbfab\xff", "csv", "f: byte 5 is not UTF-8; save the file as UTF-8"),
+        (b'{"a": 1}\n{"a"', "jsonl", "f: line 2 is not JSON"),
+        (b"[1]", "jsonl", "f: row 1 is a JSON list; expected an object"),
+        (b'{"a": 1}', "json", "f: holds a JSON dict; expected a list of objects"),
+        (b"[{]", "json", "f: line 1 is not JSON"),
+    ],
+)
+def test_a_broken_file_is_named_with_the_place(content, kind, line):
+    with pytest.raises(UserError) as caught:
+        table_rows(content, file="f", format=kind)
+    assert str(caught.value).startswith(line)
+    assert "\n" not in str(caught.value)
+
+
+def test_plain_values_become_text_as_json_writes_them():
+    row = RawRow("f", 1, {"b": True, "n": None, "i": 3, "f": 2.5, "s": " x "})
+    assert [row.text(column) for column in row.values] == ["true", "", "3", "2.5", "x"]
+
+
+def test_a_missing_column_lists_the_ones_there_are_and_a_list_says_what_to_do():
+    row = RawRow("f.csv", 2, {"text": ["a"], "label": {}})
+    with pytest.raises(UserError, match=r"f\.csv: row 2 has no column 'txt'; the columns are 'text', 'label'"):
+        row.text("txt")
+    with pytest.raises(
+        UserError, match=r"f\.csv: row 2, column 'text' holds a list; expected text \(set `first: true`"
+    ):
+        row.text("text")
+    with pytest.raises(UserError, match=r"column 'label' holds a dict; expected text$"):
+        row.text("label")

@@ -1,0 +1,72 @@
+import pytest
+
+from spillover.errors import UserError
+from spillover.tasks.settings import parse_settings
+from spillover.tasks.task import Task
+
+MINIMAL = {
+    "name": "reviews",
+    "family": "sentiment",
+    "domain": "shop",
+    "sources": {"pool": "reviews.csv"},
+    "columns": {"input": "text"},
+    "target": "label",
+    "prompts": {1: "Text: {input}\nLabel:"},
+}
+
+
+def task(**changes):
+    return parse_settings(Task, {**MINIMAL, **changes}, where="suite")
+
+
+def test_a_task_of_free_text_and_one_with_answers_have_their_metrics():
+    assert task().metrics == ("rouge_l", "bleu", "label_share")
+    assert task().primary_metric == "rouge_l"
+    assert not task().is_classification
+    assert task(answers=["good", "bad"]).metrics == ("accuracy",)
+    assert task(answers=["good", "bad"]).is_classification
+
+
+def test_shorthands_stand_for_the_full_settings():
+    short = task(group="text", field_limits={"input": 5}, where={"label": 1}, target={"column": "label"})
+    full = task(
+        sources={"pool": [{"file": "reviews.csv"}]},
+        columns={"input": {"column": "text"}},
+        group=[{"column": "text"}],
+        field_limits={"input": {"words": 5, "longer": "shorten"}},
+        where={"label": ["1"]},
+        prompts={1: {"text": "Text: {input}\nLabel:"}},
+    )
+    assert short == full
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"promts": {}}, "suite: unknown setting 'promts'; did you mean 'prompts' or 'shots'?"),
+        ({"sources": {}}, "suite: sources: nothing to test on; give `pool` or `test`"),
+        ({"sources": {"pool": {"path": "x"}}}, "suite: sources.pool: a source has exactly one of the settings package"),
+        ({"sources": {"pool": {"file": "x", "formt": "csv"}}}, "suite: sources.pool: unknown setting 'formt'; did you"),
+        ({"sources": {"pool": {"hub": "a/b", "split": "test"}}}, "suite: sources.pool.revision is missing; add it"),
+        ({"prompts": {1: "no field"}}, "suite: prompts.1 shows no field; write one as {input}"),
+        ({"prompts": {1: "{answer}"}}, "suite: field 'answer' is not among columns: input"),
+        ({"prompts": {1: {"folder": "p.json"}}}, "suite: prompts.1: a prompt is either a text or a `folder` file"),
+        ({"field_limits": {"inputs": 3}}, "suite: field 'inputs' is not among columns: input"),
+        ({"answers": ["yes"]}, "suite: answers must be at least two different words"),
+        ({"answers": ["a", "a"]}, "suite: answers must be at least two different words"),
+        ({"primary_metric": "f1"}, "suite: primary_metric 'f1' is not among metrics"),
+        ({"target": {"column": "x", "above": 3}}, "suite: target: a threshold needs all of `above`, `then`"),
+        (
+            {"target": {"column": "x", "above": 3, "then": "a", "otherwise": "b", "map": {"1": "a"}}},
+            "suite: target: `map` and `above` contradict each other; keep one",
+        ),
+        ({"columns": {"input": {"column": "t", "replace": [["(", ""]]}}}, "suite: columns.input.replace: '(' is not a"),
+        ({"split": {"test": -1}}, "suite: split.test is -1; it should be greater than or equal to 0"),
+        ({"digest": "abc"}, "suite: digest is 'abc'; it should"),
+    ],
+)
+def test_a_mistake_in_a_task_is_one_line_with_its_place(changes, line):
+    with pytest.raises(UserError) as caught:
+        task(**changes)
+    assert str(caught.value).startswith(line)
+    assert "\n" not in str(caught.value)
