@@ -26,7 +26,7 @@ class _Clock:
     def left(self, within: float = 0.0) -> str:
         """Return the time left in words; ``within`` is work done of the current step."""
         done = self._done + within
-        if done <= 0 or self._total <= 0:
+        if done < self._total / 50 or not self._total:  # the first small steps say nothing about speed
             return "time left unknown"
         return f"about {duration((time.monotonic() - self._start) * max(0.0, self._total - done) / done)} left"
 

@@ -41,6 +41,11 @@ def test_a_full_disk_is_one_line_that_names_the_place(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_told_in_words_is_understood(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no room left on the disk"), room_on_disk(tmp_path):
+        raise RuntimeError("I/O error: No space left on device (os error 28)")
+
+
 def test_other_errors_of_the_system_pass_through(tmp_path: Path) -> None:
     with pytest.raises(PermissionError), room_on_disk(tmp_path):
         raise PermissionError(errno.EACCES, "Permission denied")

@@ -8,11 +8,12 @@ from gguf import GGUFWriter, TokenType
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
-from transformers.convert_slow_tokenizer import bytes_to_unicode
 from transformers.models.llama import LlamaConfig
 
 END = "<|end|>"
-TOKENS = [END, *bytes_to_unicode().values(), "ĠĠ", "ĊĊ", "th", "the"]
+HEAD_COUNT, KEY_HEAD_COUNT = 4, 2
+ROPE_BASE = 5_000.0
+TOKENS = [END, *sorted(pre_tokenizers.ByteLevel.alphabet()), "ĠĠ", "ĊĊ", "th", "the"]
 MERGES = [("Ġ", "Ġ"), ("Ċ", "Ċ"), ("t", "h"), ("th", "e")]
 
 
@@ -23,7 +24,7 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, clean_up_tokenization_spaces=False)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END)  # type: ignore[no-untyped-call]
 
 
 def tiny_llama(*, seed: int = 0, tied: bool = True) -> LlamaForCausalLM:
@@ -34,15 +35,17 @@ def tiny_llama(*, seed: int = 0, tied: bool = True) -> LlamaForCausalLM:
         hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        num_attention_heads=HEAD_COUNT,
+        num_key_value_heads=KEY_HEAD_COUNT,
         max_position_embeddings=256,
         tie_word_embeddings=tied,
         bos_token_id=0,
         eos_token_id=0,
         rms_norm_eps=1e-5,
+        rope_parameters={"rope_type": "default", "rope_theta": ROPE_BASE},
     )
-    model = LlamaForCausalLM(config).eval()
+    model = LlamaForCausalLM(config)
+    model.train(False)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
@@ -69,10 +72,10 @@ def gguf_file(path: Path, model: LlamaForCausalLM) -> Path:
     writer.add_embedding_length(config.hidden_size)
     writer.add_block_count(config.num_hidden_layers)
     writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_rope_dimension_count(config.hidden_size // config.num_attention_heads)
-    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_head_count(HEAD_COUNT)
+    writer.add_head_count_kv(KEY_HEAD_COUNT)
+    writer.add_rope_dimension_count(config.hidden_size // HEAD_COUNT)
+    writer.add_rope_freq_base(ROPE_BASE)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(len(TOKENS))
     writer.add_tokenizer_model("gpt2")
@@ -103,7 +106,7 @@ def gguf_file(path: Path, model: LlamaForCausalLM) -> Path:
         for ours, theirs in names.items():
             weight = state[f"model.layers.{layer}.{ours}.weight"]
             if theirs in ("attn_q", "attn_k"):
-                heads = config.num_attention_heads if theirs == "attn_q" else config.num_key_value_heads
+                heads = HEAD_COUNT if theirs == "attn_q" else KEY_HEAD_COUNT
                 weight = _interleaved(weight, heads)
             tensors[f"blk.{layer}.{theirs}.weight"] = weight
     for name, tensor in tensors.items():

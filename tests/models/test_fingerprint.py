@@ -86,6 +86,12 @@ def test_the_tokenizer_is_known_by_content_and_not_by_where_it_was_saved(folder:
     assert tokenizer_fingerprint(other) != tokenizer_fingerprint(folder)
 
 
+def test_the_tokenizer_fingerprint_is_remembered_apart_from_the_weights(folder: Path, tmp_path: Path) -> None:
+    first = weights_fingerprint(folder, cache=tmp_path), tokenizer_fingerprint(folder, cache=tmp_path)
+    assert (weights_fingerprint(folder, cache=tmp_path), tokenizer_fingerprint(folder, cache=tmp_path)) == first
+    assert len(list((tmp_path / "fingerprints").iterdir())) == 2
+
+
 def test_parameters_are_counted_once_where_tied(folder: Path) -> None:
     embedding, attention, feed_forward = 261 * 32, 32 * 32 * 2 + 32 * 16 * 2, 3 * 32 * 64
     assert parameter_count(folder) == embedding + 2 * (attention + feed_forward + 2 * 32) + 32

@@ -58,10 +58,12 @@ def resample_scores(results: StudyResults, *, resample_count: int) -> Scores:
         seed = content_seed(task.name, *items)
         counts = resample_counts(len(items), seed=seed, resample_count=resample_count)
         column = {example_id: index for index, example_id in enumerate(items)}
+        counts_of: dict[tuple[str, ...], FloatArray] = {}
         for key, scores in entries.items():
             combine = results.metrics[key.metric].combine
-            own_counts = counts[:, [column[example_id] for example_id in scores.example_ids]]
-            replicates = resampled_values(scores.statistics, own_counts, combine)
+            if scores.example_ids not in counts_of:
+                counts_of[scores.example_ids] = counts[:, [column[example_id] for example_id in scores.example_ids]]
+            replicates = resampled_values(scores.statistics, counts_of[scores.example_ids], combine)
             value = metric_value(scores.statistics, combine)
             resampled[key] = ResampledScore(value, replicates, scores.example_ids)
     return {key: resampled[key] for key in table}

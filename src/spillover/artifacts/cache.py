@@ -22,8 +22,10 @@ def room_on_disk(place: Path) -> Iterator[None]:
     """Turn "no space left" inside the block into a UserError that names ``place``."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) else None
+        # safetensors reports the system's error in words only.
+        if number not in (errno.ENOSPC, errno.EDQUOT) and f"os error {errno.ENOSPC}" not in str(error):
             raise
         raise UserError(f"no room left on the disk of {place}; free some space or choose another folder") from error
 

@@ -5,7 +5,7 @@ import json
 import math
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,30 +54,16 @@ def weights_fingerprint(folder: Path, *, cache: Path | None = None) -> str:
             milliseconds.
     """
     config = read_json(folder / "config.json")
-    files = [folder / "config.json", *weight_files(folder)]
-    facts = [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
-    memo = None
-    if cache is not None:
-        memo = cache / "fingerprints" / hashlib.sha256(_canonical([FINGERPRINT_VERSION, facts])).hexdigest()
-        if memo.is_file():
-            return memo.read_text(encoding="ascii")
-    fingerprint = _digest_of_weights(folder, config)
-    if memo is not None:
-        with whole_file(memo) as temporary:
-            temporary.write_text(fingerprint, encoding="ascii")
-    return fingerprint
+    files = (folder / "config.json", *weight_files(folder))
+    return _remembered("weights", files, cache, lambda: _digest_of_weights(folder, config))
 
 
-def tokenizer_fingerprint(folder: Path) -> str:
-    """Return the SHA-256 of everything in the folder that decides how text becomes token ids."""
-    digest = hashlib.sha256()
-    found = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
-    if not found:
+def tokenizer_fingerprint(folder: Path, *, cache: Path | None = None) -> str:
+    """Return the SHA-256 of all files that decide how text becomes token ids; ``cache`` as in `weights_fingerprint`."""
+    files = tuple(folder / name for name in TOKENIZER_FILES if (folder / name).is_file())
+    if not files:
         raise UserError(f"{folder}: no tokenizer files; expected tokenizer.json beside config.json")
-    for path in found:
-        content = _canonical(_without_volatile(read_json(path))) if path.suffix == ".json" else path.read_bytes()
-        digest.update(_canonical([path.name, len(content)]) + content)
-    return digest.hexdigest()
+    return _remembered("tokenizer", files, cache, lambda: _digest_of_tokenizer(files))
 
 
 def parameter_count(folder: Path) -> int:
@@ -135,6 +121,26 @@ def read_json(path: Path) -> dict[str, object]:
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a JSON object; fetch or save it again")
     return content
+
+
+def _remembered(kind: str, files: Sequence[Path], cache: Path | None, compute: Callable[[], str]) -> str:
+    if cache is None:
+        return compute()
+    facts = [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    memo = cache / "fingerprints" / hashlib.sha256(_canonical([FINGERPRINT_VERSION, kind, facts])).hexdigest()
+    if not memo.is_file():
+        fingerprint = compute()
+        with whole_file(memo) as temporary:
+            temporary.write_text(fingerprint, encoding="ascii")
+    return memo.read_text(encoding="ascii")
+
+
+def _digest_of_tokenizer(files: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        content = _canonical(_without_volatile(read_json(path))) if path.suffix == ".json" else path.read_bytes()
+        digest.update(_canonical([path.name, len(content)]) + content)
+    return digest.hexdigest()
 
 
 def _digest_of_weights(folder: Path, config: dict[str, object]) -> str:

@@ -135,7 +135,7 @@ def _described(name: str, path: Path, cache: Path) -> ResolvedModel:
         name=name,
         path=path,
         fingerprint=weights_fingerprint(path, cache=cache),
-        tokenizer_fingerprint=tokenizer_fingerprint(path),
+        tokenizer_fingerprint=tokenizer_fingerprint(path, cache=cache),
         parameter_count=parameter_count(path),
         kind=kind,
         licence=licence,

@@ -18,7 +18,7 @@ from spillover.report.text import LIGHT_SYMBOLS, markdown, printable, visible
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-PROMPT_BUDGET = 1_500_000
+PROMPT_BUDGET = 800_000
 """Characters of rendered prompts on the page, all together; keeps the page well under 5 MB."""
 
 LONGEST_PROMPT = 12_000
@@ -45,7 +45,7 @@ def html_page(results: StudyResults, analysis: Analysis) -> str:
             loss_chart=figures.loss_chart(results) if has_losses else None,
             prompts_of=partial(_prompts_of, results),
             visible=partial(visible, limit=limit),
-            id_limit=limit // 6,
+            id_limit=limit // 12,
             tints=tables.TINTS,
         )
     )

@@ -131,7 +131,7 @@ class Workshop:
         return encoded, {**dropped, **encoded.dropped}
 
     def _finetune(self, step: Finetune, folder: Path, advance: Advance) -> None:
-        from spillover.models.load import load_model, load_tokenizer
+        from spillover.models.load import load_model, load_tokenizer, quiet_transformers
         from spillover.training.fit import fit
 
         self._loaded = None
@@ -146,7 +146,8 @@ class Workshop:
             progress=lambda done, count, _: advance(done / count),
         )
         weights = folder / WEIGHTS
-        model.save_pretrained(weights)
+        with quiet_transformers():
+            model.save_pretrained(weights)
         load_tokenizer(step.base.path).save_pretrained(weights)
         fingerprint = weights_fingerprint(weights)
         if fingerprint == step.base.fingerprint:

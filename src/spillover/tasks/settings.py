@@ -80,7 +80,7 @@ def _short(value: object) -> str:
 class _Loader(yaml.SafeLoader):
     """YAML 1.2 scalars (``yes`` and ``no`` are words, ``1e-4`` is a number) and no duplicate keys."""
 
-    yaml_implicit_resolvers = {}  # noqa: RUF012
+    yaml_implicit_resolvers = {}
 
     def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)

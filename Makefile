@@ -1,0 +1,34 @@
+# Two commands are enough on a fresh machine: `make demo` and `make test`. Both set up what they need.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.setup
+
+.PHONY: demo test check bench format clean
+
+demo: $(SETUP)
+	$(BIN)/spillover run examples/quickstart.yaml --store store --report report --threads 1
+
+test: $(SETUP)
+	$(BIN)/python -m pytest
+
+check: $(SETUP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(SETUP)
+	$(BIN)/python benchmarks/scoring.py --quick
+	$(BIN)/python benchmarks/generation.py --quick
+
+format: $(SETUP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(SETUP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(SETUP)
+
+clean:
+	rm -rf $(VENV) store report .mypy_cache .ruff_cache .pytest_cache

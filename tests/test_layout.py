@@ -1,0 +1,98 @@
+import ast
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "src" / "spillover"
+OPEN_TO_ALL = {"errors", "records", "registry", "__init__"}
+ALLOWED = {
+    "cli": {"config", "progress", "study", "report", "analysis", "models", "tasks", "prompts", "artifacts"},
+    "config": {"study", "models", "tasks", "training"},
+    "progress": {"study"},
+    "study": {"training", "evaluation", "analysis", "tasks", "prompts", "models"},
+    "report": {"analysis"},
+    "training": {"tasks", "prompts", "models"},
+    "evaluation": {"tasks", "prompts", "models"},
+    "tasks": {"prompts", "artifacts"},
+    "models": {"prompts", "artifacts"},
+    "prompts": set(),
+    "analysis": set(),
+    "artifacts": set(),
+}
+TORCH_ROOMS = {"models", "training"}
+TORCH = {"torch", "transformers", "accelerate", "peft", "safetensors"}
+NUMBERS_ONLY = {"numpy", "scipy", "statsmodels"}
+
+
+def modules():
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_modules(path: Path):
+    """Yield (module, at import time) for every import that runs; those for type checkers alone do not."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body:
+        skipped = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in [] if skipped else ast.walk(node):
+            at_import = isinstance(node, ast.Import | ast.ImportFrom)
+            if isinstance(inner, ast.Import):
+                yield from ((alias.name, at_import) for alias in inner.names)
+            elif isinstance(inner, ast.ImportFrom):
+                assert inner.level == 0, f"{path} imports relatively"
+                yield inner.module, at_import
+                if inner.module == "spillover":
+                    yield from ((f"spillover.{alias.name}", at_import) for alias in inner.names)
+
+
+def test_rooms_import_only_what_the_map_of_rooms_allows():
+    wrong = []
+    for path in modules():
+        room = room_of(path)
+        for module, _ in imported_modules(path):
+            target = module.split(".")[1] if module.startswith("spillover.") else None
+            if target and target != room and target not in OPEN_TO_ALL | ALLOWED.get(room, set()):
+                wrong.append(f"{path.relative_to(ROOT)} imports {module}")
+    assert not wrong
+
+
+def test_every_room_is_on_the_map_of_rooms():
+    assert {room_of(path) for path in modules()} - OPEN_TO_ALL == set(ALLOWED)
+
+
+def test_torch_is_imported_only_where_models_run():
+    allowed = {PACKAGE / "prompts" / "encoding.py", PACKAGE / "cli.py"}
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {module}"
+        for path in modules()
+        if room_of(path) not in TORCH_ROOMS and path not in allowed
+        for module, _ in imported_modules(path)
+        if module.split(".")[0] in TORCH
+    ]
+    assert not wrong
+
+
+def test_analysis_sees_arrays_and_records_only():
+    known = NUMBERS_ONLY | {"spillover"} | set(__import__("sys").stdlib_module_names)
+    wrong = [
+        f"{path.name} imports {module}"
+        for path in (PACKAGE / "analysis").glob("*.py")
+        for module, _ in imported_modules(path)
+        if module.split(".")[0] not in known
+    ]
+    assert not wrong
+
+
+def test_the_file_map_of_the_readme_names_every_module_with_its_first_line():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    entries = dict(re.findall(r"^\| `([\w/]+\.py)` \| (.+?) \|$", readme, flags=re.M))
+    expected = {}
+    for path in modules():
+        name = str(path.relative_to(PACKAGE))
+        if path.name != "__init__.py" or name == "__init__.py":
+            docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+            expected[name] = docstring.splitlines()[0].replace("|", "\\|")
+    assert entries == expected
