@@ -291,7 +291,9 @@ def exit_code(call: Callable[[], object]) -> int:
     except SpilloverError as error:
         _notice(f"failed: {error}")
         return FAILED
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort, SystemExit) as stop:  # typer turns an interrupt into an exit with 130
+        if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
+            raise
         _notice("interrupted; finished steps are kept, run the same command to go on")
         return INTERRUPTED
     return result if isinstance(result, int) else DONE
