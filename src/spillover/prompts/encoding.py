@@ -53,7 +53,9 @@ class Encoder:
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Return the text of generated ids, without special tokens and without tidying of spaces."""
-        return str(self._tokenizer.decode(list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return str(
+            self._tokenizer.decode(list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        )
 
     def _encode(self, texts: Sequence[str], *, special: bool) -> list[TokenIds]:
         if not texts:
