@@ -50,7 +50,7 @@ class Prediction:
     options: tuple[str, ...] = ()
     """The row's own answers, in the order of ``log_likelihoods``; empty where the task's answer set holds."""
     content_free: tuple[float, ...] = ()
-    """Log of each answer's share of the answer set after content-free inputs, averaged over them; empty if not asked."""
+    """Log of each answer's mean share of the answer set after content-free inputs; empty if not asked."""
     premise: tuple[float, ...] = ()
     """Nats of each answer after the end of the prompt alone; empty if not asked."""
 
@@ -73,7 +73,7 @@ class MetricCard:
     combine: Callable[[FloatArray], FloatArray]
     """Totals over examples ``(..., k)`` to values ``(...)``; every metric is a function of summed statistics."""
     unit: str
-    """``"share"`` for 0..1, ``"points"`` for 0..100, ``"nats"``, ``"correlation"`` for -1..1, ``"squared distance"``."""
+    """``share`` for 0..1, ``points`` for 0..100, ``nats``, ``correlation`` for -1..1, ``squared distance`` for 0..2."""
     higher_is_better: bool = True
 
 

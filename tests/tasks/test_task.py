@@ -23,7 +23,8 @@ def test_a_task_of_free_text_and_one_with_answers_have_their_metrics():
     assert task().metrics == ("rouge_l", "bleu", "label_share")
     assert task().primary_metric == "rouge_l"
     assert not task().is_classification
-    assert task(answers=["good", "bad"]).metrics == ("accuracy",)
+    assert task(answers=["good", "bad"]).metrics == ("accuracy", "macro_f1", "mcc", "ece", "brier")
+    assert task(options="choices").metrics == ("accuracy",)
     assert task(answers=["good", "bad"]).is_classification
 
 

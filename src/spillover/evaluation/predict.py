@@ -91,8 +91,7 @@ def encode_cell(asked: Asked, encoder: Encoder, *, context_length: int) -> Encod
     for example, ids in zip(asked.examples, options, strict=bool(options)):
         if len(set(ids)) < len(ids):
             raise UserError(f"{where}: row {example.id!r} has two options with the same token ids; change one")
-    for index, (example, prompt) in enumerate(zip(asked.examples, prompts, strict=True)):
-        choices = cell.choices[index] if cell.choices else ()
+    for example, prompt, choices in zip(asked.examples, prompts, cell.choices or [()] * len(prompts), strict=True):
         room = max((len(ids) for ids in choices), default=asked.max_new_tokens)
         if len(prompt) + room > context_length:
             raise UserError(

@@ -98,10 +98,7 @@ def training_rows(prepared: PreparedTask, size: int, *, seed: int) -> tuple[Exam
 
 def to_record(prepared: PreparedTask) -> dict[str, object]:
     """Return the rows as plain data for JSON; `from_record` turns it back."""
-    rows = {
-        part: [_record(row) for row in getattr(prepared, part)]
-        for part in ("train", "demonstrations", "test")
-    }
+    rows = {part: [_record(row) for row in getattr(prepared, part)] for part in ("train", "demonstrations", "test")}
     return {
         "task": prepared.task,
         **rows,
@@ -172,9 +169,7 @@ def _divided(task: Task, places: Places) -> PreparedTask:
         usable, near_reasons = apart(usable, (*shown, *tested), "a row of another part")
         # Rows with options are divided alike whether they are asked as text or as letters.
         labels = () if task.options else task.answers
-        parts = split_pool(
-            usable, task.split, labels, demonstrations=not sources.demonstrations, test=not sources.test
-        )
+        parts = split_pool(usable, task.split, labels, demonstrations=not sources.demonstrations, test=not sources.test)
         dropped += reasons + near_reasons + parts.dropped + Counter({"repeated text": repeated_count})
         shown, tested = shown or parts.demonstrations, tested or parts.test
         drawn = parts.train

@@ -61,13 +61,13 @@ class Options(Column):
     split: str = r"(?:^|\n)\s*[A-Z]\.(?=\s|$)"
     """Regular expression of what stands before each option in a text."""
     asked: Literal["text", "letters"] = "text"
-    """``text`` scores the options themselves; ``letters`` scores the task's ``answers``, so many as a row has options."""
+    """``text`` scores the options themselves, ``letters`` the task's ``answers``, so many as a row has options."""
     count: int | None = Field(default=None, gt=1)
     """Rows with another number of options are dropped and counted."""
 
     @field_validator("split")
     @classmethod
-    def _compiles(cls, pattern: str) -> str:
+    def _split_compiles(cls, pattern: str) -> str:
         return _check_pattern(pattern)
 
 
@@ -199,7 +199,8 @@ class Task(Settings):
     def _fill_metrics(cls, data: object) -> object:
         if not isinstance(data, dict):
             return data
-        default = ["accuracy"] if data.get("answers") or data.get("options") else ["rouge_l", "bleu", "label_share"]
+        labels = ["accuracy", "macro_f1", "mcc", "ece", "brier"] if data.get("answers") else ["accuracy"]
+        default = labels if data.get("answers") or data.get("options") else ["rouge_l", "bleu", "label_share"]
         metrics = data.get("metrics") or default
         first = metrics[0] if isinstance(metrics, list | tuple) else ""
         return {**data, "metrics": metrics, "primary_metric": data.get("primary_metric") or first}
