@@ -166,7 +166,9 @@ OPTIONS = {"columns": {"input": "text"}, "options": "choices"}
 LETTERS = {"options": {"column": "choices", "asked": "letters"}, "answers": ["A", "B"]}
 
 
-@pytest.mark.parametrize("choices", ["\nA. red\nB. e.g. U. S. blue ", "A. red\n B. e.g. U. S. blue", ["red", " e.g. U. S. blue"]])
+@pytest.mark.parametrize(
+    "choices", ["\nA. red\nB. e.g. U. S. blue ", "A. red\n B. e.g. U. S. blue", ["red", " e.g. U. S. blue"]]
+)
 def test_options_are_read_from_a_lettered_text_or_a_list(choices):
     row = {"text": "x", "choices": choices, "label": "red"}
     assert read([row], **OPTIONS).examples[0].options == ("red", "e.g. U. S. blue")

@@ -55,7 +55,7 @@ def flip_floor(
             first = prediction.token_ids[0] if prediction.token_ids else end_token_id
             flipped, difference = plain.argmax() != first, float(plain.max() - plain[first])
         flips += bool(flipped)
-        largest = max(largest, difference)
+        largest = float(np.maximum(largest, difference))  # unlike max, keeps what is not a number
     return FlipFloor(len(order), flips, largest)
 
 
