@@ -139,7 +139,7 @@ def made_results(hostile: str = "") -> StudyResults:
             f"note{hostile}": hostile or "made up",
         },
         flip_floors={
-            (name, Cell(task + hostile, 1, SHOTS[-1], 0)): FlipFloor(4, name != BASE, 3.2e-6)
+            (name, Cell(task + hostile, 1, SHOTS[-1], 0)): FlipFloor(4, int(name != BASE), 3.2e-6)
             for name in names
             for task in FAMILIES
         },

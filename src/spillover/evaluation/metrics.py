@@ -8,8 +8,7 @@ import numpy as np
 
 from spillover.errors import SpilloverError
 from spillover.evaluation import label_metrics
-from spillover.evaluation.choice import Scoring as Scoring
-from spillover.evaluation.choice import chosen_answer
+from spillover.evaluation.choice import Scoring, chosen_answer
 from spillover.prompts.answers import is_bare_label
 from spillover.records import FloatArray, MetricCard, Prediction
 from spillover.registry import Registry

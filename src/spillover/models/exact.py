@@ -39,18 +39,18 @@ def plain_log_likelihoods(model: PreTrainedModel, prompt: TokenIds, answers: Seq
     for answer in answers:
         read = tuple(answer[:-1])
         if read not in log_shares:
-            log_shares[read] = _log_shares(model, (*prompt, *read))[len(prompt) - 1 :]
-        target = torch.tensor(answer, device=model.device)[:, None]
-        values.append(float(log_shares[read].gather(1, target).sum()))
+            log_shares[read] = _log_shares(model, (*prompt, *read), start=len(prompt) - 1)
+        values.append(float(log_shares[read].gather(1, torch.tensor(answer)[:, None]).sum()))
     return np.array(values)
 
 
 @torch.inference_mode()
 def plain_next_token(model: PreTrainedModel, prompt: TokenIds) -> FloatArray:
     """Return the log-probability in nats of every token after one prompt, ``(vocabulary,)``."""
-    return np.asarray(_log_shares(model, prompt)[-1].cpu().numpy(), dtype=np.float64)
+    return np.asarray(_log_shares(model, prompt, start=len(prompt) - 1)[0].numpy(), dtype=np.float64)
 
 
-def _log_shares(model: PreTrainedModel, token_ids: TokenIds) -> torch.Tensor:
-    logits = model(input_ids=torch.tensor([token_ids], device=model.device), use_cache=False).logits[0]
-    return torch.as_tensor(logits.double().log_softmax(dim=-1))
+def _log_shares(model: PreTrainedModel, token_ids: TokenIds, *, start: int) -> torch.Tensor:
+    """Return ``(n, vocabulary)``: what is predicted at each position from ``start`` on."""
+    logits = model(input_ids=torch.tensor([token_ids], device=model.device), use_cache=False).logits[0, start:]
+    return torch.as_tensor(logits.cpu().double().log_softmax(dim=-1))

@@ -1,7 +1,7 @@
 """The report's tables as plain rows: the matrix of differences, drift against plain fine-tuning, provenance."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from spillover.analysis.generalization import Analysis
@@ -166,28 +166,32 @@ def _matrix_cell(row: Measurement, metric: MetricCard, floor: FlipFloor | None) 
         difference=signed(row.difference),
         interval=interval,
         title=f"{plain(row.value)} against {plain(row.base_value)} of the base on {row.item_count} items: "
-        f"{signed(row.difference)} {interval}{remark}{'; ' + floor_words([floor]) if floor else ''}",
+        f"{signed(row.difference)} {interval}{remark}{'; ' + floor_words(floor) if floor else ''}",
         tint=f"{'up' if is_better else 'down'}{level}" if level else "flat",
         is_clear=row.low > 0 or row.high < 0,
     )
 
 
-def floor_words(floors: Sequence[FlipFloor]) -> str:
-    """Write how predictions compare with exact float32 arithmetic; empty where nothing was compared."""
-    if not floors:
-        return ""
-    flips, items = sum(floor.flipped_count for floor in floors), sum(floor.item_count for floor in floors)
-    largest = max(floor.largest_difference for floor in floors)
-    return f"flip floor {flips} of {items} items, at most {largest:.1e} nats"
+def floor_words(floor: FlipFloor) -> str:
+    """Write how predictions compare with exact float32 arithmetic."""
+    return (
+        f"flip floor {floor.flipped_count} of {floor.item_count} items, log-likelihoods at most "
+        f"{floor.largest_difference:.1e} nats off"
+    )
 
 
-def flip_floors(results: StudyResults) -> dict[str, str]:
-    """Return the flip floor of each tested task in words, over all models and cells."""
+def flip_floors(results: StudyResults) -> dict[str, FlipFloor]:
+    """Return the flip floor of each tested task that has any, over all models and cells."""
+    found: dict[str, list[FlipFloor]] = {}
+    for (_, cell), floor in results.flip_floors.items():
+        found.setdefault(cell.tested_on, []).append(floor)
     return {
-        task.name: floor_words(
-            [floor for (_, cell), floor in results.flip_floors.items() if cell.tested_on == task.name]
+        task: FlipFloor(
+            sum(floor.item_count for floor in floors),
+            sum(floor.flipped_count for floor in floors),
+            max(floor.largest_difference for floor in floors),
         )
-        for task in results.tasks
+        for task, floors in found.items()
     }
 
 

@@ -13,6 +13,7 @@ from spillover.evaluation.choice import ScoringKind
 from spillover.evaluation.metrics import LOSSES, METRICS
 from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
+from spillover.prompts.template import Template, premise
 from spillover.records import Cell
 from spillover.study.step import Drift, Finetune, Predict, Prepare, Score, Step, with_inputs
 from spillover.tasks.prepare import Protocol
@@ -131,6 +132,8 @@ class Study:
     @cached_property
     def scores(self) -> tuple[Score, ...]:
         """The grid's leaves: the base and every variant in every cell."""
+        for task, cell in self.cells:
+            self._check_premise(task, cell.prompt_form)
         trained = sorted({answer for plan in self.variants for task in plan.train_on for answer in task.answers})
         return tuple(
             Score(
@@ -152,6 +155,13 @@ class Study:
     def steps(self) -> tuple[Step, ...]:
         """Everything to be done, inputs first, one model after the other."""
         return tuple(with_inputs([*self.scores, *self.drifts]))
+
+    def _check_premise(self, task: Task, form: int) -> None:
+        if self.scoring == "pmi" and task.is_classification and not premise(Template(self._templates[task.name, form])):
+            raise UserError(
+                f"task {task.name!r}: prompt {form} ends with a field; pmi scoring needs words after it, such as "
+                "'Answer:'; change the prompt or the scoring"
+            )
 
     def _predict(self, variant: Finetune | None, task: Task, cell: Cell) -> Predict:
         return Predict(

@@ -199,7 +199,8 @@ class Workshop:
         return floor
 
     def _score(self, step: Score, folder: Path) -> None:
-        from spillover.evaluation.metrics import Scoring, statistics
+        from spillover.evaluation.choice import Scoring
+        from spillover.evaluation.metrics import statistics
 
         source = step.predictions
         predictions = files.read_predictions(self._store.file(source.kind, source.key, "predictions.jsonl"))
