@@ -17,6 +17,7 @@ from spillover.errors import SpilloverError, UserError
 
 if TYPE_CHECKING:
     from spillover.study.study import Study
+    from spillover.tasks.task import Task
 
 DONE, FAILED, USER_MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
@@ -200,8 +201,12 @@ def tasks_list(suite_name: SuiteName = "pocket") -> None:
 
     table = Table("task", "family", "domain", "answers", "licence of the data")
     for task in load_suite(suite_name).tasks.values():
-        table.add_row(task.name, task.family, task.domain, ", ".join(task.answers) or "free text", task.licence)
+        table.add_row(task.name, task.family, task.domain, _answer_words(task), task.licence)
     out.print(table)
+
+
+def _answer_words(task: Task) -> str:
+    return "each row's options" if task.has_own_options else ", ".join(task.answers) or "free text"
 
 
 @tasks_app.command("show")

@@ -74,6 +74,8 @@ class StudyFile(Settings):
     """``auto`` takes bfloat16 where the processor computes it fast."""
     protocol: Literal["clean", "literal"] = "clean"
     """``clean`` drops rows that equal a demonstration or have no answer; ``literal`` keeps them as released."""
+    scoring: Literal["raw", "contextual", "pmi"] = "raw"
+    """How answers are compared: ``raw`` log-likelihoods, or less what the model says without an input."""
     training: dict[str, object] = {}
     """Training settings that differ from the suite's."""
 
@@ -125,6 +127,7 @@ def load_study(
         cache,
         skipped,
         settings.model_dump(mode="json", by_alias=True) | {"precision": precision},
+        settings.scoring,
     )
 
 

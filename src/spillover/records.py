@@ -31,6 +31,8 @@ class Example:
     target: str
     group: str = ""
     """Rows of one group (one passage, one document) never fall into different splits; empty means its own group."""
+    options: tuple[str, ...] = ()
+    """The row's own answers, one of them the target; empty where one answer set holds for all rows, or none does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,12 @@ class Prediction:
     """Nats of each answer's full token sequence, in the order of the task's answer set; empty for generation."""
     token_ids: tuple[int, ...] = ()
     """The generated token ids before the cut; empty for classification."""
+    options: tuple[str, ...] = ()
+    """The row's own answers, in the order of ``log_likelihoods``; empty where the task's answer set holds."""
+    content_free: tuple[float, ...] = ()
+    """Log of each answer's mean share of the answer set after content-free inputs; empty if not asked."""
+    premise: tuple[float, ...] = ()
+    """Nats of each answer after the end of the prompt alone; empty if not asked."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -65,7 +73,7 @@ class MetricCard:
     combine: Callable[[FloatArray], FloatArray]
     """Totals over examples ``(..., k)`` to values ``(...)``; every metric is a function of summed statistics."""
     unit: str
-    """``"share"`` for 0..1, ``"points"`` for 0..100, ``"nats"``."""
+    """``share`` for 0..1, ``points`` for 0..100, ``nats``, ``correlation`` for -1..1, ``squared distance`` for 0..2."""
     higher_is_better: bool = True
 
 
@@ -79,6 +87,18 @@ class CellScores:
     example_ids: tuple[str, ...]
     statistics: FloatArray
     """``(n, k)``, rows in the order of ``example_ids``; the metric is ``combine(statistics.sum(0))``."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlipFloor:
+    """How far a cell's predictions are from those of exact float32 arithmetic, on a sample of its items."""
+
+    item_count: int
+    """Items that were computed both ways."""
+    flipped_count: int
+    """Items whose most likely answer, or first generated token, differs."""
+    largest_difference: float
+    """Nats, over all answers of the sample; for text, what the first generated token lacks to the most likely one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +135,8 @@ class TaskCard:
     dropped: Mapping[str, int]
     """Test rows dropped, reason to count."""
     licence: str = ""
+    chance_accuracy: float | None = None
+    """Mean of 1 / number of answers; None for free text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +172,8 @@ class StudyResults:
     """Cells not run and why, one sentence each."""
     provenance: Mapping[str, Any]
     """Versions, machine, precision, seeds, digests, times, the command that reproduces the study."""
+    flip_floors: Mapping[tuple[str, Cell], FlipFloor] = field(default_factory=dict)
+    """(variant id, cell) to its flip floor, where one was measured."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,10 @@ METRICS = {
     "accuracy": MetricCard("accuracy", share, "share"),
     "loss": MetricCard("loss", share, "nats", higher_is_better=False),
     "label_share": MetricCard("bare label words", share, "share", higher_is_better=False),
+    **{
+        name: MetricCard(name, share, "share", higher_is_better=False)
+        for name in ("label_prior_loss", "format_loss", "remaining_loss")
+    },
 }
 
 

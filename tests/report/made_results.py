@@ -10,6 +10,7 @@ from spillover.records import (
     BASE,
     Cell,
     CellScores,
+    FlipFloor,
     FloatArray,
     MetricCard,
     PromptCard,
@@ -89,6 +90,12 @@ METRICS = {
     "rouge_l": MetricCard("ROUGE-L", share, "share"),
     "bleu": MetricCard("BLEU", points, "points"),
     "label_share": MetricCard("bare label words", share, "share", higher_is_better=False),
+    "macro_f1": MetricCard("macro_f1", share, "share"),
+    "mcc": MetricCard("mcc", share, "correlation"),
+    **{
+        name: MetricCard(name, share, "share", higher_is_better=False)
+        for name in ("ece", "brier", "label_prior_loss", "format_loss", "remaining_loss")
+    },
 }
 
 
@@ -130,6 +137,11 @@ def made_results(hostile: str = "") -> StudyResults:
             "seeds": [0],
             "flip floor": 0.0,
             f"note{hostile}": hostile or "made up",
+        },
+        flip_floors={
+            (name, Cell(task + hostile, 1, SHOTS[-1], 0)): FlipFloor(4, int(name != BASE), 3.2e-6)
+            for name in names
+            for task in FAMILIES
         },
     )
 
@@ -183,6 +195,7 @@ def _task(name: str, hostile: str) -> TaskCard:
         majority_accuracy={2: 0.53, 3: 0.36}.get(len(answers)),
         dropped={f"equals a demonstration{hostile}": 1, "no consensus": 3 if name == "snli" else 0},
         licence=f"CC BY-SA 4.0{hostile}",
+        chance_accuracy=1 / len(answers) if answers else None,
     )
 
 
@@ -198,7 +211,17 @@ def _scores(name: str, task: str, shots: int, target: float, hostile: str) -> li
         return CellScores(name, cell, metric, ids, np.column_stack([values, np.ones(count)]))
 
     if answers:
-        return [row("accuracy", (rng.uniform(size=count) < target + easiness).astype(np.float64))]
+        correct = (rng.uniform(size=count) < target + easiness).astype(np.float64)
+        repaired, outside = rng.uniform(size=count) < 0.2, rng.uniform(size=count) < 0.3
+        left = 1 - correct - (1 - correct) * repaired
+        return [
+            row("accuracy", correct),
+            *(row(metric, correct * 0.9) for metric in ("macro_f1", "mcc")),
+            *(row(metric, (1 - correct) * 0.5) for metric in ("ece", "brier")),
+            row("label_prior_loss", (1 - correct) * repaired),
+            row("format_loss", left * outside),
+            row("remaining_loss", left * ~outside),
+        ]
     overlap = np.clip(target + easiness + rng.normal(0, 0.12, count), 0, 1)
     label_words = rng.uniform(size=count) < (0.9 if name.startswith("sft/amazon") else 0.0)
     return [

@@ -22,7 +22,9 @@ HOSTILE = (
 
 
 def test_the_page_has_its_sections_in_order() -> None:
-    wanted = "verdicts relations matrix shots best labels drift training protocol skipped provenance"
+    wanted = (
+        "verdicts relations matrix shots best gains choices losses labels drift training protocol skipped provenance"
+    )
     assert " ".join(READER.ids) == wanted
 
 
@@ -90,7 +92,47 @@ def test_a_study_without_drift_losses_prompts_or_free_text_still_has_a_page() ->
     assert "there is no best to pick" in text
     assert "None: every cell of the grid was run." in text
     assert "No generation was scored for label words" in text
+    assert "No task was tested both with and without demonstrations." in text
     assert "None." in markdown_page(bare, analysis)
+
+
+def test_a_study_of_text_alone_says_that_it_has_no_metrics_of_choices() -> None:
+    tasks = tuple(task for task in RESULTS.tasks if not task.answers)
+    names = {task.name for task in tasks}
+    scores = tuple(scores for scores in RESULTS.scores if scores.cell.tested_on in names)
+    bare = replace(RESULTS, tasks=tasks, scores=scores, flip_floors={})
+    text = read_page(html_page(bare, analyse(bare, resample_count=50))).text
+    assert "No tested task has such metrics." in text
+    assert "No variant is less accurate than the base in a cell with an answer set." in text
+
+
+def test_hovering_a_cell_shows_its_flip_floor_where_one_was_measured() -> None:
+    titles = [value for name, value in READER.attributes if name == "title" and "of the base on" in value]
+    measured = [
+        title
+        for title in titles
+        if title.endswith("; flip floor 1 of 4 items, log-likelihoods at most 3.2e-06 nats off")
+    ]
+    assert len(measured) == 3 * 5
+
+
+def test_the_protocol_adds_up_the_flip_floors_of_a_task() -> None:
+    for text in (READER.text, markdown_page(RESULTS, ANALYSIS)):
+        assert text.count("3 of 16") == 5
+        assert "3.20 × 10⁻⁶" in text
+
+
+def test_every_lost_cell_and_every_gain_has_its_row() -> None:
+    assert ANALYSIS.accuracy_drops
+    page = markdown_page(RESULTS, ANALYSIS)
+    for heading, rows in (
+        ("## Where accuracy was lost", ANALYSIS.accuracy_drops),
+        ("## What demonstrations add", ANALYSIS.in_context_gains),
+    ):
+        block = page.split(heading)[1].split("\n## ")[0]
+        assert len([line for line in block.splitlines() if line.startswith("| sft") or line.startswith("| fticl")]) == (
+            len(rows)
+        )
 
 
 def test_hostile_text_stays_text() -> None:

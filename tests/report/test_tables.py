@@ -4,7 +4,15 @@ import pytest
 
 from spillover.analysis.generalization import analyse
 from spillover.records import Relation
-from spillover.report.tables import drift_rows, flat_rows, label_shares, matrices
+from spillover.report.tables import (
+    CHOICE_METRICS,
+    choice_rows,
+    drift_rows,
+    flat_rows,
+    guessing_words,
+    label_shares,
+    matrices,
+)
 from tests.report.made_results import made_results
 
 RESULTS = made_results()
@@ -35,6 +43,20 @@ def test_a_star_and_a_tint_follow_the_numbers() -> None:
 def test_rows_show_majority_accuracy_beside_accuracy_only() -> None:
     rows = [row for group in matrices(RESULTS, ANALYSIS)[0].groups for row in group.rows]
     assert {(row.metric, row.majority) for row in rows} == {("ROUGE-L", ""), ("accuracy", "0.53"), ("accuracy", "0.36")}
+
+
+def test_guessing_at_random_takes_the_place_of_the_majority_where_rows_have_their_own_options() -> None:
+    task = next(task for task in RESULTS.tasks if task.name == "amazon")
+    assert guessing_words(task) == "0.53"
+    assert guessing_words(replace(task, majority_accuracy=None, chance_accuracy=0.25)) == "0.25 (chance)"
+    assert guessing_words(replace(task, majority_accuracy=None, chance_accuracy=None)) == ""
+
+
+def test_other_metrics_of_choices_stand_beside_one_another() -> None:
+    rows = choice_rows(RESULTS, ANALYSIS)
+    assert len(rows) == 3 * 3 * 2
+    for row in rows:
+        assert [item.metric for item in row.metrics if item] == list(CHOICE_METRICS)
 
 
 def test_drift_is_set_against_the_variant_that_differs_by_demonstrations_alone() -> None:

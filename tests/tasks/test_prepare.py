@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -126,6 +127,13 @@ def test_the_digest_is_canonical_and_a_record_survives_json(tmp_path):
     digests = {prepared_digest(PreparedTask("t", (row,), (), (), (1,))) for row in (row, turned)}
     assert len(digests) == 1
     assert digests != {prepared_digest(PreparedTask("t", (), (row,), (), (1,)))}
+
+
+def test_options_survive_json_and_are_part_of_the_digest():
+    row = Example("x", {"a": "1"}, "é")
+    chosen = PreparedTask("t", (), (), (replace(row, options=("é", "e")),), ())
+    assert from_record(json.loads(json.dumps(to_record(chosen)))) == chosen
+    assert prepared_digest(chosen) != prepared_digest(PreparedTask("t", (), (), (row,), ()))
 
 
 def test_rows_that_differ_from_the_pinned_digest_are_refused(tmp_path):

@@ -160,3 +160,42 @@ def test_group_names_do_not_depend_on_the_order_of_the_rows():
         named.append({row.fields["input"]: row.group for row in rows.examples})
     assert named[0] == named[1]
     assert named[0]["12_1"] == named[0]["12_2"] != named[0]["3_1"]
+
+
+OPTIONS = {"columns": {"input": "text"}, "options": "choices"}
+LETTERS = {"options": {"column": "choices", "asked": "letters"}, "answers": ["A", "B"]}
+
+
+@pytest.mark.parametrize(
+    "choices", ["\nA. red\nB. e.g. U. S. blue ", "A. red\n B. e.g. U. S. blue", ["red", " e.g. U. S. blue"]]
+)
+def test_options_are_read_from_a_lettered_text_or_a_list(choices):
+    row = {"text": "x", "choices": choices, "label": "red"}
+    assert read([row], **OPTIONS).examples[0].options == ("red", "e.g. U. S. blue")
+
+
+def test_options_asked_as_letters_stay_with_the_prompt():
+    row = {"text": "x", "choices": "A. red\nB. blue", "label": "B"}
+    (example,) = read([row], **OPTIONS | LETTERS).examples
+    assert (example.target, example.options) == ("B", ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "choices", "label", "reason"),
+    [
+        ({}, "A. red\nB. red", "red", "an option is empty or comes twice"),
+        ({}, "A. red\nB. ", "red", "an option is empty or comes twice"),
+        ({}, "A. red\nB. blue", "green", "the target is not among the options"),
+        ({"options": {"column": "choices", "count": 3}}, "A. red\nB. blue", "red", "not 3 options"),
+        (LETTERS, "A. red\nB. blue\nC. green", "A", "not 2 options"),
+    ],
+)
+def test_rows_whose_options_cannot_be_asked_are_dropped_and_counted(changes, choices, label, reason):
+    rows = read([{"text": "x", "choices": choices, "label": label}], **OPTIONS | changes)
+    assert rows.examples == []
+    assert rows.dropped == {reason: 1}
+
+
+def test_a_text_that_does_not_begin_with_an_option_names_its_row_and_the_pattern():
+    with pytest.raises(UserError, match=r"a\.csv: row 1, column 'choices': no option begins with what options.split"):
+        read([{"text": "x", "choices": "red or blue", "label": "red"}], **OPTIONS)

@@ -23,7 +23,8 @@ def test_a_task_of_free_text_and_one_with_answers_have_their_metrics():
     assert task().metrics == ("rouge_l", "bleu", "label_share")
     assert task().primary_metric == "rouge_l"
     assert not task().is_classification
-    assert task(answers=["good", "bad"]).metrics == ("accuracy",)
+    assert task(answers=["good", "bad"]).metrics == ("accuracy", "macro_f1", "mcc", "ece", "brier")
+    assert task(options="choices").metrics == ("accuracy",)
     assert task(answers=["good", "bad"]).is_classification
 
 
@@ -70,3 +71,13 @@ def test_a_mistake_in_a_task_is_one_line_with_its_place(changes, line):
         task(**changes)
     assert str(caught.value).startswith(line)
     assert "\n" not in str(caught.value)
+
+
+def test_letters_need_answers_and_texts_need_none():
+    lettered = {"column": "choices", "asked": "letters"}
+    assert task(options="choices").is_classification
+    assert task(options="choices").has_own_options
+    assert not task(options=lettered, answers=["A", "B"]).has_own_options
+    for changes in ({"options": lettered}, {"options": "choices", "answers": ["A", "B"]}):
+        with pytest.raises(UserError, match="options asked as letters need `answers`"):
+            task(**changes)

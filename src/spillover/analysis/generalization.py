@@ -1,8 +1,10 @@
-"""From a study's scores to measurements, relation summaries, best-of-shots gains and verdicts."""
+"""From a study's scores to measurements, relation summaries, best-of-shots and in-context gains, and verdicts."""
 
 from dataclasses import dataclass
 
 from spillover.analysis.cells import Scores, resample_scores
+from spillover.analysis.in_context import InContextGain, in_context_gains
+from spillover.analysis.losses import AccuracyDrop, accuracy_drops
 from spillover.analysis.paired import LEVEL, RESAMPLE_COUNT, difference, differences, percentile_interval
 from spillover.analysis.relations import BestOfShots, RelationSummary, best_of_shots, enters_means, relation_summaries
 from spillover.analysis.verdicts import Verdict, verdicts
@@ -18,6 +20,8 @@ class Analysis:
     relations: tuple[RelationSummary, ...]
     best_of_shots: tuple[BestOfShots, ...]
     verdicts: tuple[Verdict, ...]
+    accuracy_drops: tuple[AccuracyDrop, ...]
+    in_context_gains: tuple[InContextGain, ...]
     left_out: tuple[str, ...]
     """Tested tasks whose primary metric is not a share that is better when higher, and so enters no relation mean."""
     resample_count: int
@@ -38,6 +42,8 @@ def analyse(results: StudyResults, *, resample_count: int = RESAMPLE_COUNT, leve
         relations=relations,
         best_of_shots=best_of_shots(results, scores, level=level),
         verdicts=verdicts(results, relations, rows),
+        accuracy_drops=accuracy_drops(rows),
+        in_context_gains=in_context_gains(results, scores, level=level),
         left_out=tuple(task.name for task in results.tasks if not enters_means(task, results)),
         resample_count=resample_count,
         level=level,

@@ -2,23 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from spillover.errors import SpilloverError
+from spillover.evaluation import label_metrics
+from spillover.evaluation.choice import Scoring, chosen_answer
 from spillover.prompts.answers import is_bare_label
 from spillover.records import FloatArray, MetricCard, Prediction
 from spillover.registry import Registry
 
 BLEU_ORDER = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Scoring:
-    """What a metric may need besides the predictions."""
-
-    trained_answers: tuple[str, ...] = ()
-    """Label words of the tasks the study trains on; generations that are one of them leaked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +23,8 @@ class Metric:
     card: MetricCard
     statistics: Callable[[Sequence[Prediction], Scoring], FloatArray]
     """Predictions to ``(n, k)``."""
+    needs: Literal["any answer", "a choice", "an answer set"] = "any answer"
+    """What a task must have: ``a choice`` is an answer set or options of each row."""
 
 
 METRICS: Registry[Metric] = Registry("metric")
@@ -56,8 +53,8 @@ def _with_count(values: Sequence[float]) -> FloatArray:
     return np.stack([np.asarray(values, dtype=np.float64), np.ones(len(values))], axis=1)
 
 
-def _correct(predictions: Sequence[Prediction], _: Scoring) -> FloatArray:
-    return _with_count([float(prediction.answer == prediction.target) for prediction in predictions])
+def _correct(predictions: Sequence[Prediction], scoring: Scoring) -> FloatArray:
+    return _with_count([float(chosen_answer(prediction, scoring) == prediction.target) for prediction in predictions])
 
 
 def _bare_labels(predictions: Sequence[Prediction], scoring: Scoring) -> FloatArray:
@@ -97,11 +94,32 @@ def _bleu(totals: FloatArray) -> FloatArray:
     return np.where(scored, value, 0.0)
 
 
+LOSSES = ("label_prior_loss", "format_loss", "remaining_loss")
+"""The parts that 1 less accuracy consists of, for tasks with an answer set."""
+
+
+def _lower(name: str, combine: Callable[[FloatArray], FloatArray] = _mean, unit: str = "share") -> MetricCard:
+    return MetricCard(name, combine, unit, higher_is_better=False)
+
+
 _ENTRIES = (
     Metric(MetricCard("accuracy", _mean, "share"), _correct),
     Metric(MetricCard("rouge_l", _mean, "share"), _rouge_l),
     Metric(MetricCard("bleu", _bleu, "points"), _bleu_counts),
-    Metric(MetricCard("label_share", _mean, "share", higher_is_better=False), _bare_labels),
+    Metric(_lower("label_share"), _bare_labels),
+    Metric(
+        MetricCard("macro_f1", label_metrics.macro_f1, "share"), label_metrics.confusion_counts, needs="an answer set"
+    ),
+    Metric(
+        MetricCard("mcc", label_metrics.matthews_correlation, "correlation"),
+        label_metrics.correlation_counts,
+        needs="an answer set",
+    ),
+    Metric(_lower("ece", label_metrics.expected_calibration_error), label_metrics.calibration_gaps, needs="a choice"),
+    Metric(_lower("brier", unit="squared distance"), label_metrics.squared_distances, needs="a choice"),
+    Metric(_lower("label_prior_loss"), label_metrics.label_prior_loss, needs="an answer set"),
+    Metric(_lower("format_loss"), label_metrics.format_loss, needs="an answer set"),
+    Metric(_lower("remaining_loss"), label_metrics.remaining_loss, needs="an answer set"),
 )
 for _entry in _ENTRIES:
     METRICS.register(_entry.card.name)(_entry)

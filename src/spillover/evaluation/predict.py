@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from spillover.errors import UserError
 from spillover.models.generation import generate
 from spillover.models.scoring import PrefixCache, answer_log_likelihoods
 from spillover.prompts.answers import cut
 from spillover.prompts.encoding import Encoder, TokenIds, common_prefix_length
-from spillover.records import Cell, Example, Prediction, PromptCard
+from spillover.records import Cell, Example, FloatArray, Prediction, PromptCard
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -26,9 +28,13 @@ class Asked:
     prompts: tuple[str, ...]
     """Rendered prompts, in the order of the examples."""
     answers: tuple[str, ...]
-    """The answer set; empty for free text."""
+    """The answer set; empty for free text, and where each example has options of its own."""
     max_new_tokens: int = 60
     stop: str = "\n\n"
+    content_free: tuple[str, ...] = ()
+    """The prompt with content-free fields, to be asked beside the examples; empty when no one needs to know."""
+    premise: str = ""
+    """The end of the prompt alone, likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +44,21 @@ class EncodedCell:
     asked: Asked
     prompts: tuple[TokenIds, ...]
     answers: tuple[TokenIds, ...]
+    """Of the answer set."""
+    options: tuple[tuple[TokenIds, ...], ...] = ()
+    """Of each example's own options; empty where there is an answer set, or free text."""
+    content_free: tuple[TokenIds, ...] = ()
+    premise: TokenIds = ()
+
+    @property
+    def choices(self) -> Sequence[Sequence[TokenIds]]:
+        """Each example's answers; empty for free text."""
+        return self.options or ([self.answers] * len(self.prompts) if self.answers else ())
 
     def card(self) -> PromptCard:
         """Return the first prompt as the report shows it."""
         example = self.asked.examples[0]
+        answers = self.options[0] if self.options else self.answers
         return PromptCard(
             self.asked.cell,
             example.id,
@@ -49,7 +66,7 @@ class EncodedCell:
             self.prompts[0],
             common_prefix_length(self.prompts),
             example.target,
-            dict(zip(self.asked.answers, self.answers, strict=True)),
+            dict(zip(example.options or self.asked.answers, answers, strict=True)),
         )
 
 
@@ -65,16 +82,27 @@ def encode_cell(asked: Asked, encoder: Encoder, *, context_length: int) -> Encod
         raise UserError(f"{where}: no test row is left to ask; give the task more rows or raise test_limit")
     prompts = tuple(encoder.prompts(asked.prompts))
     answers = tuple(encoder.targets(asked.answers))
+    options = tuple(tuple(encoder.targets(example.options)) for example in asked.examples if example.options)
+    cell = EncodedCell(
+        asked, prompts, answers, options, tuple(encoder.prompts(asked.content_free)), _premise(asked, encoder)
+    )
     if len(set(answers)) < len(answers):
         raise UserError(f"{where}: two of the answers {list(asked.answers)} have the same token ids; rename one")
-    room = max((len(ids) for ids in answers), default=asked.max_new_tokens)
-    for example, prompt in zip(asked.examples, prompts, strict=True):
+    for example, ids in zip(asked.examples, options, strict=bool(options)):
+        if len(set(ids)) < len(ids):
+            raise UserError(f"{where}: row {example.id!r} has two options with the same token ids; change one")
+    for example, prompt, choices in zip(asked.examples, prompts, cell.choices or [()] * len(prompts), strict=True):
+        room = max((len(ids) for ids in choices), default=asked.max_new_tokens)
         if len(prompt) + room > context_length:
             raise UserError(
                 f"{where}: row {example.id!r} has a prompt of {len(prompt)} tokens and needs {room} more for its "
                 f"answer, the model's context holds {context_length}; use fewer shots or set field_limits on the task"
             )
-    return EncodedCell(asked, prompts, answers)
+    return cell
+
+
+def _premise(asked: Asked, encoder: Encoder) -> TokenIds:
+    return encoder.prompts([asked.premise])[0] if asked.premise else ()
 
 
 def predict(
@@ -84,17 +112,55 @@ def predict(
     prefixes: PrefixCache | None = None,
 ) -> list[Prediction]:
     """Return one prediction for every example of the cell, in their order."""
-    if cell.answers:
+    if cell.choices:
         return _choose(model, cell, prefixes)
     return _write(model, cell, encoder, prefixes)
 
 
 def _choose(model: PreTrainedModel, cell: EncodedCell, prefixes: PrefixCache | None) -> list[Prediction]:
-    scores = answer_log_likelihoods(model, cell.prompts, [cell.answers] * len(cell.prompts), prefixes=prefixes)
+    """Score the answers to every example, and after content-free prompts, in one pass over the cell."""
+    count = len(cell.prompts)
+    asked_free = cell.choices if cell.options else cell.choices[:1]
+    # The content-free prompts of one example follow one another: they share the cell's prefix and their answers.
+    free = [(prompt, choices) for choices in asked_free for prompt in cell.content_free]
+    scores = answer_log_likelihoods(
+        model,
+        [*cell.prompts, *(prompt for prompt, _ in free)],
+        [*cell.choices, *(choices for _, choices in free)],
+        prefixes=prefixes,
+    )
+    forms = len(cell.content_free)
+    content_free = [_mean_share(scores[start : start + forms]) for start in range(count, len(scores), forms or 1)]
+    premises: list[FloatArray] = []
+    if cell.premise:  # behind no demonstrations, so apart from the cell's prefix
+        premises = answer_log_likelihoods(model, [cell.premise] * len(asked_free), asked_free)
     return [
-        Prediction(example.id, example.target, cell.asked.answers[int(row.argmax())], tuple(map(float, row)))
-        for example, row in zip(cell.asked.examples, scores, strict=True)
+        Prediction(
+            example.id,
+            example.target,
+            (example.options or cell.asked.answers)[int(scores[index].argmax())],
+            _floats(scores[index]),
+            options=example.options,
+            content_free=_of_row(content_free, index),
+            premise=_of_row(premises, index),
+        )
+        for index, example in enumerate(cell.asked.examples)
     ]
+
+
+def _mean_share(scores: Sequence[FloatArray]) -> FloatArray:
+    """Return the log of each answer's share of the answer set, averaged over prompts (Zhao et al. 2021, section 5)."""
+    shares = np.stack([row - np.logaddexp.reduce(row) for row in scores])
+    return np.asarray(np.logaddexp.reduce(shares, axis=0) - np.log(len(scores)), dtype=np.float64)
+
+
+def _of_row(values: Sequence[FloatArray], index: int) -> tuple[float, ...]:
+    """Return an example's own values, or those that all examples have in common."""
+    return _floats(values[index] if len(values) > 1 else values[0]) if values else ()
+
+
+def _floats(values: FloatArray) -> tuple[float, ...]:
+    return tuple(map(float, values))
 
 
 def _write(

@@ -32,6 +32,21 @@ class Template:
         return _PLACE.sub(lambda place: fields[place.group(1)], self.text)
 
 
+CONTENT_FREE = ("N/A", "[MASK]", "")
+"""What takes the place of every field in a content-free prompt (Zhao et al. 2021, section 5)."""
+
+
+def content_free_prompts(template: Template, demonstrations: Sequence[Example]) -> tuple[str, ...]:
+    """Build the cell's prompt with nothing in its fields, once for each text of `CONTENT_FREE`."""
+    fields = [dict.fromkeys(template.fields, text) for text in CONTENT_FREE]
+    return tuple(demonstrated_prompt(template, demonstrations, empty) for empty in fields)
+
+
+def premise(template: Template) -> str:
+    """Return the words after the last field, as ``### Answer:``; empty when the template ends with a field."""
+    return _PLACE.split(template.text)[-1].lstrip()
+
+
 def demonstrated_prompt(
     template: Template, demonstrations: Sequence[Example], fields: Mapping[str, str], *, separator: str = "\n\n"
 ) -> str:

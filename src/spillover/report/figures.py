@@ -139,8 +139,9 @@ def _shots_chart(styles: Sequence[Series], task: TaskCard, measured: Sequence[Me
         alt.Y("value:Q", title=None, scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5)),
         has_points=True,
     )
-    if task.majority_accuracy is not None:
-        majority = alt.Chart(alt.InlineData(values=[{"value": task.majority_accuracy}]))
+    guessing = task.chance_accuracy if task.majority_accuracy is None else task.majority_accuracy
+    if guessing is not None and task.primary_metric == "accuracy":
+        majority = alt.Chart(alt.InlineData(values=[{"value": guessing}]))
         chart = majority.mark_rule(color="var(--muted)", strokeDash=[1, 3]).encode(y="value:Q") + chart
     return _svg(chart.properties(width=190, height=130), rows)
 

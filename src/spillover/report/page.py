@@ -70,6 +70,12 @@ def _facts(results: StudyResults, analysis: Analysis) -> dict[str, object]:
             for item in analysis.relations
         },
         "matrices": tables.matrices(results, analysis),
+        "choice_rows": tables.choice_rows(results, analysis),
+        "choice_metrics": tables.CHOICE_METRICS,
+        "condition": partial(tables.condition_words, results),
+        "guessing": tables.guessing_words,
+        "flip_floors": tables.flip_floors(results),
+        "scoring": results.provenance.get("scoring", "raw"),
         "label_shares": tables.label_shares(results, analysis),
         "label_share_mentioned": LABEL_SHARE_MENTIONED,
         "drift": tables.drift_rows(results),

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 
 from spillover.analysis.generalization import Analysis
 from spillover.analysis.verdicts import LABEL_SHARE, interval_words, plain, signed
-from spillover.records import BASE, Cell, Measurement, Relation, StudyResults, VariantCard
+from spillover.records import (
+    BASE,
+    Cell,
+    FlipFloor,
+    Measurement,
+    MetricCard,
+    Relation,
+    StudyResults,
+    TaskCard,
+    VariantCard,
+)
 
 TINTS = (0.02, 0.05, 0.1, 0.2)
 """Sizes of a difference, in shares, from which a cell of the matrix takes the next stronger tint."""
@@ -53,6 +63,20 @@ class Matrix:
     trained_on: str
     variants: tuple[str, ...]
     groups: tuple[MatrixGroup, ...]
+
+
+CHOICE_METRICS = ("macro_f1", "mcc", "ece", "brier")
+"""What the report shows of choices beside accuracy, in this order."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceRow:
+    """A variant's other metrics in one cell, in the order of `CHOICE_METRICS`; None where a task has not got one."""
+
+    variant: str
+    tested_on: str
+    condition: str
+    metrics: tuple[Measurement | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,24 +144,71 @@ def _row(results: StudyResults, base: Measurement, rows: list[Measurement]) -> M
         metric=card.name,
         item_count=base.item_count,
         base_score=plain(base.value),
-        majority="" if base.majority_accuracy is None else plain(base.majority_accuracy),
-        cells=tuple(_matrix_cell(row, card.unit, card.higher_is_better) for row in rows),
+        majority=guessing_words(next(task for task in results.tasks if task.name == base.tested_on)),
+        cells=tuple(_matrix_cell(row, card, results.flip_floors.get((row.variant, _cell(row)))) for row in rows),
     )
 
 
-def _matrix_cell(row: Measurement, unit: str, higher_is_better: bool) -> MatrixCell:
-    size = abs(row.difference) / (100 if unit == "points" else 1)
+def guessing_words(task: TaskCard) -> str:
+    """Write what guessing scores: always the most frequent answer, or at random where each row has its own options."""
+    if task.majority_accuracy is not None:
+        return plain(task.majority_accuracy)
+    return "" if task.chance_accuracy is None else f"{plain(task.chance_accuracy)} (chance)"
+
+
+def _matrix_cell(row: Measurement, metric: MetricCard, floor: FlipFloor | None) -> MatrixCell:
+    size = abs(row.difference) / (100 if metric.unit == "points" else 1)
     level = sum(size >= threshold for threshold in TINTS)
-    is_better = (row.difference > 0) == higher_is_better
+    is_better = (row.difference > 0) == metric.higher_is_better
     interval = interval_words(row.low, row.high)
     remark = "; every resample gives the same difference" if row.low == row.high else ""
     return MatrixCell(
         difference=signed(row.difference),
         interval=interval,
         title=f"{plain(row.value)} against {plain(row.base_value)} of the base on {row.item_count} items: "
-        f"{signed(row.difference)} {interval}{remark}",
+        f"{signed(row.difference)} {interval}{remark}{'; ' + floor_words(floor) if floor else ''}",
         tint=f"{'up' if is_better else 'down'}{level}" if level else "flat",
         is_clear=row.low > 0 or row.high < 0,
+    )
+
+
+def floor_words(floor: FlipFloor) -> str:
+    """Write how predictions compare with exact float32 arithmetic."""
+    return (
+        f"flip floor {floor.flipped_count} of {floor.item_count} items, log-likelihoods at most "
+        f"{floor.largest_difference:.1e} nats off"
+    )
+
+
+def flip_floors(results: StudyResults) -> dict[str, FlipFloor]:
+    """Return the flip floor of each tested task that has any, over all models and cells."""
+    found: dict[str, list[FlipFloor]] = {}
+    for (_, cell), floor in results.flip_floors.items():
+        found.setdefault(cell.tested_on, []).append(floor)
+    return {
+        task: FlipFloor(
+            sum(floor.item_count for floor in floors),
+            sum(floor.flipped_count for floor in floors),
+            max(floor.largest_difference for floor in floors),
+        )
+        for task, floors in found.items()
+    }
+
+
+def choice_rows(results: StudyResults, analysis: Analysis) -> tuple[ChoiceRow, ...]:
+    """Return the metrics of choices beside accuracy, one row per variant and cell that has any of them."""
+    found = {
+        (row.variant, _cell(row), row.metric): row for row in analysis.measurements if row.metric in CHOICE_METRICS
+    }
+    return tuple(
+        ChoiceRow(
+            variant,
+            cell.tested_on,
+            condition_words(results, cell),
+            tuple(found.get((variant, cell, metric)) for metric in CHOICE_METRICS),
+        )
+        for variant, cell in dict.fromkeys((variant, cell) for variant, cell, _ in found)
+        if variant != BASE
     )
 
 

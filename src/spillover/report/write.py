@@ -60,6 +60,12 @@ def summary_json(results: StudyResults, analysis: Analysis) -> str:
         ],
         "relations": [dataclasses.asdict(item) for item in analysis.relations],
         "best_of_shots_optimistic": [dataclasses.asdict(item) for item in analysis.best_of_shots],
+        "in_context_gains": [dataclasses.asdict(item) for item in analysis.in_context_gains],
+        "accuracy_drops": [dataclasses.asdict(item) for item in analysis.accuracy_drops],
+        "flip_floors": [
+            {"variant": variant, **dataclasses.asdict(cell), **dataclasses.asdict(floor)}
+            for (variant, cell), floor in results.flip_floors.items()
+        ],
         "not_in_relations": list(analysis.left_out),
         "drift": {card.id: dict(card.drift) for card in results.variants if card.drift},
         "skipped": list(results.skipped),

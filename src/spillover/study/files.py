@@ -46,6 +46,9 @@ def read_predictions(path: Path) -> list[Prediction]:
             row["answer"],
             tuple(row["log_likelihoods"]),
             tuple(row["token_ids"]),
+            tuple(row["options"]),
+            tuple(row["content_free"]),
+            tuple(row["premise"]),
         )
         for row in _read_lines(path)
     ]

@@ -8,12 +8,12 @@ from typing import Any
 
 from spillover.errors import UserError
 from spillover.evaluation.metrics import METRICS
-from spillover.records import CellScores, PromptCard, StudyResults, TaskCard, VariantCard
+from spillover.records import CellScores, FlipFloor, PromptCard, StudyResults, TaskCard, VariantCard
 from spillover.study import files
 from spillover.study.identity import digest
 from spillover.study.step import Finetune, Score, Step
 from spillover.study.store import Store
-from spillover.study.study import Study
+from spillover.study.study import Study, scored_metrics
 from spillover.study.work import machine
 from spillover.tasks.relation import relation
 from spillover.tasks.task import Task
@@ -53,12 +53,19 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         tuple(_variant_card(study, store, finetune) for finetune in finished),
         tuple(_task_card(task, base_steps, store) for task in study.test_on),
         {(step.variant, task.name): relation(step.data.task, task) for step in finished for task in study.test_on},
-        {name: METRICS[name].card for task in study.test_on for name in task.metrics},
+        {name: METRICS[name].card for task in study.test_on for name in scored_metrics(task)},
         tuple(scored for step in scores for scored in _cell_scores(step, store)),
         tuple(_prompt(step, store) for step in base_steps),
         tuple(skipped),
         _provenance(study, store, command),
+        {(step.predictions.model, step.predictions.cell): floor for step in scores if (floor := _floor(step, store))},
     )
+
+
+def _floor(step: Score, store: Store) -> FlipFloor | None:
+    source = step.predictions
+    found = files.read_json(store.file(source.kind, source.key, "facts.json")).get("flip_floor")
+    return FlipFloor(**found) if found else None
 
 
 def _leaves(study: Study, finetune: Finetune) -> list[Step]:
@@ -94,6 +101,8 @@ def _task_card(task: Task, base_steps: list[Score], store: Store) -> TaskCard:
     predictions = files.read_predictions(store.file(source.kind, source.key, "predictions.jsonl"))
     targets = Counter(prediction.target for prediction in predictions)
     majority = targets.most_common(1)[0][1] / len(predictions) if task.answers else None
+    counts = [len(prediction.options) or len(task.answers) for prediction in predictions]
+    chance = sum(1 / count for count in counts) / len(counts) if task.is_classification else None
     return TaskCard(
         task.name,
         task.family,
@@ -104,6 +113,7 @@ def _task_card(task: Task, base_steps: list[Score], store: Store) -> TaskCard:
         majority,
         facts["dropped"],
         task.licence,
+        chance,
     )
 
 
@@ -131,6 +141,7 @@ def _provenance(study: Study, store: Store, command: str) -> dict[str, Any]:
         "suite": study.suite.name,
         "precision": study.precision,
         "protocol": study.protocol,
+        "scoring": study.scoring,
         "seeds": list(study.seeds),
         "demonstration_seeds": list(study.demonstration_seeds),
         "step_count": len(study.steps),

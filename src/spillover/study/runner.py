@@ -126,7 +126,7 @@ def _work(step: Step, workshop: Workshop) -> float:
             encoded, _ = workshop.encoded_cell(step)
             card = encoded.card()
             own = sum(len(prompt) - card.shared_prefix_token_count for prompt in encoded.prompts)
-            decoded = 0 if encoded.answers else len(encoded.prompts) * encoded.asked.max_new_tokens / 2
+            decoded = 0 if encoded.choices else len(encoded.prompts) * encoded.asked.max_new_tokens / 2
             return card.shared_prefix_token_count + own + _DECODE * decoded
         case _:
             return 1.0

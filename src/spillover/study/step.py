@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from spillover.evaluation.choice import ScoringKind
 from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
 from spillover.records import BASE, Cell
@@ -118,7 +119,7 @@ class Predict(Step):
     """Ask one model everything of one cell."""
 
     kind: ClassVar[str] = "predict"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     base: ResolvedModel
     variant: Finetune | None
     """None asks the base itself."""
@@ -128,6 +129,10 @@ class Predict(Step):
     test_limit: int
     protocol: Protocol
     precision: Precision
+    priors: tuple[ScoringKind, ...] = ()
+    """What is asked beside the examples: content-free prompts (``contextual``), the end of the prompt (``pmi``)."""
+    checked_count: int = 0
+    """Items that are also computed in exact arithmetic; changes no prediction, so it is not part of the key."""
 
     @property
     def model(self) -> str:
@@ -149,6 +154,7 @@ class Predict(Step):
             "shots": self.cell.shots,
             "demonstration_seed": self.cell.demonstration_seed,
             "test_limit": self.test_limit,
+            "priors": self.priors,
             "protocol": self.protocol,
             "precision": self.precision,
         }
@@ -162,18 +168,31 @@ class Score(Step):
     """Turn a cell's predictions into per-example statistics of its metrics."""
 
     kind: ClassVar[str] = "score"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     predictions: Predict
     metrics: tuple[str, ...]
     trained_answers: tuple[str, ...]
     """Label words of the tasks the study trains on."""
+    scoring: ScoringKind = "raw"
 
     @property
     def label(self) -> str:
         return f"score {self.predictions.model} {self.predictions.cell.tested_on}"
 
     def fields(self) -> Mapping[str, Any]:
-        return {"metrics": self.metrics, "trained_answers": self.trained_answers}
+        return {
+            "metrics": self.metrics,
+            "trained_answers": self.trained_answers,
+            "answers": self.predictions.data.task.answers,
+            "scoring": self.scoring,
+            "length_normalised": self.is_length_normalised,
+        }
+
+    @property
+    def is_length_normalised(self) -> bool:
+        """Whether answers are compared by nats per character."""
+        task = self.predictions.data.task
+        return task.has_own_options and task.length_normalised
 
     def inputs(self) -> Mapping[str, Step]:
         return {"predictions": self.predictions}

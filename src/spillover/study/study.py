@@ -9,14 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from spillover.errors import UserError
+from spillover.evaluation.choice import ScoringKind
+from spillover.evaluation.metrics import LOSSES, METRICS
 from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
+from spillover.prompts.template import Template, premise
 from spillover.records import Cell
 from spillover.study.step import Drift, Finetune, Predict, Prepare, Score, Step, with_inputs
 from spillover.tasks.prepare import Protocol
 from spillover.tasks.suite import Suite
 from spillover.tasks.task import Task
 from spillover.training.settings import Recipe, TrainingSettings
+
+CHECKED_COUNT = 4
+"""Items of a cell that are also computed in exact arithmetic, at a task's largest shot count only: a handful is enough
+to find a fault, and the exact path runs the whole prompt for every item."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,15 @@ class Study:
     """Cells the study asked for that do not exist, one sentence each."""
     source: Mapping[str, Any]
     """The resolved settings as plain data, to be written beside the report."""
+    scoring: ScoringKind = "raw"
+
+    def __post_init__(self) -> None:
+        """Refuse metrics that a tested task cannot have."""
+        for task in self.test_on:
+            for name in task.metrics:
+                needs = METRICS[name].needs
+                if needs != "any answer" and not (task.answers or (needs == "a choice" and task.options)):
+                    raise UserError(f"task {task.name!r}: the metric {name!r} needs {needs}; remove it from metrics")
 
     @cached_property
     def _tasks(self) -> tuple[Task, ...]:
@@ -116,9 +132,16 @@ class Study:
     @cached_property
     def scores(self) -> tuple[Score, ...]:
         """The grid's leaves: the base and every variant in every cell."""
+        for task, cell in self.cells:
+            self._check_premise(task, cell.prompt_form)
         trained = sorted({answer for plan in self.variants for task in plan.train_on for answer in task.answers})
         return tuple(
-            Score(self._predict(variant, task, cell), task.metrics, () if task.answers else tuple(trained))
+            Score(
+                self._predict(variant, task, cell),
+                scored_metrics(task),
+                () if task.is_classification else tuple(trained),
+                self.scoring if task.is_classification else "raw",
+            )
             for variant in (None, *self.finetunes)
             for task, cell in self.cells
         )
@@ -133,6 +156,13 @@ class Study:
         """Everything to be done, inputs first, one model after the other."""
         return tuple(with_inputs([*self.scores, *self.drifts]))
 
+    def _check_premise(self, task: Task, form: int) -> None:
+        if self.scoring == "pmi" and task.is_classification and not premise(Template(self._templates[task.name, form])):
+            raise UserError(
+                f"task {task.name!r}: prompt {form} ends with a field; pmi scoring needs words after it, such as "
+                "'Answer:'; change the prompt or the scoring"
+            )
+
     def _predict(self, variant: Finetune | None, task: Task, cell: Cell) -> Predict:
         return Predict(
             self.base,
@@ -143,4 +173,18 @@ class Study:
             self.test_limits[task.name],
             self.protocol,
             self.precision,
+            self._priors(task),
+            CHECKED_COUNT if cell.shots == max(self.shots[task.name]) else 0,
         )
+
+    def _priors(self, task: Task) -> tuple[ScoringKind, ...]:
+        """Return what is asked beside the examples: for an answer set always, since that costs four short prompts."""
+        if task.answers:
+            return ("contextual", "pmi")
+        return (self.scoring,) if task.options and self.scoring != "raw" else ()
+
+
+def scored_metrics(task: Task) -> tuple[str, ...]:
+    """Return a task's metrics and, where it has an answer set and accuracy, the parts of what accuracy lacks."""
+    has_losses = bool(task.answers) and "accuracy" in task.metrics
+    return tuple(dict.fromkeys((*task.metrics, *(LOSSES if has_losses else ()))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +15,8 @@ from spillover.errors import SpilloverError, UserError
 from spillover.models.fingerprint import weights_fingerprint
 from spillover.prompts.demonstrations import choose
 from spillover.prompts.encoding import Encoder
-from spillover.prompts.template import Template, demonstrated_prompt
+from spillover.prompts.template import Template, content_free_prompts, demonstrated_prompt, premise
+from spillover.records import FlipFloor, Prediction
 from spillover.study import files
 from spillover.study.step import Drift, Finetune, Predict, Prepare, Score, Step
 from spillover.study.store import Store
@@ -97,6 +98,7 @@ class Workshop:
             step.cell,
             step.test_limit,
             step.protocol,
+            step.priors,
             step.base.tokenizer_fingerprint,
         )
         if name not in self._encoded:
@@ -107,7 +109,16 @@ class Workshop:
             template = Template(step.template)
             prompts = tuple(demonstrated_prompt(template, shown, example.fields) for example in examples)
             generation = task.generation
-            asked = Asked(cell, examples, prompts, task.answers, generation.max_new_tokens, generation.stop)
+            asked = Asked(
+                cell,
+                examples,
+                prompts,
+                task.answers,
+                generation.max_new_tokens,
+                generation.stop,
+                content_free_prompts(template, shown) if "contextual" in step.priors else (),
+                premise(template) if "pmi" in step.priors else "",
+            )
             encoded = encode_cell(asked, self._encoder(step.base.path), context_length=step.base.context_length)
             self._encoded[name] = encoded, {**prepared.dropped, **dropped}
         return self._encoded[name]
@@ -166,14 +177,35 @@ class Workshop:
         predictions = predict(model, encoded, self._encoder(step.base.path), prefixes)
         files.write_predictions(folder / "predictions.jsonl", predictions)
         files.write_prompt(folder / "prompt.json", encoded.card())
-        files.write_json(folder / "facts.json", {"dropped": dropped, "item_count": len(predictions)})
+        facts: dict[str, object] = {"dropped": dropped, "item_count": len(predictions)}
+        if step.checked_count and (floor := self._flip_floor(step, model, encoded, predictions)):
+            facts["flip_floor"] = asdict(floor)
+        files.write_json(folder / "facts.json", facts)
+
+    def _flip_floor(
+        self, step: Predict, model: PreTrainedModel, cell: EncodedCell, predictions: Sequence[Prediction]
+    ) -> FlipFloor | None:
+        """Compare with exact arithmetic, where memory allows; in float32 more than rounding is a fault of ours."""
+        from spillover.evaluation.exactness import check_exact, flip_floor
+        from spillover.models.exact import in_float32
+
+        exact = in_float32(model)
+        if exact is None:
+            return None
+        end_token_id = self._encoder(step.base.path).end_token_id
+        floor = flip_floor(exact, cell, predictions, end_token_id=end_token_id, item_count=step.checked_count)
+        if step.precision == "float32":
+            check_exact(floor, where=step.label)
+        return floor
 
     def _score(self, step: Score, folder: Path) -> None:
-        from spillover.evaluation.metrics import Scoring, statistics
+        from spillover.evaluation.choice import Scoring
+        from spillover.evaluation.metrics import statistics
 
         source = step.predictions
         predictions = files.read_predictions(self._store.file(source.kind, source.key, "predictions.jsonl"))
-        scoring = Scoring(step.trained_answers)
+        answers = source.data.task.answers
+        scoring = Scoring(step.trained_answers, answers, step.scoring, step.is_length_normalised)
         values = {metric: statistics(metric, predictions, scoring) for metric in step.metrics}
         ids = [prediction.example_id for prediction in predictions]
         files.write_statistics(folder / "statistics.json", ids, values)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from spillover.errors import UserError
 from spillover.prompts.demonstrations import seeded_order, without
@@ -98,10 +98,7 @@ def training_rows(prepared: PreparedTask, size: int, *, seed: int) -> tuple[Exam
 
 def to_record(prepared: PreparedTask) -> dict[str, object]:
     """Return the rows as plain data for JSON; `from_record` turns it back."""
-    rows = {
-        part: [[row.id, dict(row.fields), row.target, row.group] for row in getattr(prepared, part)]
-        for part in ("train", "demonstrations", "test")
-    }
+    rows = {part: [_record(row) for row in getattr(prepared, part)] for part in ("train", "demonstrations", "test")}
     return {
         "task": prepared.task,
         **rows,
@@ -117,14 +114,24 @@ def from_record(record: Mapping[str, object]) -> PreparedTask:
     plain = json.loads(json.dumps(record))
     return PreparedTask(
         task=plain["task"],
-        train=tuple(Example(*row) for row in plain["train"]),
-        demonstrations=tuple(Example(*row) for row in plain["demonstrations"]),
-        test=tuple(Example(*row) for row in plain["test"]),
+        train=tuple(map(_example, plain["train"])),
+        demonstrations=tuple(map(_example, plain["demonstrations"])),
+        test=tuple(map(_example, plain["test"])),
         train_blocks=tuple(plain["train_blocks"]),
         drop_targets=tuple(plain["drop_targets"]),
         dropped=plain["dropped"],
         shortened=plain["shortened"],
     )
+
+
+def _record(row: Example) -> list[object]:
+    """Write a row; one without options is written as if there were none, so that its digest needs no new pin."""
+    return [row.id, dict(row.fields), row.target, row.group, *([list(row.options)] if row.options else [])]
+
+
+def _example(record: list[Any]) -> Example:
+    identity, fields, target, group, *options = record
+    return Example(identity, fields, target, group, tuple(options[0]) if options else ())
 
 
 def prepared_digest(prepared: PreparedTask) -> str:
@@ -160,9 +167,9 @@ def _divided(task: Task, places: Places) -> PreparedTask:
         usable, reasons = _usable(pool.examples, task.drop_targets)
         usable, repeated_count = distinct(usable)
         usable, near_reasons = apart(usable, (*shown, *tested), "a row of another part")
-        parts = split_pool(
-            usable, task.split, task.answers, demonstrations=not sources.demonstrations, test=not sources.test
-        )
+        # Rows with options are divided alike whether they are asked as text or as letters.
+        labels = () if task.options else task.answers
+        parts = split_pool(usable, task.split, labels, demonstrations=not sources.demonstrations, test=not sources.test)
         dropped += reasons + near_reasons + parts.dropped + Counter({"repeated text": repeated_count})
         shown, tested = shown or parts.demonstrations, tested or parts.test
         drawn = parts.train

@@ -77,6 +77,8 @@ def _unpivoted(raw: RawRow, task: Task) -> Iterator[tuple[str, RawRow]]:
 def _add(rows: Rows, row: RawRow, row_id: str, task: Task) -> None:
     fields = {name: _cleaned(row, column) for name, column in task.columns.items()}
     target, reason = _target(row, task)
+    options = _options(row, task)
+    reason = reason or _fault(options, target, task)
     if reason:
         rows.dropped[reason] += 1
         return
@@ -95,7 +97,7 @@ def _add(rows: Rows, row: RawRow, row_id: str, task: Task) -> None:
         if f" {_words(fields[part])} " not in f" {_words(fields[name])} ":
             rows.dropped[f"{part} does not occur in {name}"] += 1
             return
-    rows.examples.append(Example(row_id, fields, target))
+    rows.examples.append(Example(row_id, fields, target, options=options if task.has_own_options else ()))
     if task.group:
         rows.group_keys[row_id] = tuple(_group_key(row, key.column, key.pattern) for key in task.group)
 
@@ -133,6 +135,34 @@ def _target(row: RawRow, task: Task) -> tuple[str, str]:
             f"expected {', '.join(task.answers)} (drop_targets lists labels to leave out)"
         )
     return target, ""
+
+
+def _options(row: RawRow, task: Task) -> tuple[str, ...]:
+    if task.options is None:
+        return ()
+    value = row.value(task.options.column)
+    if not isinstance(value, list):
+        before, *value = re.split(task.options.split, _cleaned(row, task.options))
+        if before.strip() or not value:
+            raise UserError(
+                f"{row.place}, column {task.options.column!r}: no option begins with what options.split says "
+                f"({task.options.split}); correct it"
+            )
+    return tuple(row.as_text(task.options.column, option).strip() for option in value)
+
+
+def _fault(options: tuple[str, ...], target: str, task: Task) -> str:
+    """Return why a row's options cannot be asked; empty when they can, or when the task has none."""
+    if task.options is None or target in task.drop_targets:
+        return ""
+    if len(set(options)) < len(options) or "" in options:
+        return "an option is empty or comes twice"
+    count = len(task.answers) or task.options.count
+    if count and len(options) != count:
+        return f"not {count} options"
+    if task.answers:
+        return ""
+    return "" if target in options and len(options) > 1 else "the target is not among the options"
 
 
 def _number(row: RawRow, column: str, text: str) -> float:

@@ -15,7 +15,17 @@ from spillover.tasks.settings import Settings, load_yaml, parse_settings
 from spillover.tasks.source import Places, release_file, source_digests
 from spillover.tasks.task import Prompt, Task
 
-_NOT_ROWS = {"digest", "licence", "metrics", "primary_metric", "shots", "fticl_shots", "generation", "prompts"}
+_NOT_ROWS = {
+    "digest",
+    "licence",
+    "metrics",
+    "primary_metric",
+    "shots",
+    "fticl_shots",
+    "generation",
+    "prompts",
+    "length_normalised",
+}
 """Settings of a task that change no row; everything else is in its identity."""
 
 

@@ -55,6 +55,22 @@ class Target(Column):
         return self
 
 
+class Options(Column):
+    """Each row's own answers, one of which is the target; the column holds a list, or a text that ``split`` divides."""
+
+    split: str = r"(?:^|\n)\s*[A-Z]\.(?=\s|$)"
+    """Regular expression of what stands before each option in a text."""
+    asked: Literal["text", "letters"] = "text"
+    """``text`` scores the options themselves, ``letters`` the task's ``answers``, so many as a row has options."""
+    count: int | None = Field(default=None, gt=1)
+    """Rows with another number of options are dropped and counted."""
+
+    @field_validator("split")
+    @classmethod
+    def _split_compiles(cls, pattern: str) -> str:
+        return _check_pattern(pattern)
+
+
 class Unpivot(Settings):
     """One row becomes several: each named column's value lands in ``value``, and its label in ``name``."""
 
@@ -148,7 +164,11 @@ class Task(Settings):
     must_contain: dict[str, str] = Field(default_factory=dict)
     """Field to the field whose text must still occur in it after shortening; other rows are dropped and counted."""
     answers: tuple[str, ...] = ()
-    """The answer set; empty for free text."""
+    """The answer set; empty for free text, and where each row has options of its own."""
+    options: Options | None = None
+    """Where each row's own answers are read from."""
+    length_normalised: bool = True
+    """Whether options asked as text are compared by nats per character, so that long ones stand a chance."""
     drop_targets: tuple[str, ...] = ()
     """Targets that mean the row has no answer."""
     prompts: dict[int, Prompt] = Field(min_length=1)
@@ -167,14 +187,20 @@ class Task(Settings):
     @property
     def is_classification(self) -> bool:
         """Whether the answer is one of a set, not free text."""
-        return bool(self.answers)
+        return bool(self.answers) or self.options is not None
+
+    @property
+    def has_own_options(self) -> bool:
+        """Whether the answers that are scored differ from row to row."""
+        return self.options is not None and not self.answers
 
     @model_validator(mode="before")
     @classmethod
     def _fill_metrics(cls, data: object) -> object:
         if not isinstance(data, dict):
             return data
-        default = ["accuracy"] if data.get("answers") else ["rouge_l", "bleu", "label_share"]
+        labels = ["accuracy", "macro_f1", "mcc", "ece", "brier"] if data.get("answers") else ["accuracy"]
+        default = labels if data.get("answers") or data.get("options") else ["rouge_l", "bleu", "label_share"]
         metrics = data.get("metrics") or default
         first = metrics[0] if isinstance(metrics, list | tuple) else ""
         return {**data, "metrics": metrics, "primary_metric": data.get("primary_metric") or first}
@@ -183,6 +209,8 @@ class Task(Settings):
     def _agrees_with_itself(self) -> "Task":
         if len(self.answers) == 1 or len(set(self.answers)) < len(self.answers) or "" in self.answers:
             raise ValueError(f"answers must be at least two different words, or left out: {list(self.answers)}")
+        if self.options is not None and bool(self.answers) != (self.options.asked == "letters"):
+            raise ValueError("options asked as letters need `answers` (the letters), options asked as text none")
         if self.primary_metric not in self.metrics:
             raise ValueError(f"primary_metric {self.primary_metric!r} is not among metrics {list(self.metrics)}")
         named = {*self.field_limits, *self.must_contain, *self.must_contain.values()}

@@ -1,0 +1,69 @@
+"""What demonstrations add to a model: its score at k shots less its score without any, against the base's."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spillover.analysis.cells import ScoreKey, Scores, cells_of
+from spillover.analysis.paired import difference, differences, percentile_interval
+from spillover.records import BASE, Cell, Relation, StudyResults
+
+
+@dataclass(frozen=True, slots=True)
+class InContextGain:
+    """How much a variant and the base gain from the same demonstrations."""
+
+    variant: str
+    relation: Relation
+    cell: Cell
+    """With its shots, above zero."""
+    metric: str
+    base_gain: float
+    """Score at the cell's shots less score at 0 shots."""
+    variant_gain: float
+    difference: float
+    """``variant_gain - base_gain``; below zero the variant has lost some of its learning in context."""
+    low: float
+    high: float
+
+
+def in_context_gains(results: StudyResults, scores: Scores, *, level: float) -> tuple[InContextGain, ...]:
+    """Return the gain of every variant in every cell with demonstrations whose task was also tested without any.
+
+    All four scores of a row are resampled on the same items, so the interval is that of a difference of paired
+    differences.
+    """
+    rows: list[InContextGain] = []
+    for card in results.variants:
+        for task in results.tasks:
+            cells = cells_of(scores, card.id, task)
+            zero = {cell.prompt_form: cell for cell in cells if cell.shots == 0}
+            for cell in cells:
+                if cell.shots == 0 or cell.prompt_form not in zero:
+                    continue
+                own, own_zero, base, base_zero = (
+                    scores[ScoreKey(model, asked, task.primary_metric)]
+                    for model in (card.id, BASE)
+                    for asked in (cell, zero[cell.prompt_form])
+                )
+                variant_gain = difference(own.value, own_zero.value)
+                base_gain = difference(base.value, base_zero.value)
+                replicates = differences(
+                    np.asarray(own.replicates - own_zero.replicates, dtype=np.float64),
+                    np.asarray(base.replicates - base_zero.replicates, dtype=np.float64),
+                )
+                low, high = percentile_interval(replicates, level)
+                rows.append(
+                    InContextGain(
+                        card.id,
+                        results.relations[card.id, task.name],
+                        cell,
+                        task.primary_metric,
+                        base_gain,
+                        variant_gain,
+                        difference(variant_gain, base_gain),
+                        low,
+                        high,
+                    )
+                )
+    return tuple(rows)
