@@ -305,28 +305,26 @@ def _notice(line: str) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 some steps failed, 2 the user's mistake, 130 interrupted."""
-    raise SystemExit(exit_code(lambda: app(args=arguments, standalone_mode=False)))
+    raise SystemExit(exit_code(lambda: app(args=arguments)))
 
 
 def exit_code(call: Callable[[], object]) -> int:
     """Return the exit code of a call, with its error as one line on the error stream."""
-    import click
-
     try:
-        result = call()
-    except click.ClickException as error:
-        error.show()
-        return USER_MISTAKE
+        call()
+    except SystemExit as stop:  # how typer ends, also after an interrupt
+        code = stop.code if isinstance(stop.code, int) else DONE
     except UserError as error:
         _notice(f"error: {error}")
         return USER_MISTAKE
     except SpilloverError as error:
         _notice(f"failed: {error}")
         return FAILED
-    except (KeyboardInterrupt, click.Abort):
+    else:
+        return DONE
+    if code == INTERRUPTED:
         _notice("interrupted; finished steps are kept, run the same command to go on")
-        return INTERRUPTED
-    return result if isinstance(result, int) else DONE
+    return code
 
 
 if __name__ == "__main__":

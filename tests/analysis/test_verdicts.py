@@ -91,5 +91,6 @@ def test_numbers_are_written_with_true_signs() -> None:
 
 def test_an_end_close_to_zero_shows_its_side() -> None:
     assert interval_words(0.004, 0.21) == "[0.004, 0.210]"
+    assert interval_words(-0.125, 0.0004) == "[−0.1250, 0.0004]"
     assert interval_words(-0.09, -0.012) == "[−0.09, −0.01]"
     assert interval_words(0, 0) == "[0.00, 0.00]"

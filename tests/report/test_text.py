@@ -47,7 +47,7 @@ def test_markdown_shows_the_text_itself() -> None:
 
 
 def test_visible_marks_what_cannot_be_seen_and_escapes_the_rest() -> None:
-    mark = '<b class="ws">{}</b>'.format
+    mark = "<i>{}</i>".format
     assert visible("a <b>\n c  d\t\u200b", 100) == (
         f"a &lt;b&gt;{mark('⏎')}\n{mark('·')}c{mark('··')}d{mark('⇥')}{mark('‹U+200B zero width space›')}"
     )
@@ -55,4 +55,4 @@ def test_visible_marks_what_cannot_be_seen_and_escapes_the_rest() -> None:
 
 def test_visible_leaves_out_the_middle_of_a_long_text_and_counts_it() -> None:
     shown = visible("a" * 50 + "b" * 50, 20)
-    assert shown == "a" * 10 + '<b class="ws">… 80 characters not shown …</b>' + "b" * 10
+    assert shown == "a" * 10 + "<i>… 80 characters not shown …</i>" + "b" * 10

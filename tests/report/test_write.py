@@ -37,7 +37,7 @@ def test_measurements_are_read_back_exactly(folder: Path) -> None:
     def read(name: str, kind: object, text: str) -> object:
         if name == "majority_accuracy":
             return float(text) if text else None
-        return readers[kind](text)  # type: ignore[index]
+        return readers[kind](text)
 
     fields = dataclasses.fields(Measurement)
     read_back = [Measurement(**{f.name: read(f.name, f.type, row[f.name]) for f in fields}) for row in rows]  # type: ignore[arg-type]

@@ -62,7 +62,9 @@ def resample_scores(results: StudyResults, *, resample_count: int) -> Scores:
         for key, scores in entries.items():
             combine = results.metrics[key.metric].combine
             if scores.example_ids not in counts_of:
-                counts_of[scores.example_ids] = counts[:, [column[example_id] for example_id in scores.example_ids]]
+                counts_of[scores.example_ids] = counts.take(
+                    [column[example_id] for example_id in scores.example_ids], axis=1
+                )
             replicates = resampled_values(scores.statistics, counts_of[scores.example_ids], combine)
             value = metric_value(scores.statistics, combine)
             resampled[key] = ResampledScore(value, replicates, scores.example_ids)

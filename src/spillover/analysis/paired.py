@@ -102,7 +102,9 @@ def metric_value(statistics: FloatArray, combine: Combine) -> float:
 
 def resampled_values(statistics: FloatArray, counts: FloatArray, combine: Combine) -> FloatArray:
     """Return the metric of each resample, ``(resample_count,)``, from counts ``(resample_count, n)``."""
-    return _finite(combine(counts @ statistics), "the metric of a resample")
+    # For so few columns this is several times faster than a matrix product, and the same for any number of threads.
+    totals = np.einsum("bn,kn->bk", counts, np.ascontiguousarray(statistics.T))
+    return _finite(combine(totals), "the metric of a resample")
 
 
 def difference(value: float, base_value: float) -> float:

@@ -77,8 +77,9 @@ def signed(value: float, digits: int = 2) -> str:
 
 
 def interval_words(low: float, high: float) -> str:
-    """Write an interval: ``[−0.09, −0.01]``; with a third digit where two would round a clear end to zero."""
-    digits = 3 if any(value != 0 and abs(value) < 0.005 for value in (low, high)) else 2
+    """Write an interval: ``[−0.09, −0.01]``; with more digits where two would round an end to zero."""
+    nearest = min((abs(value) for value in (low, high) if value != 0), default=1.0)
+    digits = next((count for count in (2, 3, 4, 5) if round(nearest, count) > 0), 6)
     return f"[{plain(low, digits)}, {plain(high, digits)}]"
 
 

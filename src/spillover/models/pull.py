@@ -110,9 +110,8 @@ def convert_gguf(gguf: Path, destination: Path, *, facts: Mapping[str, str] | No
         # Reading GGUF draws a bar that no switch of transformers hides.
         with quiet_transformers(), contextlib.redirect_stderr(io.StringIO()):
             model, tokenizer = _read_gguf(gguf)
-            with room_on_disk(copy):
-                model.save_pretrained(copy)
-                tokenizer.save_pretrained(copy)
+            model.save_pretrained(copy)
+            tokenizer.save_pretrained(copy)
         _prove_equal(model, tokenizer, copy, gguf)
         known = dict(facts or {}) | {"source_sha256": sha256_of(gguf), "conversion_version": str(CONVERSION_VERSION)}
         known |= {"weights": weights_fingerprint(copy), "tokenizer": tokenizer_fingerprint(copy)}

@@ -1,7 +1,7 @@
 """Text to token ids: the only tokenising code, so that training, scoring and other harnesses see the same ids.
 
-A prompt is encoded whole, once, with exactly the special tokens its tokenizer adds by itself; a target is encoded apart,
-without special tokens. Text encoded in pieces is not the text encoded whole, so there is one place that decides.
+A prompt is encoded whole, once, with exactly the special tokens its tokenizer adds by itself; a target is encoded
+apart, without special tokens. Text encoded in pieces is not the text encoded whole, so there is one place that decides.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class Encoder:
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Return the text of generated ids, without special tokens and without tidying of spaces."""
-        return str(self._tokenizer.decode(list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return str(
+            self._tokenizer.decode(list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        )
 
     def _encode(self, texts: Sequence[str], *, special: bool) -> list[TokenIds]:
         if not texts:

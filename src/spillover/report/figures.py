@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 COLOR_COUNT = 8
 SHAPES = ("circle", "square", "diamond", "triangle-up")
 DASHES = ((1, 0), (6, 3), (2, 2))
+ROWS = "rows"
+"""The name under which a chart finds its data."""
+
 LOSS_POINTS = 120
 """Points of a loss curve; each is the mean of a block of steps, because single steps are noise."""
 
@@ -78,7 +81,7 @@ def relation_chart(analysis: Analysis) -> Markup:
     axis = alt.Axis(title=None, labelLimit=260, domain=False, ticks=False, labelPadding=8)
     y = alt.Y("variant:N", sort=None, axis=axis)
     x_axis = alt.Axis(tickCount=6, labelOverlap="greedy", labelSeparation=8)
-    source = alt.Chart(alt.InlineData(values=rows))
+    source = alt.Chart(alt.NamedData(name=ROWS))
     zero = source.mark_rule(color="var(--ink)", strokeWidth=1).encode(x=alt.datum(0))
     lines = source.mark_rule(strokeWidth=2.5).encode(x=alt.X("low:Q", axis=x_axis), x2="high:Q", y=y, color=color)
     points = source.mark_point(size=70, filled=True, opacity=1).encode(
@@ -101,7 +104,7 @@ def relation_chart(analysis: Analysis) -> Markup:
     )
     # Vega measures text with another font than the reader sees; long labels need room on the left.
     spare = 8 + 1.5 * min(40, max(len(str(row["variant"])) for row in rows))
-    return _svg(chart, spare=spare)
+    return _svg(chart, rows, spare=spare)
 
 
 def shots_panels(results: StudyResults, analysis: Analysis) -> tuple[Panel, ...]:
@@ -132,7 +135,6 @@ def _shots_chart(styles: Sequence[Series], task: TaskCard, measured: Sequence[Me
     shots = sorted({shots for _, shots in means})
     chart = _lines(
         styles,
-        rows,
         alt.X("shots:Q", title="shots", axis=alt.Axis(values=shots, grid=False, format="d")),
         alt.Y("value:Q", title=None, scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5)),
         has_points=True,
@@ -140,7 +142,7 @@ def _shots_chart(styles: Sequence[Series], task: TaskCard, measured: Sequence[Me
     if task.majority_accuracy is not None:
         majority = alt.Chart(alt.InlineData(values=[{"value": task.majority_accuracy}]))
         chart = majority.mark_rule(color="var(--muted)", strokeDash=[1, 3]).encode(y="value:Q") + chart
-    return _svg(chart.properties(width=190, height=130))
+    return _svg(chart.properties(width=190, height=130), rows)
 
 
 def drift_chart(results: StudyResults) -> Markup:
@@ -158,7 +160,7 @@ def drift_chart(results: StudyResults) -> Markup:
     axis = alt.Axis(labelAngle=-50, labelOverlap="greedy", labelLimit=110, grid=False)
     x = alt.X("layer:O", title=None, sort=[printable(name) for name in names], axis=axis)
     y = alt.Y("value:Q", title="relative norm of the change", scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5))
-    return _svg(_lines(styles, rows, x, y, has_points=False).properties(width=640, height=190))
+    return _svg(_lines(styles, x, y, has_points=False).properties(width=640, height=190), rows)
 
 
 def loss_chart(results: StudyResults) -> Markup:
@@ -176,7 +178,7 @@ def loss_chart(results: StudyResults) -> Markup:
             rows.append({"model": _code(styles, card.id), "step": step, "value": float(block.mean())})
     x = alt.X("step:Q", title="optimizer step", axis=alt.Axis(grid=False, format="d", tickMinStep=1))
     y = alt.Y("value:Q", title="nats per target token", scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5))
-    return _svg(_lines(styles, rows, x, y, has_points=False).properties(width=640, height=190))
+    return _svg(_lines(styles, x, y, has_points=False).properties(width=640, height=190), rows)
 
 
 def _code(styles: Sequence[Series], model: str) -> str:
@@ -184,14 +186,14 @@ def _code(styles: Sequence[Series], model: str) -> str:
 
 
 def _lines(
-    styles: Sequence[Series], rows: Sequence[Row], x: "altair.X", y: "altair.Y", *, has_points: bool
+    styles: Sequence[Series], x: "altair.X", y: "altair.Y", *, has_points: bool
 ) -> "altair.LayerChart | altair.FacetChart":
     import altair as alt
 
     domain = [str(index) for index in range(len(styles))]
     color = alt.Color("model:N", legend=None, scale=alt.Scale(domain=domain, range=[item.color for item in styles]))
     dash = alt.Scale(domain=domain, range=[list(item.dash) for item in styles])
-    source = alt.Chart(alt.InlineData(values=rows)).encode(x=x, y=y, color=color)
+    source = alt.Chart(alt.NamedData(name=ROWS)).encode(x=x, y=y, color=color)
     chart = alt.layer(
         source.mark_line(strokeWidth=2).encode(strokeDash=alt.StrokeDash("model:N", legend=None, scale=dash))
     )
@@ -202,28 +204,21 @@ def _lines(
     return chart
 
 
-def _svg(chart: "altair.TopLevelMixin", *, spare: float = 4) -> Markup:
+def _svg(chart: "altair.TopLevelMixin", rows: Sequence[Row], *, spare: float = 4) -> Markup:
     """Render a chart with ``spare`` pixels on its left; Vega escapes the text in it, and nothing is fetched."""
     import vl_convert
 
-    styled = (
-        chart.configure(
-            background="transparent",
-            padding={"left": spare, "right": 8, "top": 4, "bottom": 4},
-            font="system-ui, sans-serif",
-        )
-        .configure_view(stroke=None)
-        .configure_axis(
-            labelColor="var(--soft)",
-            titleColor="var(--soft)",
-            domainColor="var(--line)",
-            tickColor="var(--line)",
-            gridColor="var(--line)",
-            labelFontSize=11,
-            titleFontSize=11,
-            titleFontWeight="normal",
-        )
-        .configure_axisLeft(titlePadding=12)
-        .configure_header(labelColor="var(--ink)", labelFontSize=12)
+    axis = {f"{part}Color": "var(--line)" for part in ("domain", "tick", "grid")}
+    axis |= {f"{part}Color": "var(--soft)" for part in ("label", "title")}
+    styled = chart.configure(
+        background="transparent",
+        padding={"left": spare, "right": 8, "top": 4, "bottom": 4},
+        font="system-ui, sans-serif",
+        view={"stroke": None},
+        axis={**axis, "labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal"},
+        axisLeft={"titlePadding": 12},
+        header={"labelColor": "var(--ink)", "labelFontSize": 12},
     )
-    return Markup(vl_convert.vegalite_to_svg(styled.to_dict(), allowed_base_urls=[]))
+    # The rows join at the end: altair copies and checks everything it holds at every step.
+    spec = {**styled.to_dict(), "datasets": {ROWS: rows}}
+    return Markup(vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]))

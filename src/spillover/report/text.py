@@ -64,7 +64,7 @@ def visible(text: str, limit: int) -> "Markup":
 
     if len(text) > limit:
         half = limit // 2
-        gap = Markup('<b class="ws">… {} characters not shown …</b>').format(f"{len(text) - 2 * half:,}")
+        gap = Markup("<i>… {} characters not shown …</i>").format(f"{len(text) - 2 * half:,}")
         return visible(text[:half], limit) + gap + visible(text[-half:], limit)
     pieces: list[str] = []
     end = 0
@@ -77,9 +77,9 @@ def visible(text: str, limit: int) -> "Markup":
 
 def _marked(found: str) -> str:
     if found == "\n":
-        return '<b class="ws">⏎</b>\n'
+        return "<i>⏎</i>\n"
     shown = "⇥" if found == "\t" else "·" * len(found) if found.isspace() and " " in found else _code_point(found)
-    return f'<b class="ws">{shown}</b>'
+    return f"<i>{shown}</i>"
 
 
 def _code_point(character: str) -> str:

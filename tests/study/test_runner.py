@@ -1,0 +1,218 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from spillover.analysis.generalization import analyse
+from spillover.config import load_study
+from spillover.errors import UserError
+from spillover.records import BASE, Relation
+from spillover.study.results import collect
+from spillover.study.runner import missing_steps, run_study
+from spillover.study.step import Finetune, Predict
+from spillover.study.store import Store
+from spillover.study.work import Workshop
+from tests.study.made_study import make_study
+
+
+class Quiet:
+    """An observer that remembers what it was told."""
+
+    def __init__(self):
+        self.failures = []
+        self.planned_steps = []
+
+    def planned(self, steps, work):
+        self.planned_steps = list(steps)
+        assert work > 0 or not steps
+
+    def started(self, step): ...
+
+    def advanced(self, step, share):
+        assert 0 <= share <= 1
+
+    def finished(self, step, work): ...
+
+    def failed(self, step, error):
+        self.failures.append(step)
+
+
+def load(path: Path):
+    return load_study(path, cache=path.parent / "cache", notice=lambda line: None)
+
+
+def run(path: Path, root: Path):
+    torch.set_num_threads(1)
+    study, store = load(path), Store(root)
+    outcome = run_study(study, store, Workshop(store), Quiet())
+    return study, store, outcome
+
+
+@pytest.fixture(scope="module")
+def finished(made_study_file, tmp_path_factory):
+    return run(made_study_file, tmp_path_factory.mktemp("store"))
+
+
+def scores_of(study, store):
+    results = collect(study, store, command="spillover run study.yaml")
+    return {(s.variant, s.cell, s.metric): (s.example_ids, s.statistics.tolist()) for s in results.scores}
+
+
+def test_a_study_scores_the_base_and_every_variant_in_every_cell(finished):
+    study, store, outcome = finished
+    assert not outcome.failed
+    results = collect(study, store, command="spillover run study.yaml")
+    ids = {BASE, "sft/first/16/0", "sft/words/16/0", "fticl/first/16/0"}
+    for task in ("first", "second", "words"):
+        for shots in (0, 2):
+            models = {s.variant for s in results.scores if s.cell.tested_on == task and s.cell.shots == shots}
+            assert models == ids
+    assert results.relations["sft/first/16/0", "second"] is Relation.OUT_OF_DOMAIN
+    assert results.relations["sft/first/16/0", "words"] is Relation.CROSS_TASK
+    assert results.relations["sft/words/16/0", "words"] is Relation.IN_DOMAIN
+    analysis = analyse(results)
+    assert {verdict.variant for verdict in analysis.verdicts} == ids - {BASE}
+
+
+def test_base_and_variants_are_asked_the_same_token_ids_in_every_cell(finished):
+    study, store, _ = finished
+    asked: dict[object, set[str]] = {}
+    for step in study.steps:
+        if isinstance(step, Predict):
+            prompt = store.file(step.kind, step.key, "prompt.json").read_text()
+            asked.setdefault(step.cell, set()).add(prompt)
+    assert len(asked) == 6
+    assert all(len(prompts) == 1 for prompts in asked.values())
+
+
+def test_running_again_computes_nothing(finished):
+    study, store, _ = finished
+    assert not missing_steps(load(Path(study.suite.path).parent / "study.yaml"), store)
+
+
+def test_a_changed_setting_is_computed_again_and_nothing_else_is(finished, made_study_file):
+    _, store, _ = finished
+    changed = made_study_file.with_name("changed.yaml")
+    changed.write_text(made_study_file.read_text().replace("learning_rate: 0.01", "learning_rate: 0.02"))
+    missing = missing_steps(load(changed), store)
+    assert {step.kind for step in missing} == {"finetune", "predict", "score", "drift"}
+    assert all(step.variant is not None for step in missing if isinstance(step, Predict))
+
+
+def test_a_shorter_test_changes_only_predictions_and_scores(finished, made_study_file):
+    _, store, _ = finished
+    changed = made_study_file.with_name("shorter.yaml")
+    changed.write_text(made_study_file.read_text().replace("test_limit: 10", "test_limit: 9"))
+    assert {step.kind for step in missing_steps(load(changed), store)} == {"predict", "score"}
+
+
+def test_a_variants_name_is_no_part_of_its_identity(made_study_file):
+    renamed = made_study_file.with_name("renamed.yaml")
+    renamed.write_text(made_study_file.read_text().replace("name: sft", "name: plain"))
+    keys = [[step.key for step in load(path).finetunes] for path in (made_study_file, renamed)]
+    assert keys[0] == keys[1]
+
+
+def test_keys_of_the_made_study_stay_what_they_are(tmp_path):
+    """Golden: a change here means stored results of users are computed again; raise a step's version on purpose."""
+    first = [step.key for step in load(make_study(tmp_path / "a")).steps]
+    second = [step.key for step in load(make_study(tmp_path / "b")).steps]
+    assert first == second
+    assert len(set(first)) == len(first) == 57
+
+
+def test_a_demonstration_seed_changes_nothing_where_there_are_no_demonstrations(tmp_path):
+    study = load(make_study(tmp_path, more="demonstration_seeds: [0, 1]"))
+    cells = [cell for task, cell in study.cells if task.name == "first"]
+    assert [(cell.shots, cell.demonstration_seed) for cell in cells] == [(0, 0), (2, 0), (2, 1)]
+
+
+def test_cells_without_enough_demonstrations_are_listed_not_run(tmp_path):
+    path = make_study(tmp_path)
+    path.write_text(path.read_text().replace("shots: [0, 2]", "shots: [0, 6]"))
+    study = load(path)
+    assert {cell.shots for _, cell in study.cells} == {0}
+    assert study.skipped[0] == "first at 6 shots: the task has 4 demonstrations"
+
+
+def test_a_variant_that_learnt_nothing_is_an_error_and_takes_down_only_its_own_steps(tmp_path):
+    path = make_study(tmp_path)
+    text = path.read_text().replace("sizes: [16], recipe", "sizes: [16], training: {learning_rate: 1.0e-30}, recipe")
+    path.write_text(text)
+    study, store, outcome = run(path, tmp_path / "store")
+    first, reason = outcome.failed[0]
+    assert isinstance(first, Finetune)
+    assert first.variant == "fticl/first/16/0"
+    assert "nothing was learnt" in reason
+    assert {step.label.split()[0] for step, _ in outcome.failed[1:]} == {"ask", "score", "measure"}
+    results = collect(study, store, command="spillover run")
+    assert {variant.id for variant in results.variants} == {"sft/first/16/0", "sft/words/16/0"}
+    assert any("fticl/first/16/0" in sentence for sentence in results.skipped)
+
+
+def test_a_prompt_that_does_not_fit_the_context_is_found_before_anything_is_written(tmp_path):
+    path = make_study(tmp_path)
+    rows = path.with_name("second.jsonl")
+    rows.write_text("".join(json.dumps({"text": f"{i} " + "dog " * 200, "answer": "up"}) + "\n" for i in range(40)))
+    with pytest.raises(UserError, match=r"task 'second' .* prompt of \d+ tokens .* context holds 512"):
+        run(path, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def test_more_training_rows_than_there_are_is_found_before_anything_is_written(tmp_path):
+    path = make_study(tmp_path)
+    path.write_text(path.read_text().replace("[16]", "[1600]"))
+    with pytest.raises(UserError, match="1600 training rows asked for"):
+        run(path, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def test_no_room_on_disk_is_found_before_anything_is_written(tmp_path, monkeypatch):
+    path = make_study(tmp_path)
+    monkeypatch.setattr("spillover.study.runner.BYTES_A_WEIGHT", 10**12)
+    with pytest.raises(UserError, match=r"needs about .* GB for weights, its disk has .* GB free"):
+        run(path, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def start(path: Path, root: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "spillover.cli", "run", str(path), "--store", str(root), "--threads", "1"]
+    command += ["--report", str(root.parent / "report")]
+    environment = {**os.environ, "SPILLOVER_CACHE": str(path.parent / "cache")}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_a_run_killed_at_several_points_resumes_to_the_same_measurements(finished, made_study_file, tmp_path):
+    study, store, _ = finished
+    root = tmp_path / "store"
+    for finished_count in (3, 20, 30):  # while the base is asked, while a variant is asked, near a fine-tuning
+        process = start(made_study_file, root)
+        while len(list(root.glob("*/*/manifest.json"))) < finished_count and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        assert finished_count <= len(list(root.glob("*/*/manifest.json"))) < 57
+    resumed = start(made_study_file, root)
+    _, messages = resumed.communicate()
+    assert resumed.returncode == 0, messages.decode()
+    assert scores_of(study, Store(root)) == scores_of(study, store)
+
+
+def test_an_interrupted_run_exits_130_and_keeps_what_is_finished(made_study_file, tmp_path):
+    root = tmp_path / "store"
+    process = start(made_study_file, root)
+    while not list(root.glob("*/*/manifest.json")) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, messages = process.communicate()
+    assert process.returncode == 130
+    assert b"run the same command to go on" in messages
+    assert b"Traceback" not in messages
+    assert list(root.glob("*/*/manifest.json"))
