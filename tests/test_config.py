@@ -28,6 +28,8 @@ def load(path):
         ("test_limit: 10", "test_limit: {mod: 10}", r"test_limit names the family 'mod'; known: default, echo, mood"),
         ("test_limit: 10", "test_limit: 0", "test_limit is 0"),
         ("sizes: [16], recipe", "sizes: [0], recipe", "sizes holds 0"),
+        ("suite: ./made.yaml", "suite: {name: ./made.yaml, form: .}", r"unknown setting 'form'; did you mean 'from'"),
+        ("suite: ./made.yaml", "suite: {name: ./made.yaml, from: nowhere}", "nowhere: is no folder"),
         ("name: fticl", "name: sft", r"two variants have the id 'sft/first/16/0'"),
         ("shots: [0, 2]", "shots: [0, 2]\nprompt_forms: [2]", r"unknown prompt form of task 'first' '2'; known: 1"),
     ],
