@@ -81,6 +81,7 @@ class Side:
         self.spent = Spent()
 
     def ask(self, question: Any) -> Any:
+        """Return the side's answer, and add what it cost to ``spent``."""
         self._connection.send(question)
         answer, spent = self._connection.recv()
         if isinstance(answer, Exception):
@@ -91,6 +92,7 @@ class Side:
         return answer
 
     def close(self) -> None:
+        """End the process."""
         self._connection.close()
         self._process.join()
 
@@ -140,6 +142,7 @@ class Served:
 
     @property
     def lm(self) -> Any:
+        """lm-eval's own model around the same weights."""
         if self._lm is None:
             from lm_eval.models.huggingface import HFLM
 
@@ -258,8 +261,9 @@ def show(outcome: Outcome) -> None:
     )
     for name, spent in ((f"lm-eval, batch {outcome.lm_eval_batch}", outcome.lm_eval), (OURS, outcome.ours)):
         print(
-            f"  {name}: {spent.cpu_seconds:.1f} CPU s, {spent.wall_seconds:.1f} s, {spent.peak_megabytes:.0f} MB peak, "
-            f"{spent.tokens:,} tokens run, {spent.projected:,} projected, {spent.matrix_rate_share:.0%} of the matrix rate",
+            f"  {name}: {spent.cpu_seconds:.1f} CPU s, {spent.wall_seconds:.1f} s, "
+            f"{spent.peak_megabytes:.0f} MB peak, {spent.tokens:,} tokens run, {spent.projected:,} projected, "
+            f"{spent.matrix_rate_share:.0%} of the matrix rate",
             flush=True,
         )
 

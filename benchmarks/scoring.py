@@ -9,9 +9,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import cells
 import measure
-import numpy as np
 
 WORKS = {
     "rte": ("RTE, 0+3+5+7 shots", "rte", (0, 3, 5, 7)),

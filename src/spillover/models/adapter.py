@@ -22,10 +22,12 @@ def with_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     try:
         from peft import PeftModel
     except ImportError:
-        raise UserError(f"{folder}: an adapter needs peft; run: pip install 'spillover[lora]'") from None
+        raise UserError(f"{folder}: an adapter needs peft; run: pip install peft") from None
     try:
         merged: PreTrainedModel = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
     except (RuntimeError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{folder}: the adapter does not fit this base ({reason}); give the base it was trained on")
+        raise UserError(
+            f"{folder}: the adapter does not fit this base ({reason}); give the base it was trained on"
+        ) from error
     return merged.eval()

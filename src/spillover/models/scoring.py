@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from spillover.models.packing import (
     Continuation,
     Pack,
-    TokenTree,
     encode_prefix,
     fork,
     pack,

@@ -101,7 +101,9 @@ def test_sampling_is_left_to_lm_evals_own_generation(sides):
 
 
 def test_a_request_without_anything_to_score_is_refused(sides):
-    with pytest.raises(UserError, match=r"request 0: 2 tokens of context and 0 to score; expected at least one of each"):
+    with pytest.raises(
+        UserError, match=r"request 0: 2 tokens of context and 0 to score; expected at least one of each"
+    ):
         sides[1]._loglikelihood_tokens([(None, [5, 6], [])])
 
 

@@ -141,7 +141,9 @@ def _read_task(task: str, file: Path, results_file: Path) -> _TaskRun:
             question = json.dumps(row["arguments"], sort_keys=True, ensure_ascii=False)
             sample_filter, target, metrics = row["filter"], str(row["target"]), row["metrics"]
         except (KeyError, TypeError) as error:
-            raise UserError(f"{file}, line {number}: no {error} in the sample; expected a log of lm-eval 0.4.9 or newer")
+            raise UserError(
+                f"{file}, line {number}: no {error} in the sample; expected a log of lm-eval 0.4.9 or newer"
+            ) from None
         digest = hashlib.sha256(content.encode()).hexdigest()[:16]
         # A filter reads the same answers again, so ranks of equal items count within it.
         seen[f"{sample_filter}/{digest}"] += 1
