@@ -7,7 +7,10 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "spillover"
 OPEN_TO_ALL = {"errors", "records", "registry", "__init__"}
 ALLOWED = {
-    "cli": {"config", "progress", "study", "report", "analysis", "models", "tasks", "prompts", "artifacts"},
+    "cli": {
+        *{"config", "progress", "study", "report", "analysis", "evaluation"},
+        *{"models", "tasks", "prompts", "artifacts"},
+    },
     "config": {"study", "models", "tasks", "training"},
     "progress": {"study"},
     "study": {"training", "evaluation", "analysis", "tasks", "prompts", "models"},

@@ -29,7 +29,8 @@ app = typer.Typer(
 models_app = typer.Typer(help="Models by name.", no_args_is_help=True)
 suites_app = typer.Typer(help="Suites of tasks.", no_args_is_help=True)
 tasks_app = typer.Typer(help="Tasks of a suite.", no_args_is_help=True)
-for _name, _group in (("models", models_app), ("suites", suites_app), ("tasks", tasks_app)):
+import_app = typer.Typer(help="Reports of what other programs measured.", no_args_is_help=True)
+for _name, _group in (("models", models_app), ("suites", suites_app), ("tasks", tasks_app), ("import", import_app)):
     app.add_typer(_group, name=_name)
 
 out = Console()
@@ -228,6 +229,37 @@ def tasks_show(
     template = suite.template(task, 1, cache=_cache())
     prompt = demonstrated_prompt(template, rows.demonstrations[:1], rows.test[0].fields)
     out.print(f"{prompt}⟨{rows.test[0].target}⟩", highlight=False, markup=False)
+
+
+@app.command("lm-eval", context_settings={"ignore_unknown_options": True, "help_option_names": []})
+def lm_eval(arguments: Annotated[list[str] | None, typer.Argument(help="As after `lm-eval`.")] = None) -> None:
+    """Run lm-eval's own command line, with our engine as `--model spillover --model_args base=...,adapter=...`."""
+    from spillover.evaluation.harness.command import run_lm_eval
+
+    run_lm_eval(arguments or [], cache=_cache(), notice=_notice)
+
+
+@import_app.command("lm-eval")
+def import_lm_eval(
+    folders: Annotated[list[Path], typer.Argument(help="Output folders of lm-eval runs with --log_samples.")],
+    report_folder: ReportPath = Path("report"),
+    base: Annotated[Path | None, typer.Option("--base", help="Which folder is the base; default: the first.")] = None,
+    trained_on: Annotated[
+        list[str] | None, typer.Option("--trained-on", help="A task the others were trained on; may be repeated.")
+    ] = None,
+) -> None:
+    """Write the paired report of two or more lm-eval runs, joined by what their items say."""
+    from spillover.analysis.generalization import analyse
+    from spillover.evaluation.harness.samples import read_runs
+    from spillover.report.text import text_summary
+    from spillover.report.write import write_report
+
+    command = shlex.join(["spillover", "import", "lm-eval", *map(str, folders)])
+    results = read_runs(folders, base=base or folders[0], trained_on=trained_on or (), command=command)
+    analysis = analyse(results)
+    write_report(results, analysis, report_folder)
+    out.print(text_summary(results, analysis))
+    out.print(f"report: {report_folder / 'index.html'}", markup=False, highlight=False)
 
 
 def _study(path: Path, folder: Path | None) -> Study:

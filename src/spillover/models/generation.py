@@ -1,21 +1,27 @@
-"""Greedy generation of a whole cell at once behind its shared prefix, dropping rows as they finish."""
+"""Greedy generation behind a shared prefix: many rows at a time, a finished one making room for the next."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from spillover.models.packing import attention_mask, chain, pack, packs, run, shares_state
 from spillover.models.scoring import PACK_TOKENS, PrefixCache
 from spillover.prompts.encoding import TokenIds, common_prefix_length
 
 if TYPE_CHECKING:
-    from transformers import DynamicCache, PreTrainedModel
+    from transformers import PreTrainedModel
 
-ROW_TOKENS = 48_000
-"""Cached tokens (rows x (prefix + query + new)) of one decoding batch; at 135M parameters about 2 GB in float32."""
+ROW_TOKENS = 16_000
+"""Cached tokens (rows x (prefix + longest query + new)) decoded at a time; 0.7 GB at 135M parameters in float32."""
+REFILL_SHARE = 4
+"""Finished rows are replaced when they are one in so many, so that the next queries come in full packs."""
 
 
 @torch.inference_mode()
@@ -43,13 +49,22 @@ def generate(
         return [_plain(model, prompt, finish) for prompt in prompts]
     shared = common_prefix_length(prompts)
     prefixes = prefixes or PrefixCache(model)
-    rows_cost = [len(prompt) + max_new_tokens for prompt in prompts]
     texts: list[TokenIds] = [()] * len(prompts)
-    for group in packs(rows_cost, ROW_TOKENS):
-        queries = [prompts[index][shared:] for index in group]
-        for index, ids in zip(group, _decode(model, queries, prompts[0][:shared], prefixes, finish), strict=True):
+    for wave in _waves([len(prompt) + max_new_tokens for prompt in prompts]):
+        queries = [prompts[index][shared:] for index in wave]
+        for index, ids in zip(wave, _decode(model, queries, prompts[0][:shared], prefixes, finish), strict=True):
             texts[index] = ids
     return texts
+
+
+def _waves(lengths: Sequence[int]) -> list[list[int]]:
+    """Divide rows, longest first, so that none is shorter than half of another it shares the cache's lines with."""
+    waves: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
+        if not waves or 2 * lengths[index] < lengths[waves[-1][0]]:
+            waves.append([])
+        waves[-1].append(index)
+    return waves
 
 
 class _Finish:
@@ -71,74 +86,136 @@ class _Finish:
 def _decode(
     model: PreTrainedModel, queries: Sequence[TokenIds], prefix: TokenIds, prefixes: PrefixCache, finish: _Finish
 ) -> list[TokenIds]:
-    cache, key_positions, seen, tokens = _prefill(model, queries, prefix, prefixes)
+    """Decode as many rows at a time as the cache has lines for; a finished row's line goes to the next query.
+
+    Args:
+        queries: Longest first.
+    """
     rows: list[list[int]] = [[] for _ in queries]
-    alive = list(range(len(queries)))
-    positions = torch.tensor([len(prefix) + len(query) for query in queries], device=model.device)
-    while True:
-        going = [line for line, row in enumerate(alive) if not finish.add(rows[row], int(tokens[line]))]
-        if not going:
-            return [tuple(row) for row in rows]
-        if len(going) < len(alive):
-            keep = torch.tensor(going, device=model.device)
-            cache.batch_select_indices(keep)
-            key_positions, seen, tokens, positions = key_positions[keep], seen[keep], tokens[keep], positions[keep]
-            alive = [alive[line] for line in going]
-        place = positions[:, None]
-        key_positions = torch.cat([key_positions, place], dim=1)
-        seen = torch.cat([seen, torch.ones_like(place, dtype=torch.bool)], dim=1)
-        output = model(
-            input_ids=tokens[:, None],
-            attention_mask=attention_mask(model, seen[:, None, None, :], place, key_positions),
-            position_ids=place,
+    waiting = deque(range(len(queries)))
+    width = len(prefix) + len(queries[0]) + finish.max_new_tokens
+    lines = _Lines(model, min(len(queries), max(1, ROW_TOKENS // width)), width)
+    while waiting or lines.rows:
+        free = lines.count - len(lines.rows)
+        if waiting and free * REFILL_SHARE >= lines.count:
+            batch = [waiting.popleft() for _ in range(min(free, len(waiting)))]
+            for group in packs([len(queries[row]) for row in batch], PACK_TOKENS):
+                members = [batch[index] for index in group]
+                for start in _first_tokens(model, [queries[row] for row in members], prefix, prefixes):
+                    row = members[start.member]
+                    if not finish.add(rows[row], start.token):
+                        lines.add(row, start)
+        if lines.rows:
+            tokens = lines.step()
+            for line in reversed(range(len(tokens))):
+                if finish.add(rows[lines.rows[line]], tokens[line]):
+                    lines.drop(line)
+    return [tuple(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """A query that has been run: its first new token, and where its keys are in the cache of its pack."""
+
+    member: int
+    token: int
+    cache: DynamicCache
+    at: torch.Tensor
+    """``(prefix + query,)``"""
+
+
+def _first_tokens(
+    model: PreTrainedModel, queries: Sequence[TokenIds], prefix: TokenIds, prefixes: PrefixCache
+) -> Iterator[_Start]:
+    """Run the queries as one pack."""
+    packed = pack([chain(query) for query in queries], len(prefix), model.device)
+    cache = prefixes.fork(prefix)
+    ends = [offset + len(query) - 1 for query, offset in zip(queries, packed.offsets, strict=True)]
+    tokens = run(model, packed, cache, ends).argmax(dim=-1).tolist()
+    shared = torch.arange(len(prefix), device=model.device)
+    for member, (query, offset, token) in enumerate(zip(queries, packed.offsets, tokens, strict=True)):
+        own = torch.arange(len(prefix) + offset, len(prefix) + offset + len(query), device=model.device)
+        yield _Start(member, token, cache, torch.cat([shared, own]))
+
+
+class _Lines:
+    """The rows that are being decoded, a line of cached keys and values each, in memory taken once."""
+
+    def __init__(self, model: PreTrainedModel, count: int, width: int) -> None:
+        self.count = count
+        self.rows: list[int] = []
+        """The row on each line in use; these are the first lines."""
+        self._model = model
+        self._width = width
+        self._tokens: list[int] = []
+        self._ends: list[int] = []
+        """How many positions of each line are taken: where its next token goes."""
+        self._keys: list[torch.Tensor] = []
+        self._values: list[torch.Tensor] = []
+
+    def add(self, row: int, start: _Start) -> None:
+        """Copy a run query onto the next free line."""
+        if not self._keys:
+            for keys, values, *_ in start.cache:
+                self._keys.append(keys.new_zeros(self.count, keys.shape[1], self._width, keys.shape[3]))
+                self._values.append(values.new_zeros(self.count, values.shape[1], self._width, values.shape[3]))
+        line, end = len(self.rows), len(start.at)
+        for number, (keys, values, *_) in enumerate(start.cache):
+            self._keys[number][line, :, :end] = keys[0][:, start.at]
+            self._values[number][line, :, :end] = values[0][:, start.at]
+        self.rows.append(row)
+        self._tokens.append(start.token)
+        self._ends.append(end)
+
+    def drop(self, line: int) -> None:
+        """Free a line by moving the last one onto it."""
+        end = self._ends[-1]
+        if line < len(self.rows) - 1:
+            for states in (*self._keys, *self._values):
+                states[line, :, :end] = states[len(self.rows) - 1, :, :end]
+        for column in (self.rows, self._tokens, self._ends):
+            column[line] = column[-1]
+            column.pop()
+
+    def step(self) -> list[int]:
+        """Run the newest token of every line; return, and remember, the next ones."""
+        device = self._model.device
+        ends = torch.tensor(self._ends, device=device)
+        place = torch.arange(max(self._ends) + 1, device=device)
+        cache = DynamicCache()
+        cache.layers = [_LineLayer(*states, ends) for states in zip(self._keys, self._values, strict=True)]
+        seen = place <= ends[:, None]
+        output = self._model(
+            input_ids=torch.tensor(self._tokens, device=device)[:, None],
+            attention_mask=attention_mask(self._model, seen[:, None, None, :], ends[:, None], place),
+            position_ids=ends[:, None],
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
         )
-        tokens = output.logits[:, -1].argmax(dim=-1)
-        positions = positions + 1
+        self._tokens = output.logits[:, -1].argmax(dim=-1).tolist()
+        self._ends = [end + 1 for end in self._ends]
+        return list(self._tokens)
 
 
-def _prefill(
-    model: PreTrainedModel, queries: Sequence[TokenIds], prefix: TokenIds, prefixes: PrefixCache
-) -> tuple[DynamicCache, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Run the queries in packs and hand out one cache line a row.
+class _LineLayer(DynamicLayer):
+    """A cache layer that writes a token's keys and values where each line ends, copying nothing else."""
 
-    Returns:
-        The cache (rows, right-padded), the positions of its keys ``(b, k)``, which of them are real ``(b, k)``, and
-        each row's first new token ``(b,)``.
-    """
-    from transformers import DynamicCache
+    def __init__(self, all_keys: torch.Tensor, all_values: torch.Tensor, ends: torch.Tensor) -> None:
+        super().__init__()
+        self._all, self._ends = (all_keys, all_values), ends
+        self._lines = torch.arange(len(ends), device=ends.device)
+        self._width = int(ends.max()) + 1
+        self.keys, self.values = all_keys[: len(ends), :, : self._width - 1], all_values
+        self.is_initialized = True
 
-    width = len(prefix) + max(len(query) for query in queries)
-    firsts = torch.zeros(len(queries), dtype=torch.long, device=model.device)
-    layers: list[list[tuple[torch.Tensor, torch.Tensor]]] = []
-    order: list[int] = []
-    for group in packs([len(query) for query in queries], PACK_TOKENS):
-        packed = pack([chain(queries[row]) for row in group], len(prefix), model.device)
-        cache = prefixes.fork(prefix)
-        ends = [offset + len(queries[row]) - 1 for row, offset in zip(group, packed.offsets, strict=True)]
-        firsts[group] = run(model, packed, cache, ends).argmax(dim=-1)
-        index = torch.zeros(len(group), width, dtype=torch.long, device=model.device)
-        index[:, : len(prefix)] = torch.arange(len(prefix))
-        for line, (row, offset) in enumerate(zip(group, packed.offsets, strict=True)):
-            count = len(queries[row])
-            index[line, len(prefix) : len(prefix) + count] = len(prefix) + offset + torch.arange(count)
-        layers.append([(_per_row(keys, index), _per_row(values, index)) for keys, values, *_ in cache])
-        order.extend(group)
-    back = torch.tensor(order, device=model.device).argsort()
-    merged = DynamicCache()
-    for number, parts in enumerate(zip(*layers, strict=True)):
-        keys, values = (torch.cat(side)[back] for side in zip(*parts, strict=True))
-        merged.update(keys, values, number)
-    place = torch.arange(width, device=model.device).expand(len(queries), width)
-    ends_at = torch.tensor([len(prefix) + len(query) for query in queries], device=model.device)
-    return merged, place, place < ends_at[:, None], firsts
-
-
-def _per_row(states: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """Return ``(b, heads, k, d)`` from packed ``(1, heads, n, d)`` by key indices ``(b, k)``."""
-    return states[0][:, index].transpose(0, 1)
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: object, **__: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        for states, new in zip(self._all, (key_states, value_states), strict=True):
+            states[self._lines, :, self._ends] = new[:, :, 0]
+        keys, values = (states[: len(self._ends), :, : self._width] for states in self._all)
+        return keys, values
 
 
 def _plain(model: PreTrainedModel, prompt: TokenIds, finish: _Finish) -> TokenIds:

@@ -7,7 +7,7 @@ what separate passes would, for scoring and for training alike. Answers that sta
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -134,6 +134,28 @@ def pack(trees: Sequence[TokenTree], prefix_length: int, device: torch.device | 
         torch.cat([torch.arange(prefix_length, device=device), place]),
         offsets,
     )
+
+
+def pieces(packed: Pack, token_count: int) -> Iterator[tuple[int, Pack]]:
+    """Yield the packed pass as passes of at most ``token_count`` tokens and where each starts.
+
+    Run one after the other on the same cache they compute what the whole would: no token looks at a later one.
+    """
+    total = packed.token_ids.shape[1]
+    prefix_length = len(packed.key_positions) - total
+    for start in range(0, total, token_count):
+        stop = min(start + token_count, total)
+        keys = prefix_length + stop
+        yield (
+            start,
+            Pack(
+                packed.token_ids[:, start:stop],
+                packed.positions[:, start:stop],
+                packed.attention[:, :, start:stop, :keys],
+                packed.key_positions[:keys],
+                packed.offsets if stop - start == total else (),
+            ),
+        )
 
 
 Mask = torch.Tensor | dict[str, torch.Tensor]

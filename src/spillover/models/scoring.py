@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from spillover.models.packing import (
     Continuation,
-    TokenTree,
+    Pack,
     encode_prefix,
     fork,
     pack,
     packs,
+    pieces,
     run,
     shares_state,
     with_answers,
@@ -49,7 +53,16 @@ class PrefixCache:
         return fork(self._cache)
 
 
-@torch.inference_mode()
+@dataclass(frozen=True, slots=True)
+class AnswerScores:
+    """What the answers of one prompt score."""
+
+    log_likelihoods: FloatArray
+    """``(answers,)`` in nats."""
+    is_greedy: NDArray[np.bool_]
+    """``(answers,)``: whether every token of the answer is the model's own first choice."""
+
+
 def answer_log_likelihoods(
     model: PreTrainedModel,
     prompts: Sequence[TokenIds],
@@ -58,7 +71,21 @@ def answer_log_likelihoods(
     prefixes: PrefixCache | None = None,
     pack_tokens: int = PACK_TOKENS,
 ) -> list[FloatArray]:
-    """Return, for each prompt, the log-likelihood in nats of each of its answers.
+    """Return, for each prompt, the log-likelihood in nats of each of its answers; see `answer_scores`."""
+    scores = answer_scores(model, prompts, answers, prefixes=prefixes, pack_tokens=pack_tokens)
+    return [row.log_likelihoods for row in scores]
+
+
+@torch.inference_mode()
+def answer_scores(
+    model: PreTrainedModel,
+    prompts: Sequence[TokenIds],
+    answers: Sequence[Sequence[TokenIds]],
+    *,
+    prefixes: PrefixCache | None = None,
+    pack_tokens: int = PACK_TOKENS,
+) -> list[AnswerScores]:
+    """Return, for each prompt, what each of its answers scores.
 
     The log-likelihood of an answer is the sum over its tokens of log p(token | prompt, earlier tokens of the answer).
 
@@ -67,7 +94,7 @@ def answer_log_likelihoods(
         prompts: Token ids of whole prompts.
         answers: Token ids of the answers of each prompt; their number may differ from prompt to prompt.
         prefixes: A cache of shared prefixes to reuse over calls.
-        pack_tokens: Tokens of one packed pass; changes rounding only.
+        pack_tokens: Tokens of one packed pass; changes rounding only. A longer row is run in pieces of this size.
     """
     if len(prompts) != len(answers):
         raise ValueError(f"{len(prompts)} prompts came with {len(answers)} lists of answers")
@@ -76,56 +103,65 @@ def answer_log_likelihoods(
     shared = common_prefix_length(prompts)
     prefixes = prefixes or PrefixCache(model)
     rows = [with_answers(prompt[shared:], of_prompt) for prompt, of_prompt in zip(prompts, answers, strict=True)]
-    scores: list[FloatArray | None] = [None] * len(rows)
+    scores: dict[int, AnswerScores] = {}
     for group in packs([len(tree) for tree, _ in rows], pack_tokens):
-        members = [rows[index] for index in group]
-        for index, row_scores in zip(group, _score_pack(model, members, prefixes, prompts[0][:shared]), strict=True):
-            scores[index] = row_scores
-    return [row_scores for row_scores in scores if row_scores is not None]
+        packed = pack([rows[index][0] for index in group], shared, model.device)
+        continuations = [rows[index][1] for index in group]
+        terms, first_choices = _terms(model, packed, continuations, prefixes.fork(prompts[0][:shared]), pack_tokens)
+        scores |= dict(zip(group, _sums(continuations, terms, first_choices), strict=True))
+    return [scores[index] for index in range(len(rows))]
 
 
-def _score_pack(
+def _terms(
     model: PreTrainedModel,
-    members: Sequence[tuple[TokenTree, list[Continuation]]],
-    prefixes: PrefixCache,
-    prefix: TokenIds,
-) -> list[FloatArray]:
-    packed = pack([tree for tree, _ in members], len(prefix), model.device)
-    wanted = sorted(
-        {
-            offset + at
-            for (_, answers), offset in zip(members, packed.offsets, strict=True)
-            for a in answers
-            for at in a.at
-        }
-    )
-    line = {position: index for index, position in enumerate(wanted)}
-    logits = run(model, packed, prefixes.fork(prefix), wanted)
-    normaliser = logits.logsumexp(dim=-1)
+    packed: Pack,
+    continuations: Sequence[Sequence[Continuation]],
+    cache: DynamicCache,
+    piece_tokens: int,
+) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Return the log-probability of every token of every answer in turn, and whether it is the first choice."""
     picks = [
-        (line[offset + at], token)
-        for (_, answers), offset in zip(members, packed.offsets, strict=True)
-        for answer in answers
+        (offset + at, token)
+        for of_row, offset in zip(continuations, packed.offsets, strict=True)
+        for answer in of_row
         for token, at in zip(answer.token_ids, answer.at, strict=True)
     ]
-    lines, tokens = (torch.tensor(column, device=logits.device) for column in zip(*picks, strict=True))
-    terms = (logits[lines, tokens] - normaliser[lines]).double().cpu().numpy()
+    places, tokens = np.array(picks, dtype=np.int64).reshape(-1, 2).T
+    terms, first_choices = np.zeros(len(picks)), np.zeros(len(picks), dtype=np.bool_)
+    for start, piece in pieces(packed, piece_tokens):
+        here = (places >= start) & (places < start + piece.token_ids.shape[1])
+        wanted, line = np.unique(places[here] - start, return_inverse=True)
+        logits = run(model, piece, cache, wanted.tolist() or [0])
+        lines, chosen = torch.from_numpy(line).to(logits.device), torch.from_numpy(tokens[here]).to(logits.device)
+        terms[here] = (logits[lines, chosen] - logits.logsumexp(dim=-1)[lines]).double().cpu().numpy()
+        first_choices[here] = (logits.argmax(dim=-1)[lines] == chosen).cpu().numpy()
+    return terms, first_choices
+
+
+def _sums(
+    continuations: Sequence[Sequence[Continuation]], terms: FloatArray, first_choices: NDArray[np.bool_]
+) -> list[AnswerScores]:
     scores, start = [], 0
-    for _, answers in members:
-        values = []
-        for answer in answers:
-            values.append(terms[start : start + len(answer.token_ids)].sum())
-            start += len(answer.token_ids)
-        scores.append(np.array(values))
+    for of_row in continuations:
+        ends = start + np.cumsum([0, *(len(answer.token_ids) for answer in of_row)])
+        spans = [slice(*span) for span in pairwise(ends)]
+        scores.append(
+            AnswerScores(
+                np.array([terms[span].sum() for span in spans]),
+                np.array([first_choices[span].all() for span in spans], dtype=np.bool_),
+            )
+        )
+        start = int(ends[-1])
     return scores
 
 
-def _plain(model: PreTrainedModel, prompt: TokenIds, answers: Sequence[TokenIds]) -> FloatArray:
+def _plain(model: PreTrainedModel, prompt: TokenIds, answers: Sequence[TokenIds]) -> AnswerScores:
     """Score one answer after the other, each in a pass of its own: the slow path that any model can take."""
-    values = []
+    values, greedy = [], []
     for answer in answers:
         ids = torch.tensor([[*prompt, *answer]], device=model.device)
         logits = model(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 : -1].float()
         target = torch.tensor(answer, device=model.device)[:, None]
         values.append(float(logits.log_softmax(dim=-1).gather(1, target).double().sum()))
-    return np.array(values)
+        greedy.append(bool((logits.argmax(dim=-1) == target[:, 0]).all()))
+    return AnswerScores(np.array(values), np.array(greedy, dtype=np.bool_))

@@ -1,0 +1,31 @@
+"""A thin command around lm-eval's own, which cannot find models of other packages by itself."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from spillover.errors import UserError
+
+
+def run_lm_eval(arguments: Sequence[str], *, cache: Path, notice: Callable[[str], None]) -> None:
+    """Run lm-eval's command line with ``--model spillover`` known to it.
+
+    Args:
+        arguments: As after ``lm-eval``, such as ``run --model spillover --model_args base=... --tasks ...``.
+        cache: Where pulled models are kept.
+        notice: Told licences and conversions, a line each.
+
+    Raises:
+        UserError: lm-eval is not installed.
+    """
+    try:
+        from lm_eval.__main__ import cli_evaluate
+    except ImportError as error:
+        raise UserError(f"lm-eval is not installed ({error}); run: pip install 'spillover[harness]'") from None
+    from spillover.evaluation.harness.lm import register
+
+    register(cache=cache, notice=notice)
+    sys.argv = ["lm-eval", *arguments]  # lm-eval takes its arguments from nowhere else
+    cli_evaluate()
