@@ -16,7 +16,7 @@ from spillover.tasks.prepare import demonstration_count
 from spillover.tasks.settings import Settings, load_yaml, parse_settings
 from spillover.tasks.suite import Suite, load_suite
 from spillover.tasks.task import Task
-from spillover.training.settings import Recipe, TrainingSettings
+from spillover.training.settings import Recipe, TrainingSettings, contradiction_with_training
 
 DEFAULT_TEST_LIMIT = 250
 """Test rows of a cell, as in the released evaluation (sheet genpower, 2.5)."""
@@ -138,14 +138,21 @@ def _plan(entry: VariantEntry, settings: StudyFile, suite: Suite, *, where: str)
     merged = {**suite.training_defaults, **settings.training, **entry.training}
     training = parse_settings(TrainingSettings, merged, where=f"{where}: variant {entry.name!r}: training")
     tasks = tuple(suite.task(name) for name in entry.train_on)
-    for task in tasks:
+    replayed = tuple(suite.task(name) for name in entry.recipe.constraint.replays)
+    for task in (*tasks, *replayed):
         if not task.sources.train and not task.sources.pool:
             raise UserError(
                 f"{where}: variant {entry.name!r}: task {task.name!r} has no training rows; it is a test only"
             )
     if 0 in entry.sizes:
         raise UserError(f"{where}: variant {entry.name!r}: sizes holds 0; a variant needs training rows")
-    return VariantPlan(entry.name, tasks, entry.sizes, entry.recipe, training)
+    if fault := contradiction_with_training(entry.recipe, training):
+        raise UserError(f"{where}: variant {entry.name!r}: {fault}")
+    if own := {task.name for task in tasks} & {task.name for task in replayed}:
+        raise UserError(
+            f"{where}: variant {entry.name!r}: it replays {own.pop()!r}, which it is trained on; name another"
+        )
+    return VariantPlan(entry.name, tasks, entry.sizes, entry.recipe, training, replayed)
 
 
 def _shots(

@@ -208,11 +208,11 @@ def test_a_run_killed_at_several_points_resumes_to_the_same_measurements(finishe
 def test_an_interrupted_run_exits_130_and_keeps_what_is_finished(made_study_file, tmp_path):
     root = tmp_path / "store"
     process = start(made_study_file, root)
-    while not list(root.glob("*/*/manifest.json")) and process.poll() is None:
+    while not list(root.glob("prepare/*/manifest.json")) and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, messages = process.communicate()
     assert process.returncode == 130
     assert b"run the same command to go on" in messages
     assert b"Traceback" not in messages
-    assert list(root.glob("*/*/manifest.json"))
+    assert list(root.glob("prepare/*/manifest.json"))

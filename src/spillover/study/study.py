@@ -12,7 +12,7 @@ from spillover.errors import UserError
 from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
 from spillover.records import Cell
-from spillover.study.step import Drift, Finetune, Predict, Prepare, Score, Step, with_inputs
+from spillover.study.step import Derive, Drift, Finetune, Predict, Prepare, Score, Step, Variant, with_inputs
 from spillover.tasks.prepare import Protocol
 from spillover.tasks.suite import Suite
 from spillover.tasks.task import Task
@@ -28,6 +28,8 @@ class VariantPlan:
     sizes: tuple[int, ...]
     recipe: Recipe
     settings: TrainingSettings
+    replayed: tuple[Task, ...] = ()
+    """Tasks whose training rows the recipe mixes in."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Study:
 
     @cached_property
     def _tasks(self) -> tuple[Task, ...]:
-        trained = [task for plan in self.variants for task in plan.train_on]
+        trained = [task for plan in self.variants for task in (*plan.train_on, *plan.replayed)]
         return tuple({task.name: task for task in (*trained, *self.test_on)}.values())
 
     @cached_property
@@ -76,8 +78,8 @@ class Study:
 
     @cached_property
     def finetunes(self) -> tuple[Finetune, ...]:
-        """One step a variant."""
-        steps = tuple(
+        """One training a plan, task, size and seed."""
+        return tuple(
             Finetune(
                 plan.name,
                 self.base,
@@ -89,17 +91,26 @@ class Study:
                 plan.recipe,
                 plan.settings,
                 self.precision,
+                tuple((self._prepare[other.name], self._templates[other.name, 1]) for other in plan.replayed),
             )
             for plan in self.variants
             for task in plan.train_on
             for size in plan.sizes
             for seed in self.seeds
         )
+
+    @cached_property
+    def models(self) -> tuple[Variant, ...]:
+        """Every variant: each training, or where its recipe goes on afterwards, what is derived from it."""
+        steps: list[Variant] = []
+        for finetune in self.finetunes:
+            points = finetune.recipe.afterwards.points()
+            steps += [Derive(finetune, point) for point in points] if points else [finetune]
         ids = [step.variant for step in steps]
         repeated = {variant for variant in ids if ids.count(variant) > 1}
         if repeated:
             raise UserError(f"two variants have the id {sorted(repeated)[0]!r}; give them different names")
-        return steps
+        return tuple(steps)
 
     @cached_property
     def cells(self) -> tuple[tuple[Task, Cell], ...]:
@@ -119,21 +130,21 @@ class Study:
         trained = sorted({answer for plan in self.variants for task in plan.train_on for answer in task.answers})
         return tuple(
             Score(self._predict(variant, task, cell), task.metrics, () if task.answers else tuple(trained))
-            for variant in (None, *self.finetunes)
+            for variant in (None, *self.models)
             for task, cell in self.cells
         )
 
     @cached_property
     def drifts(self) -> tuple[Drift, ...]:
         """One step a variant."""
-        return tuple(Drift(step) for step in self.finetunes)
+        return tuple(Drift(step) for step in self.models)
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
         """Everything to be done, inputs first, one model after the other."""
         return tuple(with_inputs([*self.scores, *self.drifts]))
 
-    def _predict(self, variant: Finetune | None, task: Task, cell: Cell) -> Predict:
+    def _predict(self, variant: Variant | None, task: Task, cell: Cell) -> Predict:
         return Predict(
             self.base,
             variant,

@@ -1,13 +1,18 @@
 """Training rows as token ids: prompt, target and end token, with every row that does not fit counted."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from spillover.errors import UserError
 from spillover.prompts.encoding import Encoder, TokenIds, common_prefix_length
 from spillover.prompts.template import Template, demonstrated_prompt
 from spillover.records import Example
-from spillover.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from spillover.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True, slots=True)
