@@ -1,6 +1,7 @@
 import ast
-import re
 from pathlib import Path
+
+from tests.file_map import with_map
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "spillover"
@@ -88,11 +89,4 @@ def test_analysis_sees_arrays_and_records_only():
 
 def test_the_file_map_of_the_readme_names_every_module_with_its_first_line():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    entries = dict(re.findall(r"^\| `([\w/]+\.py)` \| (.+?) \|$", readme, flags=re.M))
-    expected = {}
-    for path in modules():
-        name = str(path.relative_to(PACKAGE))
-        if path.name != "__init__.py" or name == "__init__.py":
-            docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-            expected[name] = docstring.splitlines()[0].replace("|", "\\|")
-    assert entries == expected
+    assert with_map(readme) == readme, "the README's file map is out of date; run: python -m tests.file_map"

@@ -131,7 +131,8 @@ def load_study(
 def _beside(path: Path, name: str) -> str:
     """Return a path in a study file relative to that file; anything else is a name and stays."""
     beside = path.parent / name
-    return str(beside) if beside.exists() and ("/" in name or "." in name) else name
+    is_path = name.startswith((".", "/")) or (beside.exists() and ("/" in name or "." in name))
+    return str(beside) if is_path else name
 
 
 def _plan(entry: VariantEntry, settings: StudyFile, suite: Suite, *, where: str) -> VariantPlan:

@@ -50,7 +50,7 @@ def test_log_likelihoods_do_not_depend_on_the_size_of_a_pack(architecture):
 def test_a_prefix_cache_grown_over_cells_gives_the_scores_of_a_fresh_one(architecture):
     model = tiny_model(architecture)
     short, long = prompts_of(4, [3, 5, 2]), prompts_of(4, [3, 5, 2])
-    grown_head = long[0][:4] + (21, 22, 23, 24, 25, 26, 27)
+    grown_head = (*long[0][:4], 21, 22, 23, 24, 25, 26, 27)
     long = [grown_head + prompt[4:] for prompt in long]
     prefixes = PrefixCache(model)
     for prompts in (short, long, short):

@@ -4,7 +4,7 @@ import json
 import random
 from pathlib import Path
 
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 WORDS = ["good", "bad", "dog", "cat", "sun", "rain", "big", "small", "blue", "red", "runs", "sits", "what", "who"]
@@ -18,6 +18,7 @@ def make_model(folder: Path) -> Path:
     vocabulary = {token: index for index, token in enumerate(["<end>", "<unk>", *alphabet])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer.decoder = decoders.Fuse()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", unk_token="<unk>").save_pretrained(folder)
     torch.manual_seed(0)
     config = LlamaConfig(

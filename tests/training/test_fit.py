@@ -20,7 +20,7 @@ def made_rows(shared: int, count: int = 6, seed: int = 0) -> TrainingRows:
         return tuple(int(token) for token in draw.integers(3, VOCABULARY, length))
 
     head = ids(shared)
-    rows = tuple(TrainingRow(head + ids(draw.integers(1, 9)), (*ids(draw.integers(1, 4)), 2)) for _ in range(count))
+    rows = tuple(TrainingRow((*head, *ids(draw.integers(1, 9))), (*ids(draw.integers(1, 4)), 2)) for _ in range(count))
     return TrainingRows(rows, common_prefix_length([row.prompt for row in rows]), {})
 
 

@@ -8,13 +8,14 @@ from typing import Literal
 from spillover.analysis.relations import RelationSummary, enters_means
 from spillover.records import Measurement, Relation, StudyResults
 
-Light = Literal["keeps", "mixed", "loses"]
+Light = Literal["keeps", "unclear", "mixed", "loses"]
 
 RULE = (
     "A relation is gained when the whole interval of its mean difference to the base lies above zero, lost when the "
     "whole interval lies below zero, and otherwise shows no clear change. No clear change does not mean that nothing "
-    "was lost: the lower end of the interval is the loss that remains possible. A variant keeps when no relation is "
-    "lost, is mixed when some relation is gained and some is lost, and loses when some is lost and none is gained."
+    "was lost: the lower end of the interval is the loss that remains possible. A variant keeps when some relation is "
+    "gained and none lost, is unclear when none is either, is mixed when some relation is gained and some is lost, and "
+    "loses when some is lost and none is gained."
 )
 
 LABEL_SHARE = "label_share"
@@ -63,9 +64,10 @@ def change(low: float, high: float) -> Change:
 
 def light(changes: Sequence[Change]) -> Light:
     """Return the light of a variant from the changes of its relations, see `RULE`."""
-    if Change.LOST not in changes:
-        return "keeps"
-    return "mixed" if Change.GAINED in changes else "loses"
+    gained, lost = Change.GAINED in changes, Change.LOST in changes
+    if lost:
+        return "mixed" if gained else "loses"
+    return "keeps" if gained else "unclear"
 
 
 def signed(value: float, digits: int = 2) -> str:

@@ -1,7 +1,7 @@
 """Text to token ids: the only tokenising code, so that training, scoring and other harnesses see the same ids.
 
-A prompt is encoded whole, once, with exactly the special tokens its tokenizer adds by itself; a target is encoded apart,
-without special tokens. Text encoded in pieces is not the text encoded whole, so there is one place that decides.
+A prompt is encoded whole, once, with exactly the special tokens its tokenizer adds by itself; a target is encoded
+apart, without special tokens. Text encoded in pieces is not the text encoded whole, so there is one place that decides.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from rich.text import Text
 
-LIGHT_SYMBOLS = {"keeps": "✓", "mixed": "◑", "loses": "✗"}
+LIGHT_SYMBOLS = {"keeps": "✓", "unclear": "○", "mixed": "◑", "loses": "✗"}
 """A symbol beside each light's word, so that no meaning rests on colour."""
 
 LONGEST_TEXT = 500
@@ -28,13 +28,13 @@ def text_summary(results: StudyResults, analysis: Analysis) -> "Text":
     """Return the verdict of every variant, for the end of a terminal run."""
     from rich.text import Text
 
-    styles = {"keeps": "green", "mixed": "yellow", "loses": "red"}
+    styles = {"keeps": "green", "unclear": "dim", "mixed": "yellow", "loses": "red"}
     summary = Text()
     summary.append(printable(results.name), style="bold")
     summary.append(f": differences to the base, {analysis.level:.0%} intervals\n")
     for verdict in analysis.verdicts:
         style = f"bold {styles[verdict.light]}"
-        summary.append(f"  {LIGHT_SYMBOLS[verdict.light]} {verdict.light:<6}", style=style)
+        summary.append(f"  {LIGHT_SYMBOLS[verdict.light]} {verdict.light:<7}", style=style)
         summary.append(f"{printable(verdict.sentence)}\n")
     summary.rstrip()
     return summary

@@ -28,9 +28,10 @@ class Settings(BaseModel):
         if cls.shorthand and isinstance(data, str | int | float):
             return {cls.shorthand: data}
         if isinstance(data, Mapping):
+            known = {field.alias or name for name, field in cls.model_fields.items()}
             for key in data:
-                if key not in cls.model_fields:
-                    message = str(unknown_name("setting", str(key), cls.model_fields))
+                if key not in known:
+                    message = str(unknown_name("setting", str(key), known))
                     raise PydanticCustomError("unknown_setting", "{message}", {"message": message})
         return data
 

@@ -1,0 +1,52 @@
+import pytest
+from transformers import AutoTokenizer
+
+from spillover.errors import UserError
+from spillover.prompts.encoding import Encoder
+from spillover.prompts.template import Template
+from spillover.records import Example
+from spillover.training.rows import encode_rows
+from spillover.training.settings import TrainingSettings
+from tests.study.made_study import make_model
+
+TEMPLATE = Template("Text:{text}\nMood:")
+ROWS = [Example("0", {"text": "dog"}, "up"), Example("1", {"text": "a very long cat"}, "down")]
+SHOWN = [Example("2", {"text": "sun"}, "up")]
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return Encoder(AutoTokenizer.from_pretrained(make_model(tmp_path_factory.mktemp("model"))))
+
+
+def test_a_row_is_its_prompt_and_its_target_with_the_end_token(encoder):
+    data = encode_rows(encoder, TEMPLATE, ROWS, [], TrainingSettings())
+    assert encoder.decode(data.rows[1].prompt) == "Text:a very long cat\nMood:"
+    assert data.rows[1].target == (*encoder.targets(["down"])[0], encoder.end_token_id)
+    assert data.shared_prefix_length == len("Text:")
+
+
+def test_the_same_demonstrations_stand_before_every_row(encoder):
+    data = encode_rows(encoder, TEMPLATE, ROWS, SHOWN, TrainingSettings())
+    texts = [encoder.decode(row.prompt) for row in data.rows]
+    assert texts == ["Text:sun\nMood:up\n\nText:dog\nMood:", "Text:sun\nMood:up\n\nText:a very long cat\nMood:"]
+    assert data.shared_prefix_length == len("Text:sun\nMood:up\n\nText:")
+
+
+def test_rows_that_are_too_long_are_dropped_and_counted(encoder):
+    data = encode_rows(encoder, TEMPLATE, ROWS, [], TrainingSettings(max_length=20))
+    assert len(data.rows) == 1
+    assert data.dropped == {"longer than 20 tokens": 1}
+
+
+def test_trimming_cuts_the_start_of_the_prompt_and_never_the_target(encoder):
+    data = encode_rows(encoder, TEMPLATE, ROWS, [], TrainingSettings(max_length=20, overlong="trim"))
+    assert encoder.decode(data.rows[1].prompt) == " long cat\nMood:"
+    assert len(data.rows[1]) == 20
+    assert data.rows[1].target == (*encoder.targets(["down"])[0], encoder.end_token_id)
+    assert data.dropped == {"prompt trimmed": 1}
+
+
+def test_no_row_left_is_an_error_that_says_what_to_change(encoder):
+    with pytest.raises(UserError, match=r"none of 2 training rows is left.*training\.max_length"):
+        encode_rows(encoder, TEMPLATE, ROWS, [], TrainingSettings(max_length=8))
