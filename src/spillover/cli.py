@@ -122,6 +122,22 @@ def report(
     _write_report(_study(study_file, folder), Store(store), report_folder, study_file)
 
 
+@app.command()
+def export(
+    variant: Annotated[str, typer.Argument(help="A variant's id, as the report names it.")],
+    study_file: Annotated[Path, typer.Option("--study", help="The study file.", show_default=False)],
+    to: Annotated[Path, typer.Option("--to", help="A new folder.", show_default=False)],
+    store: StorePath = Path("store"),
+    folder: FromFolder = None,
+) -> None:
+    """Write a variant's whole model, an adapter merged after proving that merging changes nothing."""
+    from spillover.study.export import export as export_variant
+    from spillover.study.store import Store
+
+    gap = export_variant(_study(study_file, folder), Store(store), variant, to)
+    out.print(f"{to}: whole model in float32; merging moved no logit by more than {gap:.1g}", markup=False)
+
+
 @models_app.command("list")
 def models_list() -> None:
     """List the models that can be pulled by name."""

@@ -5,9 +5,11 @@ import torch
 
 from spillover.errors import UserError
 from spillover.models.load import load_model
+from spillover.study.export import export
 from spillover.study.results import collect
 from spillover.study.runner import disk_bytes
 from spillover.study.step import Derive, Finetune
+from spillover.study.store import Store
 from tests.study.made_study import make_study
 from tests.study.test_runner import load, run
 
@@ -15,7 +17,10 @@ VARIANTS = """
 variants:
   - {name: sft, train_on: [first], sizes: [16]}
   - {name: lora, train_on: first, sizes: [16], recipe: {parameters: {kind: lora, rank: 2}}}
-  - {name: dora, train_on: first, sizes: [16], recipe: {parameters: {kind: lora, rank: 2, use_dora: true}, afterwards: interpolate}}
+  - name: dora
+    train_on: first
+    sizes: [16]
+    recipe: {parameters: {kind: lora, rank: 2, use_dora: true}, afterwards: interpolate}
   - {name: pissa, train_on: first, sizes: [16], recipe: {parameters: {kind: lora, rank: 2, init_lora_weights: pissa}}}
   - {name: last, train_on: first, sizes: [16], recipe: {parameters: {kind: last-layers, count: 1}}}
   - {name: spider, train_on: first, sizes: [16], recipe: {constraint: spider}}
@@ -137,3 +142,17 @@ def test_saved_models_load_with_transformers_and_hold_the_interpolated_weights(f
     )
     for name, weight in half.items():
         assert torch.allclose(weight, (base[name] + tuned[name]) / 2, atol=1e-7)
+
+
+def test_an_exported_adapter_is_a_whole_model_and_an_unknown_variant_is_named(finished, tmp_path):
+    study, store, _ = finished
+    assert export(study, store, "lora/first/16/0", tmp_path / "whole") < 1e-3
+    assert (tmp_path / "whole" / "tokenizer.json").is_file()
+    load_model(tmp_path / "whole", dtype="float32", device="cpu")
+    assert export(study, store, "sft/first/16/0", tmp_path / "copy") == 0.0
+    with pytest.raises(UserError, match="unknown variant 'lora/first/16/1'; did you mean 'lora/first/16/0'"):
+        export(study, store, "lora/first/16/1", tmp_path / "other")
+    with pytest.raises(UserError, match="whole: exists; name a new folder"):
+        export(study, store, "lora/first/16/0", tmp_path / "whole")
+    with pytest.raises(UserError, match="is not finished in"):
+        export(study, Store(tmp_path / "empty"), "lora/first/16/0", tmp_path / "new")

@@ -1,27 +1,15 @@
 import copy
 import math
 
-import numpy as np
 import pytest
 import torch
 
 from spillover.errors import SpilloverError
-from spillover.prompts.encoding import common_prefix_length
 from spillover.training.fit import SharedPrefixLogits, batches, best_pack_tokens, fit, summed_loss
 from spillover.training.rows import TrainingRow, TrainingRows
 from spillover.training.settings import TrainingSettings
-from tests.models.tiny import SHARING, VOCABULARY, tiny_model
-
-
-def made_rows(shared: int, count: int = 6, seed: int = 0) -> TrainingRows:
-    draw = np.random.default_rng(seed)
-
-    def ids(length):
-        return tuple(int(token) for token in draw.integers(3, VOCABULARY, length))
-
-    head = ids(shared)
-    rows = tuple(TrainingRow((*head, *ids(draw.integers(1, 9))), (*ids(draw.integers(1, 4)), 2)) for _ in range(count))
-    return TrainingRows(rows, common_prefix_length([row.prompt for row in rows]), {})
+from tests.models.tiny import SHARING, tiny_model
+from tests.training.made_rows import made_rows
 
 
 def plain_loss(model, rows):

@@ -44,7 +44,8 @@ class TrainedAdapter:
             self._first = TemporaryDirectory()
             with _quiet_peft():
                 # peft would cut this first state out of the base a second time when it reads it back.
-                handle.peft_config["default"].init_lora_weights = True
+                config: Any = handle.peft_config["default"]
+                config.init_lora_weights = True
                 handle.save_pretrained(self._first.name)
 
     def save(self, folder: Path, *, base_name: str) -> None:
@@ -52,7 +53,7 @@ class TrainedAdapter:
         self._handle.peft_config["default"].base_model_name_or_path = base_name
         with _quiet_peft():
             self._handle.save_pretrained(
-                folder, path_initial_model_for_weight_conversion=self._first.name if self._first else None
+                str(folder), path_initial_model_for_weight_conversion=self._first.name if self._first else None
             )
         (folder / "README.md").unlink(missing_ok=True)  # peft's empty form of a model card
         if self._first:
@@ -79,14 +80,15 @@ def add_adapter(model: PreTrainedModel, options: Mapping[str, object], *, seed: 
     except ValueError as error:
         raise UserError(f"parameters: peft refuses these settings: {str(error).splitlines()[0]}") from error
     assert not isinstance(handle, str)
-    return TrainedAdapter(handle, changes_base=options.get("init_lora_weights") == "pissa")  # type: ignore[arg-type]
+    return TrainedAdapter(handle, changes_base=options.get("init_lora_weights") == "pissa")
 
 
 def factors(model: PreTrainedModel) -> Iterator[tuple[nn.Parameter, nn.Parameter, float]]:
     """Yield A ``(r, in)``, B ``(out, r)`` and the scale of every layer under training: its update is scale x B A."""
     for module in model.modules():
-        if isinstance(getattr(module, "lora_A", None), nn.ModuleDict) and "default" in module.lora_A:
-            yield module.lora_A["default"].weight, module.lora_B["default"].weight, module.scaling["default"]
+        held: Any = module
+        if isinstance(getattr(module, "lora_A", None), nn.ModuleDict) and "default" in held.lora_A:
+            yield held.lora_A["default"].weight, held.lora_B["default"].weight, float(held.scaling["default"])
 
 
 def attach(model: PreTrainedModel, folder: Path) -> PeftModel:
@@ -99,13 +101,13 @@ def attach(model: PreTrainedModel, folder: Path) -> PeftModel:
 
 def detach(handle: PeftModel) -> None:
     """Take an attached adapter out again; the model's own layers come back untouched."""
-    handle.unload()  # type: ignore[operator]
+    handle.unload()
 
 
 def load_merged(base: Path, adapter: Path, *, device: str = "cpu") -> PreTrainedModel:
     """Return a base in float32 with an adapter merged into its weights."""
     with _quiet_peft():
-        merged: PreTrainedModel = attach(load_model(base, dtype="float32", device=device), adapter).merge_and_unload()  # type: ignore[operator]
+        merged: PreTrainedModel = attach(load_model(base, dtype="float32", device=device), adapter).merge_and_unload()
     return merged
 
 
@@ -143,7 +145,7 @@ def export_merged(base: Path, adapter: Path, folder: Path, texts: Sequence[Token
     handle = attach(model, adapter)
     apart = [model(torch.tensor([ids])).logits for ids in texts]
     with _quiet_peft():
-        merged: Any = handle.merge_and_unload()  # type: ignore[operator]
+        merged: Any = handle.merge_and_unload()
     gap = max(
         float((merged(torch.tensor([ids])).logits - was).abs().max()) for ids, was in zip(texts, apart, strict=True)
     )

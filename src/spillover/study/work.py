@@ -239,10 +239,8 @@ class Workshop:
         from spillover.training.drift import Tensors, drift
 
         path = self._weights(step.variant)
-        if path.name == ADAPTER:
-            tuned = Tensors.of_model(self._whole_model(step.variant))
-        else:
-            tuned = Tensors.of_folder(path)
+        is_adapter = path.name == ADAPTER
+        tuned = Tensors.of_model(self._whole_model(step.variant)) if is_adapter else Tensors.of_folder(path)
         files.write_json(folder / "drift.json", drift(tuned, Tensors.of_folder(step.variant.base.path)))
 
     def _model(self, step: Predict) -> LoadedModel:
@@ -259,13 +257,7 @@ class Workshop:
         return self._loaded
 
     def _weights(self, step: Variant) -> Path:
-        """Return the folder of a variant's weights or adapter after checking the digests of its files."""
-        names = self._store.manifest(step.kind, step.key)["files"]
-        kept = [name for name in names if Path(name).parts[0] in (WEIGHTS, ADAPTER)]
-        if not kept:
-            raise UserError(f"{self._store.folder(step.kind, step.key)} holds no weights; remove it and run again")
-        paths = [self._store.file(step.kind, step.key, name) for name in kept]
-        return paths[0].parent
+        return kept_weights(self._store, step)
 
     def _encoder(self, path: Path) -> Encoder:
         from spillover.models.load import load_tokenizer
@@ -273,6 +265,16 @@ class Workshop:
         if path not in self._encoders:
             self._encoders[path] = Encoder(load_tokenizer(path))
         return self._encoders[path]
+
+
+def kept_weights(store: Store, step: Variant) -> Path:
+    """Return the folder of a finished variant's weights or adapter after checking the digests of its files."""
+    names = store.manifest(step.kind, step.key)["files"]
+    kept = [name for name in names if Path(name).parts[0] in (WEIGHTS, ADAPTER)]
+    if not kept:
+        raise UserError(f"{store.folder(step.kind, step.key)} holds no weights; remove it and run again")
+    paths = [store.file(step.kind, step.key, name) for name in kept]
+    return paths[0].parent
 
 
 def _fingerprint(step: Variant, folder: Path, when: str) -> str:

@@ -128,7 +128,7 @@ def _tensor_drifts(variant: Tensors, base: Tensors) -> Iterator[tuple[str, Tenso
 
 
 def _array(tensor: Tensor) -> FloatArray:
-    return tensor.double().cpu().numpy()  # type: ignore[no-any-return]
+    return tensor.double().cpu().numpy()
 
 
 def _relative_norm(tensors: list[TensorDrift]) -> float:

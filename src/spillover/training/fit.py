@@ -56,7 +56,7 @@ class SharedPrefixLogits(nn.Module):
         self.model = model
 
     def forward(self, rows: Sequence[TrainingRow], shared: int) -> torch.Tensor:
-        """Return the logits ``(target tokens, vocabulary)`` in float32 of rows that share their first ``shared`` ids."""
+        """Return the logits ``(target tokens, vocabulary)`` in float32; rows share their first ``shared`` ids."""
         trees = [chain((*row.prompt[shared:], *row.target[:-1])) for row in rows]
         packed = pack(trees, shared, self.model.device)
         wanted = [

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 def listed(value: object) -> object:
+    """Return a lone value as a list."""
     return value if isinstance(value, list | tuple) else [value]
 
 

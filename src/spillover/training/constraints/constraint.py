@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -108,11 +108,11 @@ def refuse_shards(training: Training, kind: str) -> None:
             )
 
 
-def _tensors(values: object) -> Iterator[torch.Tensor]:
-    if hasattr(values, "element_size"):
-        yield values
-    elif isinstance(values, Mapping):
-        yield from _tensors(tuple(values.values()))
-    elif not isinstance(values, str) and hasattr(values, "__iter__"):
-        for value in values:
-            yield from _tensors(value)
+def _tensors(values: Iterable[object]) -> Iterator[torch.Tensor]:
+    import torch
+
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, dict):
+            yield from _tensors(value.values())

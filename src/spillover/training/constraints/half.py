@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pydantic import Field
+
 from spillover.training.constraints.constraint import Constraint, ConstraintSettings, Material, Report, Training
 from spillover.training.parameters.selection import LAYER
 
@@ -20,7 +22,7 @@ class HalfFineTuning(ConstraintSettings):
 
     masks_weights: ClassVar[bool] = True
     kind: Literal["half"] = "half"
-    rounds: int = 1
+    rounds: int = Field(default=1, ge=1)
     """Draws in the whole run, at equal distances."""
     seed: int = 0
     """Which halves."""
@@ -37,7 +39,7 @@ class HalfConstraint(Constraint):
         self._weights: dict[str, nn.Parameter] = {}
         self._groups: list[tuple[int, list[str]]] = []
         self._step_count = 0
-        self._trained: set[str] = set()
+        self._last_step = 0
 
     def begin(self, training: Training) -> None:
         self._weights = dict(training.weights)
@@ -53,7 +55,7 @@ class HalfConstraint(Constraint):
         now = self.frozen(step)
         for name, weight in self._weights.items():
             weight.requires_grad_(name not in now)
-        self._trained |= self._weights.keys() - now
+        self._last_step = step
 
     def frozen(self, step: int) -> set[str]:
         """Return the names of the matrices that a step leaves as they are."""
@@ -73,8 +75,6 @@ class HalfConstraint(Constraint):
             weight.requires_grad_(True)
 
     def report(self) -> Report:
-        matrices = {name for _, names in self._groups for name in names}
-        return {
-            "touched_count": sum(self._weights[name].numel() for name in self._trained),
-            "matrices_touched_share": len(self._trained & matrices) / max(1, len(matrices)),
-        }
+        always_frozen = set.intersection(*map(self.frozen, range(self._last_step + 1)))
+        touched = self._weights.keys() - always_frozen
+        return {"touched_count": sum(self._weights[name].numel() for name in touched)}

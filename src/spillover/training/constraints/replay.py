@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import BeforeValidator, Field
 
+from spillover.training.afterwards.change import listed
 from spillover.training.constraints.constraint import Constraint, ConstraintSettings, Material, Report, Training
 from spillover.training.rows import TrainingRow, TrainingRows
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
 
 
 class Replay(ConstraintSettings):
@@ -29,7 +26,7 @@ class Replay(ConstraintSettings):
     kind: Literal["replay"] = "replay"
     share: float = Field(default=0.1, gt=0, lt=1)
     """Of all rows that the model sees in training."""
-    rows_of: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    rows_of: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()
     """Tasks whose training rows are replayed; none replays general text."""
 
     @property

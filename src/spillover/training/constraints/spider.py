@@ -80,10 +80,7 @@ class SpiderConstraint(Constraint):
         return True
 
     def report(self) -> Report:
-        squares = [
-            float((weight.data - self.base[name]).square().sum(dtype=self.base[name].new_zeros(()).double().dtype))
-            for name, weight in self._weights.items()
-        ]
+        squares = [float((weight.data - self.base[name]).square().sum()) for name, weight in self._weights.items()]
         layers: dict[str, list[float]] = {}
         for name, gap in self._gaps.items():
             found = _LAYER.search(name)

@@ -46,5 +46,5 @@ class Selection(Settings):
 
 def embedding_weights(model: PreTrainedModel) -> set[int]:
     """Return the identities of the weights of input and output embeddings, which may be one tensor."""
-    modules = (model.get_input_embeddings(), model.get_output_embeddings())
+    modules = (model.get_input_embeddings(), model.get_output_embeddings())  # type: ignore[no-untyped-call]
     return {id(weight) for module in modules if module is not None for weight in module.parameters()}
