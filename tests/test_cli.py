@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -66,7 +67,7 @@ def test_broken_data_is_one_line_that_names_file_and_row(tmp_path, capsys, conte
     capsys.readouterr()
     assert call("run", path, "--store", tmp_path / "store", "--report", tmp_path / "report") == 2
     error = capsys.readouterr().err.rstrip("\n").replace("\n", "\\n")
-    assert __import__("re").search(message, error), error
+    assert re.search(message, error), error
     assert "\\n" not in error
     assert not (tmp_path / "store").exists()
 

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from spillover.errors import SpilloverError, UserError
 
 if TYPE_CHECKING:
+    from spillover.study.store import Store
     from spillover.study.study import Study
     from spillover.tasks.task import Task
 
@@ -70,9 +72,14 @@ def run(
             failed = run_study(study, kept, workshop, observer).failed
     else:
         _notice("nothing to do: every step is in the store")
-    _write_report(study, kept, report_folder, study_file)
     if failed:
         messages.print(f"{len(failed)} steps failed; the first: {failed[0][0].label}: {failed[0][1]}", markup=False)
+    try:
+        _write_report(study, kept, report_folder, study_file, folder)
+    except UserError:
+        if not failed:
+            raise
+    if failed:
         raise typer.Exit(FAILED)
 
 
@@ -87,7 +94,7 @@ def plan(study_file: StudyPath, store: StorePath = Path("store"), folder: FromFo
     todo = {step.key for step in missing}
     table = Table("step", "key", "state")
     for step in study.steps:
-        table.add_row(step.label, step.key[:12], "to do" if step.key in todo else "done")
+        _row(table, step.label, step.key[:12], "to do" if step.key in todo else "done")
     out.print(table)
     for sentence in study.skipped:
         out.print(f"skipped: {sentence}", markup=False)
@@ -107,7 +114,7 @@ def status(study_file: StudyPath, store: StorePath = Path("store"), folder: From
     for kind in dict.fromkeys(step.kind for step in study.steps):
         keys = [step.key for step in study.steps if step.kind == kind]
         missing = sum(key in todo for key in keys)
-        table.add_row(kind, str(len(keys) - missing), str(missing))
+        _row(table, kind, str(len(keys) - missing), str(missing))
     out.print(table)
 
 
@@ -121,7 +128,23 @@ def report(
     """Write the report of what is in the store, without computing anything."""
     from spillover.study.store import Store
 
-    _write_report(_study(study_file, folder), Store(store), report_folder, study_file)
+    _write_report(_study(study_file, folder), Store(store), report_folder, study_file, folder)
+
+
+@app.command()
+def export(
+    variant: Annotated[str, typer.Argument(help="A variant's id, as the report names it.")],
+    study_file: Annotated[Path, typer.Option("--study", help="The study file.", show_default=False)],
+    to: Annotated[Path, typer.Option("--to", help="A new folder.", show_default=False)],
+    store: StorePath = Path("store"),
+    folder: FromFolder = None,
+) -> None:
+    """Write a variant's whole model, an adapter merged after proving that merging changes nothing."""
+    from spillover.study.export import export as export_variant
+    from spillover.study.store import Store
+
+    gap = export_variant(_study(study_file, folder), Store(store), variant, to)
+    out.print(f"{to}: whole model in float32; merging moved no logit by more than {gap:.1g}", markup=False)
 
 
 @models_app.command("list")
@@ -131,7 +154,7 @@ def models_list() -> None:
 
     table = Table("name", "kind", "parameters", "licence")
     for spec in model_specs().values():
-        table.add_row(spec.name, spec.kind, f"{spec.parameter_count / 1e6:.0f}M", spec.licence)
+        _row(table, spec.name, spec.kind, f"{spec.parameter_count / 1e6:.0f}M", spec.licence)
     out.print(table)
 
 
@@ -143,7 +166,7 @@ def models_show(name: Annotated[str, typer.Argument(help="A name, a folder, a hu
     model = resolve_model(name, cache=_cache(), notice=_notice)
     table = Table(show_header=False)
     for field in ("name", "kind", "parameter_count", "context_length", "licence", "fingerprint", "path"):
-        table.add_row(field.replace("_", " "), str(getattr(model, field)))
+        _row(table, field.replace("_", " "), str(getattr(model, field)))
     out.print(table)
 
 
@@ -169,7 +192,7 @@ def suites_list() -> None:
     table = Table("name", "tasks", "about")
     for name in builtin_suites():
         suite = load_suite(name)
-        table.add_row(name, str(len(suite.tasks)), suite.about)
+        _row(table, name, str(len(suite.tasks)), suite.about)
     out.print(table)
 
 
@@ -191,7 +214,7 @@ def suites_pull(name: SuiteName, folder: FromFolder = None) -> None:
         rows = prepare(suite, task, cache=_cache(), notice=_notice)
         dropped = ", ".join(f"{reason}: {count}" for reason, count in rows.dropped.items())
         counts = (len(rows.train), len(rows.demonstrations), len(rows.test))
-        table.add_row(task.name, *map(str, counts), dropped)
+        _row(table, task.name, *map(str, counts), dropped)
     out.print(table)
 
 
@@ -202,7 +225,7 @@ def tasks_list(suite_name: SuiteName = "pocket") -> None:
 
     table = Table("task", "family", "domain", "answers", "licence of the data")
     for task in load_suite(suite_name).tasks.values():
-        table.add_row(task.name, task.family, task.domain, _answer_words(task), task.licence)
+        _row(table, task.name, task.family, task.domain, _answer_words(task), task.licence)
     out.print(table)
 
 
@@ -268,23 +291,30 @@ def _study(path: Path, folder: Path | None) -> Study:
     return load_study(path, cache=_cache(), folder=folder, notice=_notice)
 
 
-def _write_report(study: Study, kept: object, folder: Path, study_file: Path) -> None:
+def _write_report(study: Study, kept: Store, folder: Path, study_file: Path, suite_folder: Path | None) -> None:
     import yaml
 
     from spillover.analysis.generalization import analyse
     from spillover.report.text import text_summary
     from spillover.report.write import write_report
     from spillover.study.results import collect
-    from spillover.study.store import Store
 
-    assert isinstance(kept, Store)
-    results = collect(study, kept, command=f"spillover run {shlex.quote(str(study_file))}")
+    given = f" --from {shlex.quote(str(suite_folder))}" if suite_folder else ""
+    results = collect(study, kept, command=f"spillover run {shlex.quote(str(study_file))}{given}")
     analysis = analyse(results)
-    write_report(results, analysis, folder)
-    resolved = yaml.safe_dump(dict(study.source), sort_keys=False, allow_unicode=True)
-    (folder / "study.yaml").write_text(resolved, encoding="utf-8")
+    try:
+        write_report(results, analysis, folder)
+        resolved = yaml.safe_dump(study.resolved(), sort_keys=False, allow_unicode=True)
+        (folder / "study.yaml").write_text(resolved, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write the report to {folder}: {error}; name another folder with --report") from error
     out.print(text_summary(results, analysis))
     out.print(f"report: {folder / 'index.html'}", markup=False, highlight=False)
+
+
+def _row(table: Table, *cells: str) -> None:
+    """Add a row of plain text: names and reasons come from files, and may look like markup."""
+    table.add_row(*map(Text, cells))
 
 
 def _cache() -> Path:

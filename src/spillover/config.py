@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from spillover.errors import UserError
 from spillover.models.precision import preferred_precision
-from spillover.models.spec import resolve_model
+from spillover.models.spec import ResolvedModel, resolve_model
 from spillover.study.study import Study, VariantPlan
 from spillover.tasks.prepare import demonstration_count
 from spillover.tasks.settings import Settings, load_yaml, parse_settings
 from spillover.tasks.suite import Suite, load_suite
 from spillover.tasks.task import Task
-from spillover.training.settings import Recipe, TrainingSettings
+from spillover.training.settings import Recipe, TrainingSettings, contradiction_with_training
 
+T = TypeVar("T")
 DEFAULT_TEST_LIMIT = 250
 """Test rows of a cell, as in the released evaluation (sheet genpower, 2.5)."""
 
@@ -26,8 +27,17 @@ def _listed(value: object) -> object:
     return value if isinstance(value, list | tuple) else [value]
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-Counts = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_listed), Field(min_length=1)]
+def _each_once(value: tuple[T, ...]) -> tuple[T, ...]:
+    repeated = [item for index, item in enumerate(value) if item in value[:index]]
+    if repeated:
+        raise ValueError(f"{repeated[0]!r} is listed twice; list it once")
+    return value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1), AfterValidator(_each_once)]
+Counts = Annotated[
+    tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_listed), Field(min_length=1), AfterValidator(_each_once)
+]
 
 
 class SuiteEntry(Settings):
@@ -85,6 +95,7 @@ def load_study(
     *,
     cache: Path,
     folder: Path | None = None,
+    base: ResolvedModel | None = None,
     notice: Callable[[str], None] = print,
 ) -> Study:
     """Read a study file and resolve every name in it.
@@ -92,6 +103,7 @@ def load_study(
     Args:
         path: The study file.
         cache: Where models and archives are kept.
+        base: The base itself, for a caller that has it at hand; else what the file names is looked up.
         folder: The folder of the suite's release, before the one the file names.
         notice: Called with what is worth saying on the way, such as a licence at the first download.
 
@@ -100,17 +112,19 @@ def load_study(
     """
     data = load_yaml(path)
     settings = parse_settings(StudyFile, data, where=str(path))
-    of_suite = path.parent / settings.suite.folder if settings.suite.folder else None
-    suite = load_suite(_beside(path, settings.suite.name), folder=folder or of_suite)
-    plans = tuple(_plan(entry, settings, suite, where=str(path)) for entry in settings.variants)
+    suite = _suite(path, settings.suite, folder, notice)
+    plans = tuple(_plan(entry, settings, suite, where=str(path), cache=cache) for entry in settings.variants)
     test_on = tuple(suite.tasks.values()) if settings.test_on == ("all",) else tuple(map(suite.task, settings.test_on))
     shots, skipped = _shots(settings, suite, test_on, cache=cache)
+    if not any(shots.values()):
+        raise UserError(f"{path}: no cell is left to test: {skipped[0]}")
+    test_on = tuple(task for task in test_on if shots[task.name])
     for task in test_on:
         for form in settings.prompt_forms:
             suite.template(task, form, cache=cache)
     precision = preferred_precision() if settings.precision == "auto" else settings.precision
     limits = _test_limits(settings, test_on, suite, where=str(path))
-    base = resolve_model(_beside(path, settings.base), cache=cache, notice=notice)
+    base = base or resolve_model(_beside(path, settings.base), cache=cache, folder=folder, notice=notice)
     return Study(
         path.stem,
         base,
@@ -131,6 +145,18 @@ def load_study(
     )
 
 
+def _suite(path: Path, entry: SuiteEntry, folder: Path | None, notice: Callable[[str], None]) -> Suite:
+    """Return the suite, reading its release from a folder or, where the study's is not there, from the public one."""
+    name = _beside(path, entry.name)
+    if folder or not entry.folder:
+        return load_suite(name, folder=folder)
+    named = path.parent / entry.folder
+    if not named.is_dir() and load_suite(name).base_url:
+        notice(f"{named} is not there: the suite's pinned files will be downloaded; --from names another folder")
+        return load_suite(name)
+    return load_suite(name, folder=named)
+
+
 def _beside(path: Path, name: str) -> str:
     """Return a path in a study file relative to that file; anything else is a name and stays."""
     beside = path.parent / name
@@ -138,18 +164,26 @@ def _beside(path: Path, name: str) -> str:
     return str(beside) if is_path else name
 
 
-def _plan(entry: VariantEntry, settings: StudyFile, suite: Suite, *, where: str) -> VariantPlan:
+def _plan(entry: VariantEntry, settings: StudyFile, suite: Suite, *, where: str, cache: Path) -> VariantPlan:
     merged = {**suite.training_defaults, **settings.training, **entry.training}
     training = parse_settings(TrainingSettings, merged, where=f"{where}: variant {entry.name!r}: training")
     tasks = tuple(suite.task(name) for name in entry.train_on)
-    for task in tasks:
+    replayed = tuple(suite.task(name) for name in entry.recipe.constraint.replays)
+    for task in (*tasks, *replayed):
+        suite.template(task, 1, cache=cache)
         if not task.sources.train and not task.sources.pool:
             raise UserError(
                 f"{where}: variant {entry.name!r}: task {task.name!r} has no training rows; it is a test only"
             )
     if 0 in entry.sizes:
         raise UserError(f"{where}: variant {entry.name!r}: sizes holds 0; a variant needs training rows")
-    return VariantPlan(entry.name, tasks, entry.sizes, entry.recipe, training)
+    if fault := contradiction_with_training(entry.recipe, training):
+        raise UserError(f"{where}: variant {entry.name!r}: {fault}")
+    if own := {task.name for task in tasks} & {task.name for task in replayed}:
+        raise UserError(
+            f"{where}: variant {entry.name!r}: it replays {own.pop()!r}, which it is trained on; name another"
+        )
+    return VariantPlan(entry.name, tasks, entry.sizes, entry.recipe, training, replayed)
 
 
 def _shots(
@@ -174,7 +208,7 @@ def _test_limits(settings: StudyFile, tasks: tuple[Task, ...], suite: Suite, *, 
     for family, count in by_family.items():
         if family not in known:
             raise UserError(f"{where}: test_limit names the family {family!r}; known: {', '.join(sorted(known))}")
-        if count < 1:
-            raise UserError(f"{where}: test_limit is {count} for {family!r}; it needs at least one row")
+        if count < 2:
+            raise UserError(f"{where}: test_limit is {count} for {family!r}; an interval needs at least two rows")
     default = by_family.get("default", DEFAULT_TEST_LIMIT)
     return {task.name: by_family.get(task.family, default) for task in tasks}

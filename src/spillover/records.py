@@ -133,7 +133,7 @@ class TaskCard:
     majority_accuracy: float | None
     """Accuracy of always answering the most frequent target; None for free text."""
     dropped: Mapping[str, int]
-    """Test rows dropped, reason to count."""
+    """Rows of the task that were left out, reason to count."""
     licence: str = ""
     chance_accuracy: float | None = None
     """Mean of 1 / number of answers; None for free text."""

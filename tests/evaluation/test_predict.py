@@ -68,7 +68,7 @@ def test_answers_with_the_same_token_ids_are_refused(tiny):
 
 def test_a_cell_without_rows_is_refused(tiny):
     nothing = dataclasses.replace(asked(), examples=(), prompts=())
-    with pytest.raises(UserError, match="no test row is left"):
+    with pytest.raises(UserError, match="0 test rows are left to ask"):
         encode_cell(nothing, tiny[1], context_length=512)
 
 

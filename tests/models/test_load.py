@@ -122,3 +122,16 @@ def test_the_loudness_of_transformers_is_put_back() -> None:
     with quiet_transformers():
         assert not transformers_logging.is_progress_bar_enabled()
     assert (transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()) == before
+
+
+def test_a_missing_weight_is_refused_and_never_filled_with_random_numbers(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    from tests.study.made_study import make_model
+
+    folder = make_model(tmp_path)
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["model.layers.0.self_attn.q_proj.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"1 weights are missing .* model\.layers\.0\.self_attn\.q_proj\.weight"):
+        load_model(folder, dtype="float32", device="cpu")

@@ -110,3 +110,15 @@ def test_generation_equals_greedy_decoding_row_by_row(architecture, shared):
     got = generate(model, prompts, max_new_tokens=9, end_token_id=2, is_finished=finished)
     assert got == expected
     assert expected != free
+
+
+@pytest.mark.parametrize("architecture", SHARING)
+def test_a_grown_prefix_cache_equals_a_fresh_one_to_the_last_bit(architecture):
+    model = tiny_model(architecture)
+    head = prompts_of(150, [1])[0]
+    grown = PrefixCache(model)
+    for length in (3, 70, 140, 20, 140):
+        fresh = PrefixCache(model).fork(head[:length])
+        for ours, theirs in zip(grown.fork(head[:length]), fresh, strict=True):
+            assert torch.equal(ours[0], theirs[0])
+            assert torch.equal(ours[1], theirs[1])

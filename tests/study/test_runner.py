@@ -1,9 +1,11 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,13 +14,17 @@ import torch
 from spillover.analysis.generalization import analyse
 from spillover.config import load_study
 from spillover.errors import UserError
+from spillover.models.spec import ResolvedModel
 from spillover.records import BASE, Relation
+from spillover.study.identity import digest
 from spillover.study.results import collect
 from spillover.study.runner import missing_steps, run_study
 from spillover.study.step import Finetune, Predict
 from spillover.study.store import Store
 from spillover.study.work import Workshop
 from tests.study.made_study import make_study
+
+GOLDEN = "d65b56af41eeace3eb0dca9ad7eafdfb5eadef5e0e14f0a2a0b0d6836db811e5"
 
 
 class Quiet:
@@ -119,12 +125,28 @@ def test_a_variants_name_is_no_part_of_its_identity(made_study_file):
     assert keys[0] == keys[1]
 
 
-def test_keys_of_the_made_study_stay_what_they_are(tmp_path):
+def test_keys_of_the_quickstart_stay_what_they_are(tmp_path):
     """Golden: a change here means stored results of users are computed again; raise a step's version on purpose."""
-    first = [step.key for step in load(make_study(tmp_path / "a")).steps]
-    second = [step.key for step in load(make_study(tmp_path / "b")).steps]
-    assert first == second
-    assert len(set(first)) == len(first) == 57
+    example = Path(__file__).parents[2] / "examples" / "quickstart.yaml"
+    base = ResolvedModel("made", tmp_path, "0" * 64, "1" * 64, 10**6, "base", "none", 2048)
+    study = load_study(example, cache=tmp_path, base=base, notice=print)
+    keys = [step.key for step in replace(study, precision="float32").steps]
+    assert len(set(keys)) == len(keys) == 91
+    assert digest(keys) == GOLDEN
+
+
+def test_steps_removed_from_a_store_are_computed_again_and_nothing_else_is(finished, tmp_path):
+    study, store, _ = finished
+    root = tmp_path / "store"
+    shutil.copytree(store.root, root)
+    copied = Store(root)
+    predicted = next(step for step in study.steps if isinstance(step, Predict) and step.variant)
+    removed = [predicted, study.finetunes[0]]
+    for step in removed:
+        shutil.rmtree(copied.folder(step.kind, step.key))
+    outcome = run_study(study, copied, Workshop(copied), Quiet())
+    assert {step.key for step in outcome.computed} == {step.key for step in removed}
+    assert scores_of(study, copied) == scores_of(study, store)
 
 
 def test_a_demonstration_seed_changes_nothing_where_there_are_no_demonstrations(tmp_path):
@@ -208,11 +230,11 @@ def test_a_run_killed_at_several_points_resumes_to_the_same_measurements(finishe
 def test_an_interrupted_run_exits_130_and_keeps_what_is_finished(made_study_file, tmp_path):
     root = tmp_path / "store"
     process = start(made_study_file, root)
-    while not list(root.glob("*/*/manifest.json")) and process.poll() is None:
+    while not list(root.glob("prepare/*/manifest.json")) and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, messages = process.communicate()
     assert process.returncode == 130
     assert b"run the same command to go on" in messages
     assert b"Traceback" not in messages
-    assert list(root.glob("*/*/manifest.json"))
+    assert list(root.glob("prepare/*/manifest.json"))

@@ -70,7 +70,7 @@ def test_a_full_disk_is_one_line(tmp_path):
     def full(folder):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with pytest.raises(UserError, match=r"cannot write to the store .*No space left.*--store"):
+    with pytest.raises(UserError, match=r"no room left on the disk of .*free some space or choose another folder"):
         Store(tmp_path).write("predict", "k", full, fields={})
 
 

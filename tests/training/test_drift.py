@@ -3,14 +3,14 @@ import torch
 from safetensors.torch import save_file
 
 from spillover.errors import SpilloverError
-from spillover.training.drift import drift
+from spillover.training.drift import Tensors, drift
 
 
 def folders(tmp_path, base, variant):
     for name, tensors in (("base", base), ("variant", variant)):
         (tmp_path / name).mkdir()
         save_file(tensors, tmp_path / name / "model.safetensors")
-    return tmp_path / "variant", tmp_path / "base"
+    return Tensors.of_folder(tmp_path / "variant"), Tensors.of_folder(tmp_path / "base")
 
 
 def test_drift_by_hand(tmp_path):

@@ -1,27 +1,15 @@
 import copy
 import math
 
-import numpy as np
 import pytest
 import torch
 
 from spillover.errors import SpilloverError
-from spillover.prompts.encoding import common_prefix_length
-from spillover.training.fit import SharedPrefixLoss, batches, best_pack_tokens, fit
+from spillover.training.fit import SharedPrefixLogits, batches, best_pack_tokens, fit, summed_loss
 from spillover.training.rows import TrainingRow, TrainingRows
 from spillover.training.settings import TrainingSettings
-from tests.models.tiny import SHARING, VOCABULARY, tiny_model
-
-
-def made_rows(shared: int, count: int = 6, seed: int = 0) -> TrainingRows:
-    draw = np.random.default_rng(seed)
-
-    def ids(length):
-        return tuple(int(token) for token in draw.integers(3, VOCABULARY, length))
-
-    head = ids(shared)
-    rows = tuple(TrainingRow((*head, *ids(draw.integers(1, 9))), (*ids(draw.integers(1, 4)), 2)) for _ in range(count))
-    return TrainingRows(rows, common_prefix_length([row.prompt for row in rows]), {})
+from tests.models.tiny import SHARING, tiny_model
+from tests.training.made_rows import made_rows
 
 
 def plain_loss(model, rows):
@@ -40,8 +28,7 @@ def plain_loss(model, rows):
 def test_packed_loss_and_gradients_equal_those_of_plain_passes(architecture, shared):
     data = made_rows(shared)
     packed, plain = tiny_model(architecture, scale=2), tiny_model(architecture, scale=2)
-    prefix = data.rows[0].prompt[: data.shared_prefix_length]
-    loss = SharedPrefixLoss(packed, prefix)(data.rows)
+    loss = summed_loss(SharedPrefixLogits(packed)(data.rows, data.shared_prefix_length), data.rows)
     expected = plain_loss(plain, data.rows)
     loss.backward()
     expected.backward()
@@ -54,8 +41,8 @@ def test_packed_loss_and_gradients_equal_those_of_plain_passes(architecture, sha
 def test_prompt_tokens_get_no_loss_of_their_own():
     data = made_rows(5)
     model = tiny_model()
-    prefix = data.rows[0].prompt[: data.shared_prefix_length]
-    loss = SharedPrefixLoss(model, prefix)([TrainingRow(data.rows[0].prompt, ())])
+    rows = [TrainingRow(data.rows[0].prompt, ())]
+    loss = summed_loss(SharedPrefixLogits(model)(rows, data.shared_prefix_length), rows)
     assert float(loss.detach()) == 0.0
 
 

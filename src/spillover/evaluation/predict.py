@@ -78,8 +78,9 @@ def encode_cell(asked: Asked, encoder: Encoder, *, context_length: int) -> Encod
             answers have the same token ids.
     """
     where = f"task {asked.cell.tested_on!r} at {asked.cell.shots} shots"
-    if not asked.prompts:
-        raise UserError(f"{where}: no test row is left to ask; give the task more rows or raise test_limit")
+    if len(asked.prompts) < 2:
+        left = len(asked.prompts)
+        raise UserError(f"{where}: {left} test rows are left to ask, at least two are needed; give the task more rows")
     prompts = tuple(encoder.prompts(asked.prompts))
     answers = tuple(encoder.targets(asked.answers))
     options = tuple(tuple(encoder.targets(example.options)) for example in asked.examples if example.options)

@@ -12,7 +12,7 @@ from pathlib import Path
 from spillover.artifacts.cache import whole_file
 from spillover.errors import UserError
 
-FINGERPRINT_VERSION = 1
+FINGERPRINT_VERSION = 2
 SINGLE_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
 VOLATILE_KEYS = frozenset(
     {
@@ -138,7 +138,9 @@ def _remembered(kind: str, files: Sequence[Path], cache: Path | None, compute: C
 def _digest_of_tokenizer(files: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for path in files:
-        content = _canonical(_without_volatile(read_json(path))) if path.suffix == ".json" else path.read_bytes()
+        content = path.read_bytes()
+        if path.name == "tokenizer_config.json":  # in a vocabulary the same words are tokens
+            content = _canonical(_without_volatile(read_json(path)))
         digest.update(_canonical([path.name, len(content)]) + content)
     return digest.hexdigest()
 

@@ -1,10 +1,10 @@
 """Loading a model folder into torch: safetensors only, no code from the folder, no noise."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import safe_open
@@ -30,8 +30,9 @@ def load_model(path: Path, *, dtype: Precision, device: str) -> "PreTrainedModel
     weight_files(path)
     with quiet_transformers():
         try:
-            model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            loading: Any = AutoModelForCausalLM.from_pretrained(
                 path,
+                output_loading_info=True,
                 dtype=DTYPES[dtype],
                 attn_implementation="sdpa",
                 use_safetensors=True,
@@ -43,9 +44,21 @@ def load_model(path: Path, *, dtype: Precision, device: str) -> "PreTrainedModel
             raise UserError(
                 f"{path}: transformers cannot load this architecture ({reason}); choose another model"
             ) from error
+    model: PreTrainedModel = loading[0]
+    require_all_weights(loading[1], path)
     torch.nn.Module.to(model, device)
     model.train(False)
     return model
+
+
+def require_all_weights(info: Mapping[str, Any], path: Path) -> None:
+    """Refuse a model some of whose weights its files lack; transformers would fill them with random numbers."""
+    lacking = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
+    if lacking:
+        raise UserError(
+            f"{path}: {len(lacking)} weights are missing or of another shape, such as {lacking[0]}; "
+            "expected all weights of the architecture that config.json names"
+        )
 
 
 def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spillover.artifacts.archive import open_member
 from spillover.artifacts.cache import room_on_disk
@@ -127,15 +127,21 @@ def _read_gguf(gguf: Path) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from spillover.models.load import require_all_weights
+
     source = {"gguf_file": gguf.name, "trust_remote_code": False, "local_files_only": True}
     try:
-        model = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **source)
+        loading: Any = AutoModelForCausalLM.from_pretrained(
+            gguf.parent, dtype=torch.float32, output_loading_info=True, **source
+        )
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **source)
     except (ValueError, KeyError, NotImplementedError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
             f"{gguf}: transformers cannot read this GGUF file ({reason}); use a safetensors folder"
         ) from error
+    model: Any = loading[0]
+    require_all_weights(loading[1], gguf)
     # The weights are plain float32 by now; a quantization left in the config would make the copy load as GGUF again.
     del model.hf_quantizer
     if hasattr(model.config, "quantization_config"):

@@ -34,21 +34,32 @@ PACK_TOKENS = 512
 (masked, but computed) stays small beside the linear layers."""
 
 
+PREFIX_CHUNK_TOKENS = 64
+"""A prefix is encoded in chunks of so many tokens, however much of it is known already, so that its cache is the same
+to the last bit whether it was grown or encoded at once."""
+
+
 class PrefixCache:
-    """The key-value cache of the last shared prefix, grown when the next one begins with it."""
+    """The key-value cache of the last shared prefix, whose whole chunks are kept when the next one begins with them."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model
-        self._token_ids: TokenIds = ()
+        self._token_ids: TokenIds | None = None
         self._cache: DynamicCache | None = None
+        self._chunk_ids: TokenIds = ()
+        self._chunks: DynamicCache | None = None
 
     def fork(self, token_ids: TokenIds) -> DynamicCache:
         """Return a cache of ``token_ids`` that may grow on its own."""
-        known = len(self._token_ids)
-        if token_ids[:known] != self._token_ids:
-            known, self._cache = 0, None
-        if self._cache is None or len(token_ids) > known:
-            self._cache = encode_prefix(self._model, token_ids[known:], self._cache)
+        if token_ids != self._token_ids:
+            whole = len(token_ids) - len(token_ids) % PREFIX_CHUNK_TOKENS
+            if token_ids[: min(whole, len(self._chunk_ids))] != self._chunk_ids:
+                self._chunk_ids, self._chunks = (), None
+            for start in range(len(self._chunk_ids), whole, PREFIX_CHUNK_TOKENS):
+                chunk = token_ids[start : start + PREFIX_CHUNK_TOKENS]
+                self._chunks = encode_prefix(self._model, chunk, self._chunks)
+            self._chunk_ids = token_ids[:whole]
+            self._cache = encode_prefix(self._model, token_ids[whole:], self._chunks)
             self._token_ids = token_ids
         return fork(self._cache)
 

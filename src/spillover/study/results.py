@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from spillover.errors import UserError
@@ -11,7 +12,7 @@ from spillover.evaluation.metrics import METRICS
 from spillover.records import CellScores, FlipFloor, PromptCard, StudyResults, TaskCard, VariantCard
 from spillover.study import files
 from spillover.study.identity import digest
-from spillover.study.step import Finetune, Score, Step
+from spillover.study.step import Derive, Score, Step, Variant
 from spillover.study.store import Store
 from spillover.study.study import Study, scored_metrics
 from spillover.study.work import machine
@@ -35,13 +36,15 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
     if not all(store.has(step.kind, step.key) for step in base_steps):
         raise UserError(f"study {study.name!r} has no complete base scores in {store.root}; start it with: {command}")
     finished, skipped = [], list(study.skipped)
-    for finetune in study.finetunes:
-        missing = [step for step in _leaves(study, finetune) if not store.has(step.kind, step.key)]
+    for model in study.models:
+        missing = [step for step in _leaves(study, model) if not store.has(step.kind, step.key)]
         if missing:
-            skipped.append(f"variant {finetune.variant}: {len(missing)} of its steps are not finished")
+            skipped.append(f"variant {model.variant}: {len(missing)} of its steps are not finished")
         else:
-            finished.append(finetune)
-    wanted = {None, *(finetune.variant for finetune in finished)}
+            finished.append(model)
+    if not finished:
+        raise UserError(f"no variant of study {study.name!r} is finished in {store.root}; go on with: {command}")
+    wanted = {None, *(model.variant for model in finished)}
     scores = [
         step
         for step in study.scores
@@ -50,7 +53,7 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
     return StudyResults(
         study.name,
         _base_card(study),
-        tuple(_variant_card(study, store, finetune) for finetune in finished),
+        tuple(_variant_card(study, store, model) for model in finished),
         tuple(_task_card(task, base_steps, store) for task in study.test_on),
         {(step.variant, task.name): relation(step.data.task, task) for step in finished for task in study.test_on},
         {name: METRICS[name].card for task in study.test_on for name in scored_metrics(task)},
@@ -68,9 +71,9 @@ def _floor(step: Score, store: Store) -> FlipFloor | None:
     return FlipFloor(**found) if found else None
 
 
-def _leaves(study: Study, finetune: Finetune) -> list[Step]:
-    scores = [step for step in study.scores if step.predictions.variant is finetune]
-    return [*scores, *(step for step in study.drifts if step.variant is finetune), finetune]
+def _leaves(study: Study, model: Variant) -> list[Step]:
+    scores = [step for step in study.scores if step.predictions.variant is model]
+    return [*scores, *(step for step in study.drifts if step.variant is model), model, model.trained]
 
 
 def _base_card(study: Study) -> Mapping[str, Any]:
@@ -85,13 +88,16 @@ def _base_card(study: Study) -> Mapping[str, Any]:
     }
 
 
-def _variant_card(study: Study, store: Store, step: Finetune) -> VariantCard:
-    training = files.read_json(store.file(step.kind, step.key, "training.json"))
-    training["duration_seconds"] = store.manifest(step.kind, step.key)["provenance"]["duration_seconds"]
-    training["settings"] = step.settings.model_dump(mode="json")
+def _variant_card(study: Study, store: Store, step: Variant) -> VariantCard:
+    trained = step.trained
+    training = files.read_json(store.file(trained.kind, trained.key, "training.json"))
+    training["duration_seconds"] = store.manifest(trained.kind, trained.key)["provenance"]["duration_seconds"]
+    training["settings"] = trained.settings.model_dump(mode="json")
     moved = next(drift for drift in study.drifts if drift.variant is step)
     drift = files.read_json(store.file(moved.kind, moved.key, "drift.json"))
-    recipe = step.recipe.model_dump(mode="json")
+    recipe = trained.recipe.training_identity()
+    if isinstance(step, Derive):
+        recipe["afterwards"] = step.change.model_dump(mode="json")
     return VariantCard(step.variant, step.name, step.data.task.name, step.size, step.seed, recipe, training, drift)
 
 
@@ -125,11 +131,11 @@ def _cell_scores(step: Score, store: Store) -> list[CellScores]:
 
 def _prompt(step: Score, store: Store) -> PromptCard:
     source = step.predictions
-    return files.read_prompt(store.file(source.kind, source.key, "prompt.json"))
+    return replace(files.read_prompt(store.file(source.kind, source.key, "prompt.json")), cell=source.cell)
 
 
 def _provenance(study: Study, store: Store, command: str) -> dict[str, Any]:
-    leaves = [*study.scores, *study.finetunes, *study.drifts]
+    leaves = [*study.scores, *study.models, *study.drifts]
     spent = [
         store.manifest(step.kind, step.key)["provenance"] for step in study.steps if store.has(step.kind, step.key)
     ]

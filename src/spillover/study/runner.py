@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from spillover.errors import SpilloverError, UserError
-from spillover.study.step import Finetune, Predict, Prepare, Step
+from spillover.models.fingerprint import tensor_entries
+from spillover.study.step import Derive, Finetune, Predict, Prepare, Step
 from spillover.study.study import Study
+from spillover.training.parameters.full import Full
 
 if TYPE_CHECKING:
     from spillover.study.store import Store
@@ -52,18 +54,8 @@ class Outcome:
 
 
 def missing_steps(study: Study, store: Store) -> list[Step]:
-    """Return the steps that must be computed, inputs first: unfinished leaves and the unfinished steps they need."""
-    needed: set[str] = set()
-
-    def need(step: Step) -> None:
-        if step.key not in needed and not store.has(step.kind, step.key):
-            needed.add(step.key)
-            for source in step.inputs().values():
-                need(source)
-
-    for leaf in (*study.scores, *study.drifts):
-        need(leaf)
-    return [step for step in study.steps if step.key in needed]
+    """Return the steps that are not finished, inputs first."""
+    return [step for step in study.steps if not store.has(step.kind, step.key)]
 
 
 def run_study(study: Study, store: Store, workshop: Workshop, observer: Observer) -> Outcome:
@@ -134,7 +126,16 @@ def _work(step: Step, workshop: Workshop) -> float:
 
 def disk_bytes(study: Study, missing: Sequence[Step]) -> int:
     """Return about how many bytes the missing steps will write; nearly all of it is weights."""
-    return sum(isinstance(step, Finetune) for step in missing) * study.base.parameter_count * BYTES_A_WEIGHT
+    making = [step for step in missing if isinstance(step, Finetune | Derive)]
+    if not making:
+        return 0
+    shapes = {entry.name: entry.shape for entry in tensor_entries(study.base.path)}
+    return sum(_saved_weight_count(step, shapes) for step in making) * BYTES_A_WEIGHT
+
+
+def _saved_weight_count(step: Finetune | Derive, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    parameters = step.trained.recipe.parameters if step.saves_adapter else Full()
+    return parameters.saved_weight_count(shapes)
 
 
 def _check_disk(study: Study, store: Store, missing: Sequence[Step]) -> None:

@@ -1,4 +1,4 @@
-"""The five kinds of work as frozen data: what each step depends on, and nothing of how it is run."""
+"""The six kinds of work as frozen data: what each step depends on, and nothing of how it is run."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from spillover.study.identity import digest
 from spillover.tasks.prepare import Protocol
 from spillover.tasks.suite import Suite
 from spillover.tasks.task import Task
+from spillover.training.afterwards.change import Change
+from spillover.training.general_text import general_text_digest
 from spillover.training.settings import Recipe, TrainingSettings
 
 
@@ -87,11 +89,23 @@ class Finetune(Step):
     recipe: Recipe
     settings: TrainingSettings
     precision: Precision
+    replayed: tuple[tuple[Prepare, str], ...] = ()
+    """The tasks that the recipe replays, each with the text of its prompt."""
 
     @property
     def variant(self) -> str:
         """The variant's id: name/task/size/seed."""
         return f"{self.name}/{self.data.task.name}/{self.size}/{self.seed}"
+
+    @property
+    def trained(self) -> Finetune:
+        """The step that trains the variant: this one."""
+        return self
+
+    @property
+    def saves_adapter(self) -> bool:
+        """Whether the variant is kept as an adapter beside its base."""
+        return self.recipe.parameters.saves_adapter
 
     @property
     def label(self) -> str:
@@ -105,13 +119,75 @@ class Finetune(Step):
             "size": self.size,
             "seed": self.seed,
             "protocol": self.protocol,
-            "recipe": self.recipe.model_dump(mode="json"),
+            "recipe": self.recipe.training_identity(),
             "settings": self.settings.model_dump(mode="json"),
             "precision": self.precision,
+            **({"general_text": general_text_digest()} if self.recipe.constraint.reads_general_text else {}),
+            **({"replayed_templates": [template for _, template in self.replayed]} if self.replayed else {}),
         }
 
     def inputs(self) -> Mapping[str, Step]:
-        return {"data": self.data}
+        return {"data": self.data, **{f"replayed {index}": data for index, (data, _) in enumerate(self.replayed)}}
+
+
+@dataclass(frozen=True)
+class Derive(Step):
+    """Make a variant of a trained one by changing its weights without training."""
+
+    kind: ClassVar[str] = "derive"
+    version: ClassVar[int] = 1
+    trained: Finetune
+    change: Change
+    """What is done afterwards, for a single value."""
+
+    @property
+    def name(self) -> str:
+        """The variant's name: that of the trained one and the value of what was done to it."""
+        return f"{self.trained.name}@{self.change.suffix}"
+
+    @property
+    def variant(self) -> str:
+        """The variant's id: name@change/task/size/seed."""
+        return f"{self.name}/{self.data.task.name}/{self.size}/{self.seed}"
+
+    @property
+    def label(self) -> str:
+        return f"derive {self.variant}"
+
+    @property
+    def base(self) -> ResolvedModel:
+        """The model that was fine-tuned."""
+        return self.trained.base
+
+    @property
+    def data(self) -> Prepare:
+        """The task that was trained on."""
+        return self.trained.data
+
+    @property
+    def size(self) -> int:
+        """Training rows."""
+        return self.trained.size
+
+    @property
+    def seed(self) -> int:
+        """Of the training."""
+        return self.trained.seed
+
+    @property
+    def saves_adapter(self) -> bool:
+        """Whether the variant is kept as an adapter: where that of the trained one is just scaled."""
+        return self.trained.recipe.parameters.update_scales and self.change.update_scale is not None
+
+    def fields(self) -> Mapping[str, Any]:
+        return {"base": self.base.fingerprint, "change": self.change.model_dump(mode="json")}
+
+    def inputs(self) -> Mapping[str, Step]:
+        return {"trained": self.trained}
+
+
+Variant = Finetune | Derive
+"""What makes a variant's weights."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +197,7 @@ class Predict(Step):
     kind: ClassVar[str] = "predict"
     version: ClassVar[int] = 2
     base: ResolvedModel
-    variant: Finetune | None
+    variant: Variant | None
     """None asks the base itself."""
     data: Prepare
     template: str
@@ -204,7 +280,7 @@ class Drift(Step):
 
     kind: ClassVar[str] = "drift"
     version: ClassVar[int] = 1
-    variant: Finetune
+    variant: Variant
 
     @property
     def label(self) -> str:

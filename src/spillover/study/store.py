@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from spillover.artifacts.cache import room_on_disk
 from spillover.errors import SpilloverError, UserError
 
 MANIFEST = "manifest.json"
@@ -51,15 +52,16 @@ class Store:
         Raises:
             UserError: If the file is missing or its bytes are not those that were written.
         """
-        path = self.folder(kind, key) / name
+        step = self.folder(kind, key)
+        path = step / name
         expected = self.manifest(kind, key)["files"].get(name)
         if expected is None or not path.is_file():
-            raise UserError(f"{path} is missing from a finished step; remove {path.parent} and run again")
+            raise UserError(f"{path} is missing from a finished step; remove {step} and run again")
         found = _file_digest(path)
         if found != expected:
             raise UserError(
                 f"{path} has the digest {found[:12]}, its manifest says {expected[:12]}; "
-                f"the file was changed or damaged: remove {path.parent} and run again"
+                f"the file was changed or damaged: remove {step} and run again"
             )
         return path
 
@@ -80,13 +82,18 @@ class Store:
             unfinished = self.root / "unfinished" / key
             shutil.rmtree(unfinished, ignore_errors=True)
             try:
-                unfinished.mkdir(parents=True)
-                provenance = fill(unfinished)
-                self._seal(unfinished, kind, key, fields, provenance)
-            except OSError as error:
-                raise UserError(f"cannot write to the store {self.root}: {error}; free space or use --store") from error
+                with room_on_disk(self.root):
+                    self._writable(lambda: unfinished.mkdir(parents=True))
+                    provenance = fill(unfinished)
+                    self._seal(unfinished, kind, key, fields, provenance)
             finally:
                 shutil.rmtree(unfinished, ignore_errors=True)
+
+    def _writable(self, make: Callable[[], None]) -> None:
+        try:
+            make()
+        except OSError as error:
+            raise UserError(f"cannot write to the store {self.root}: {error}; choose another with --store") from error
 
     def _seal(
         self, unfinished: Path, kind: str, key: str, fields: Mapping[str, Any], provenance: Mapping[str, Any]
@@ -112,10 +119,7 @@ class Store:
     def _lock(self, key: str) -> Iterator[None]:
         """Hold the step for this process; the system lets go of it when the process dies, however it dies."""
         folder = self.root / "locks"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot write to the store {self.root}: {error}; free space or use --store") from error
+        self._writable(lambda: folder.mkdir(parents=True, exist_ok=True))
         with (folder / key).open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield

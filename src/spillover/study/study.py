@@ -15,7 +15,7 @@ from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
 from spillover.prompts.template import Template, premise
 from spillover.records import Cell
-from spillover.study.step import Drift, Finetune, Predict, Prepare, Score, Step, with_inputs
+from spillover.study.step import Derive, Drift, Finetune, Predict, Prepare, Score, Step, Variant, with_inputs
 from spillover.tasks.prepare import Protocol
 from spillover.tasks.suite import Suite
 from spillover.tasks.task import Task
@@ -35,6 +35,8 @@ class VariantPlan:
     sizes: tuple[int, ...]
     recipe: Recipe
     settings: TrainingSettings
+    replayed: tuple[Task, ...] = ()
+    """Tasks whose training rows the recipe mixes in."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Study:
 
     @cached_property
     def _tasks(self) -> tuple[Task, ...]:
-        trained = [task for plan in self.variants for task in plan.train_on]
+        trained = [task for plan in self.variants for task in (*plan.train_on, *plan.replayed)]
         return tuple({task.name: task for task in (*trained, *self.test_on)}.values())
 
     @cached_property
@@ -92,8 +94,8 @@ class Study:
 
     @cached_property
     def finetunes(self) -> tuple[Finetune, ...]:
-        """One step a variant."""
-        steps = tuple(
+        """One training a plan, task, size and seed."""
+        return tuple(
             Finetune(
                 plan.name,
                 self.base,
@@ -105,17 +107,26 @@ class Study:
                 plan.recipe,
                 plan.settings,
                 self.precision,
+                tuple((self._prepare[other.name], self._templates[other.name, 1]) for other in plan.replayed),
             )
             for plan in self.variants
             for task in plan.train_on
             for size in plan.sizes
             for seed in self.seeds
         )
+
+    @cached_property
+    def models(self) -> tuple[Variant, ...]:
+        """Every variant: each training, or where its recipe goes on afterwards, what is derived from it."""
+        steps: list[Variant] = []
+        for finetune in self.finetunes:
+            points = finetune.recipe.afterwards.points()
+            steps += [Derive(finetune, point) for point in points] if points else [finetune]
         ids = [step.variant for step in steps]
         repeated = {variant for variant in ids if ids.count(variant) > 1}
         if repeated:
             raise UserError(f"two variants have the id {sorted(repeated)[0]!r}; give them different names")
-        return steps
+        return tuple(steps)
 
     @cached_property
     def cells(self) -> tuple[tuple[Task, Cell], ...]:
@@ -134,27 +145,53 @@ class Study:
         """The grid's leaves: the base and every variant in every cell."""
         for task, cell in self.cells:
             self._check_premise(task, cell.prompt_form)
-        trained = sorted({answer for plan in self.variants for task in plan.train_on for answer in task.answers})
         return tuple(
             Score(
                 self._predict(variant, task, cell),
                 scored_metrics(task),
-                () if task.is_classification else tuple(trained),
+                () if task.is_classification else self._label_words(variant),
                 self.scoring if task.is_classification else "raw",
             )
-            for variant in (None, *self.finetunes)
+            for variant in (None, *self.models)
             for task, cell in self.cells
         )
 
     @cached_property
     def drifts(self) -> tuple[Drift, ...]:
         """One step a variant."""
-        return tuple(Drift(step) for step in self.finetunes)
+        return tuple(Drift(step) for step in self.models)
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
         """Everything to be done, inputs first, one model after the other."""
         return tuple(with_inputs([*self.scores, *self.drifts]))
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the study as plain data, with every default of suite and machine written out."""
+        return {
+            **self.source,
+            "base": self.base.name,
+            "suite": self.suite.name,
+            "variants": [
+                {
+                    "name": plan.name,
+                    "train_on": [task.name for task in plan.train_on],
+                    "sizes": list(plan.sizes),
+                    "recipe": plan.recipe.model_dump(mode="json"),
+                    "training": plan.settings.model_dump(mode="json"),
+                }
+                for plan in self.variants
+            ],
+            "test_on": [task.name for task in self.test_on],
+            "shots": {task: list(counts) for task, counts in self.shots.items()},
+            "test_limit": dict(self.test_limits),
+        }
+
+    def _label_words(self, variant: Variant | None) -> tuple[str, ...]:
+        """Return the answers of a variant's training task; of all training tasks if it has none, and for the base."""
+        if variant and variant.data.task.answers:
+            return tuple(sorted(variant.data.task.answers))
+        return tuple(sorted({answer for plan in self.variants for task in plan.train_on for answer in task.answers}))
 
     def _check_premise(self, task: Task, form: int) -> None:
         if self.scoring == "pmi" and task.is_classification and not premise(Template(self._templates[task.name, form])):
@@ -163,7 +200,7 @@ class Study:
                 "'Answer:'; change the prompt or the scoring"
             )
 
-    def _predict(self, variant: Finetune | None, task: Task, cell: Cell) -> Predict:
+    def _predict(self, variant: Variant | None, task: Task, cell: Cell) -> Predict:
         return Predict(
             self.base,
             variant,
@@ -174,8 +211,13 @@ class Study:
             self.protocol,
             self.precision,
             self._priors(task),
-            CHECKED_COUNT if cell.shots == max(self.shots[task.name]) else 0,
+            self._checked_count(variant, cell),
         )
+
+    def _checked_count(self, variant: Variant | None, cell: Cell) -> int:
+        """Return how many items are also computed exactly; in float32, where only a fault differs, the base's alone."""
+        is_checked = self.precision != "float32" or variant is None
+        return CHECKED_COUNT if is_checked and cell.shots == max(self.shots[cell.tested_on]) else 0
 
     def _priors(self, task: Task) -> tuple[ScoringKind, ...]:
         """Return what is asked beside the examples: for an answer set always, since that costs four short prompts."""

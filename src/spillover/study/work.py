@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
@@ -18,7 +19,7 @@ from spillover.prompts.encoding import Encoder
 from spillover.prompts.template import Template, content_free_prompts, demonstrated_prompt, premise
 from spillover.records import FlipFloor, Prediction
 from spillover.study import files
-from spillover.study.step import Drift, Finetune, Predict, Prepare, Score, Step
+from spillover.study.step import Derive, Drift, Finetune, Predict, Prepare, Score, Step, Variant
 from spillover.study.store import Store
 from spillover.tasks.prepare import PreparedTask, prepare, protocol_rows, training_rows
 
@@ -26,14 +27,18 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from spillover.evaluation.predict import EncodedCell
-    from spillover.models.scoring import PrefixCache
+    from spillover.models.loaded import LoadedModel
+    from spillover.training.constraints.constraint import Material
     from spillover.training.rows import TrainingRows
 
 Advance = Callable[[float], None]
 """Called with the share of the current step that is done, 0..1."""
 
 ROWS = "rows.json"
-WEIGHTS = "weights"
+SECONDS_BETWEEN_CHECKPOINTS = 300.0
+"""Of training that a killed run may lose."""
+WEIGHTS, ADAPTER = "weights", "adapter"
+"""Folders of a variant: a whole model, or an adapter of its base."""
 
 
 class Workshop:
@@ -52,7 +57,7 @@ class Workshop:
         self._prepared: dict[str, PreparedTask] = {}
         self._encoded: dict[tuple[object, ...], tuple[EncodedCell, dict[str, int]]] = {}
         self._encoders: dict[Path, Encoder] = {}
-        self._loaded: tuple[str, PreTrainedModel, PrefixCache] | None = None
+        self._loaded: LoadedModel | None = None
 
     def compute(self, step: Step, folder: Path, advance: Advance) -> Mapping[str, Any]:
         """Write a step's files into ``folder`` and return how, when and on what it was computed."""
@@ -62,6 +67,8 @@ class Workshop:
                 files.write_prepared(folder / ROWS, self.prepared(step))
             case Finetune():
                 self._finetune(step, folder, advance)
+            case Derive():
+                self._derive(step, folder)
             case Predict():
                 self._predict(step, folder)
             case Score():
@@ -120,7 +127,7 @@ class Workshop:
                 premise(template) if "pmi" in step.priors else "",
             )
             encoded = encode_cell(asked, self._encoder(step.base.path), context_length=step.base.context_length)
-            self._encoded[name] = encoded, {**prepared.dropped, **dropped}
+            self._encoded[name] = encoded, dict(Counter(prepared.dropped) + Counter(dropped))
         return self._encoded[name]
 
     def training_rows(self, step: Finetune) -> tuple[TrainingRows, dict[str, int]]:
@@ -137,48 +144,104 @@ class Workshop:
         shown = step.recipe.demonstrations
         demonstrations = choose(prepared.demonstrations, shown.count, seed=shown.seed)
         encoded = encode_rows(
-            self._encoder(step.base.path), Template(step.template), rows, demonstrations, step.settings
+            self._encoder(step.base.path),
+            Template(step.template),
+            rows,
+            demonstrations,
+            step.settings,
+            context_length=step.base.context_length,
         )
         return encoded, {**dropped, **encoded.dropped}
 
+    def _material(self, step: Finetune) -> Material:
+        """Return the rows a recipe's constraint asks for besides the variant's own."""
+        from spillover.training.constraints.constraint import Material
+        from spillover.training.general_text import general_rows
+        from spillover.training.rows import encode_rows
+
+        encoder = self._encoder(step.base.path)
+        replayed = []
+        for data, template in step.replayed:
+            rows, _ = protocol_rows(self.prepared(data), split="train", protocol=step.protocol)
+            replayed.append(encode_rows(encoder, Template(template), rows, (), step.settings))
+        general = general_rows(encoder) if step.recipe.constraint.reads_general_text else ()
+        return Material(general, replayed)
+
     def _finetune(self, step: Finetune, folder: Path, advance: Advance) -> None:
-        from spillover.models.load import load_model, load_tokenizer, quiet_transformers
+        from spillover.models.load import load_model
+        from spillover.training.checkpoints import Checkpoints
         from spillover.training.fit import fit
 
         self._loaded = None
         rows, dropped = self.training_rows(step)
         model = load_model(step.base.path, dtype="float32", device=self._device)
+        adapter = step.recipe.parameters.select(model, seed=step.seed)
+        checkpoints = Checkpoints(self._store.root / "checkpoints" / step.key, seconds=SECONDS_BETWEEN_CHECKPOINTS)
         log = fit(
             model,
             rows,
             step.settings,
             seed=step.seed,
             precision=step.precision,
+            constraint=step.recipe.constraint.build(self._material(step)),
+            checkpoints=checkpoints,
             progress=lambda done, count, _: advance(done / count),
         )
-        weights = folder / WEIGHTS
-        with quiet_transformers():
-            model.save_pretrained(weights)
-        load_tokenizer(step.base.path).save_pretrained(weights)
-        fingerprint = weights_fingerprint(weights)
-        if fingerprint == step.base.fingerprint:
-            raise SpilloverError(
-                f"{step.variant} has the weights of its base after {log.step_count} steps: nothing was learnt; "
-                "raise training.learning_rate or sizes"
-            )
+        if adapter:
+            adapter.save(folder / ADAPTER, base_name=step.base.name)
+        else:
+            self._save(model, step, folder)
+        fingerprint = _fingerprint(
+            step, folder, f"after {log.step_count} steps: nothing was learnt; raise training.learning_rate or sizes"
+        )
+        checkpoints.remove()
         shown = {"rows": len(rows.rows), "dropped": dropped, "fingerprint": fingerprint}
         files.write_json(folder / "training.json", {**asdict(log), **shown})
+
+    def _derive(self, step: Derive, folder: Path) -> None:
+        from spillover.models.adapters import write_scaled
+        from spillover.training.derive import change_weights
+
+        scale, trained = step.change.update_scale, step.trained
+        if step.saves_adapter and scale is not None:
+            write_scaled(self._weights(trained), scale, folder / ADAPTER)
+        else:
+            self._loaded = None
+            model = self._whole_model(trained)
+            change_weights(model, step.base.path, step.change)
+            self._save(model, step, folder)
+        fingerprint = _fingerprint(
+            step, folder, f"at {step.change.suffix}: choose a value that keeps some of the update"
+        )
+        files.write_json(folder / "derived.json", {"fingerprint": fingerprint})
+
+    def _save(self, model: PreTrainedModel, step: Variant, folder: Path) -> None:
+        from spillover.models.load import load_tokenizer, quiet_transformers
+
+        with quiet_transformers():
+            model.save_pretrained(folder / WEIGHTS)
+        load_tokenizer(step.base.path).save_pretrained(folder / WEIGHTS)
+
+    def _whole_model(self, step: Variant) -> PreTrainedModel:
+        """Return a variant in float32, an adapter merged into its base."""
+        from spillover.models.adapters import load_merged
+        from spillover.models.load import load_model
+
+        path = self._weights(step)
+        if path.name == ADAPTER:
+            return load_merged(step.base.path, path)
+        return load_model(path, dtype="float32", device="cpu")
 
     def _predict(self, step: Predict, folder: Path) -> None:
         from spillover.evaluation.predict import predict
 
         encoded, dropped = self.encoded_cell(step)
-        model, prefixes = self._model(step)
-        predictions = predict(model, encoded, self._encoder(step.base.path), prefixes)
+        loaded = self._model(step)
+        predictions = predict(loaded.model, encoded, self._encoder(step.base.path), loaded.prefixes)
         files.write_predictions(folder / "predictions.jsonl", predictions)
         files.write_prompt(folder / "prompt.json", encoded.card())
         facts: dict[str, object] = {"dropped": dropped, "item_count": len(predictions)}
-        if step.checked_count and (floor := self._flip_floor(step, model, encoded, predictions)):
+        if step.checked_count and (floor := self._flip_floor(step, loaded.model, encoded, predictions)):
             facts["flip_floor"] = asdict(floor)
         files.write_json(folder / "facts.json", facts)
 
@@ -211,34 +274,28 @@ class Workshop:
         files.write_statistics(folder / "statistics.json", ids, values)
 
     def _drift(self, step: Drift, folder: Path) -> None:
-        from spillover.training.drift import drift
+        from spillover.models.load import load_model
+        from spillover.training.drift import Tensors, drift
 
-        files.write_json(folder / "drift.json", drift(self._weights(step.variant), step.variant.base.path))
+        base = load_model(step.variant.base.path, dtype="float32", device="cpu")
+        tuned = self._whole_model(step.variant)
+        files.write_json(folder / "drift.json", drift(Tensors.of_model(tuned), Tensors.of_model(base)))
 
-    def _model(self, step: Predict) -> tuple[PreTrainedModel, PrefixCache]:
-        """Return the model a step asks, loading its weights into the model at hand where there is one."""
-        from spillover.models.load import load_model, load_weights_into
-        from spillover.models.scoring import PrefixCache
+    def _model(self, step: Predict) -> LoadedModel:
+        """Return the model a step asks: the one at hand with other weights, or with another adapter."""
+        from spillover.models.loaded import LoadedModel
 
-        name = step.variant.key if step.variant else step.base.fingerprint
-        if self._loaded is None or self._loaded[0] != name:
-            path = self._weights(step.variant) if step.variant else step.base.path
-            if self._loaded is None:
-                model = load_model(path, dtype=step.precision, device=self._device)
-            else:
-                model = self._loaded[1]
-                self._loaded = None
-                load_weights_into(model, path)
-            self._loaded = name, model, PrefixCache(model)
-        return self._loaded[1], self._loaded[2]
+        path = self._weights(step.variant) if step.variant else step.base.path
+        if self._loaded is None or self._loaded.base != step.base.path:
+            self._loaded = LoadedModel(step.base.path, dtype=step.precision, device=self._device)
+        if path.name == ADAPTER:
+            self._loaded.use(step.base.path, path)
+        else:
+            self._loaded.use(path)
+        return self._loaded
 
-    def _weights(self, step: Finetune) -> Path:
-        """Return a variant's weights after checking the digests of its files."""
-        names = [name for name in self._store.manifest(step.kind, step.key)["files"] if name.startswith(WEIGHTS)]
-        if not names:
-            raise UserError(f"{self._store.folder(step.kind, step.key)} holds no weights; remove it and run again")
-        paths = [self._store.file(step.kind, step.key, name) for name in names]
-        return paths[0].parent
+    def _weights(self, step: Variant) -> Path:
+        return kept_weights(self._store, step)
 
     def _encoder(self, path: Path) -> Encoder:
         from spillover.models.load import load_tokenizer
@@ -248,9 +305,34 @@ class Workshop:
         return self._encoders[path]
 
 
+def kept_weights(store: Store, step: Variant) -> Path:
+    """Return the folder of a finished variant's weights or adapter after checking the digests of its files."""
+    names = store.manifest(step.kind, step.key)["files"]
+    kept = [name for name in names if Path(name).parts[0] in (WEIGHTS, ADAPTER)]
+    if not kept:
+        raise UserError(f"{store.folder(step.kind, step.key)} holds no weights; remove it and run again")
+    paths = [store.file(step.kind, step.key, name) for name in kept]
+    return paths[0].parent
+
+
+def _fingerprint(step: Variant, folder: Path, when: str) -> str:
+    """Return what a variant's weights are; those of its base are an error."""
+    from spillover.models.adapters import adapter_fingerprint
+    from spillover.training.drift import Tensors, same_numbers
+
+    if step.saves_adapter:
+        fingerprint, unchanged = adapter_fingerprint(folder / ADAPTER)
+    else:
+        fingerprint = weights_fingerprint(folder / WEIGHTS)
+        unchanged = same_numbers(Tensors.of_folder(folder / WEIGHTS), Tensors.of_folder(step.base.path))
+    if unchanged:
+        raise SpilloverError(f"{step.variant} has the weights of its base {when}")
+    return fingerprint
+
+
 def machine() -> dict[str, Any]:
     """Return what a number's rounding may depend on besides its step: versions and processor."""
-    packages = ("spillover", "torch", "transformers", "accelerate", "tokenizers", "numpy")
+    packages = ("spillover", "torch", "transformers", "accelerate", "peft", "tokenizers", "numpy")
     return {
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
         "processor": platform.processor() or platform.machine(),

@@ -74,7 +74,7 @@ class HubSource(Settings):
     """``owner/name``."""
     config: str | None = None
     split: str
-    revision: str
+    revision: str = Field(pattern="^[0-9a-f]{40}$")
     """The commit; without it the rows would have no identity."""
 
 

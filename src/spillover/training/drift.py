@@ -1,16 +1,23 @@
-"""How far fine-tuning moved the weights, tensor by tensor, read from two folders of safetensors."""
+"""How far fine-tuning moved the weights, tensor by tensor, of a folder of safetensors or of a model in memory."""
+
+from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import safe_open
 
 from spillover.errors import SpilloverError
 from spillover.records import FloatArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
 
 _LAYER = re.compile(r"\.(?:layers|h|blocks)\.(\d+)\.")
 
@@ -27,7 +34,55 @@ class TensorDrift:
     """Sum of w0 squared."""
 
 
-def drift(variant: Path, base: Path) -> dict[str, Any]:
+class Tensors:
+    """A model's tensors by name, each read when it is asked for.
+
+    Args:
+        source: Where they come from, for messages.
+        read: Name to a function that returns the tensor.
+    """
+
+    def __init__(self, source: str, read: Mapping[str, Callable[[], Tensor]]) -> None:
+        self.source = source
+        self._read = read
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all tensors."""
+        return tuple(self._read)
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Return a tensor as it is kept."""
+        return self._read[name]()
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> Tensors:
+        """Return the tensors saved in a folder."""
+        read: dict[str, Callable[[], Tensor]] = {}
+        for path in sorted(folder.glob("*.safetensors")):
+            with safe_open(path, framework="pt") as opened:
+                read.update({name: partial(_saved, path, name) for name in opened.keys()})  # noqa: SIM118
+        return cls(str(folder), read)
+
+    @classmethod
+    def of_model(cls, model: PreTrainedModel) -> Tensors:
+        """Return the tensors a model would save: tied ones once, under the name that is saved."""
+        tied = set(model.all_tied_weights_keys)
+        state = {name: tensor for name, tensor in model.state_dict().items() if name not in tied}
+        return cls("the model", {name: partial(_itself, tensor) for name, tensor in state.items()})
+
+
+def _saved(path: Path, name: str) -> Tensor:
+    with safe_open(path, framework="pt") as opened:
+        tensor: Tensor = opened.get_tensor(name)
+    return tensor
+
+
+def _itself(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def drift(variant: Tensors, base: Tensors) -> dict[str, Any]:
     """Compare a variant's weights with the base's.
 
     Returns:
@@ -50,15 +105,20 @@ def drift(variant: Path, base: Path) -> dict[str, Any]:
     }
 
 
-def _tensor_drifts(variant: Path, base: Path) -> Iterator[tuple[str, TensorDrift]]:
-    ours, theirs = _files(variant), _files(base)
-    if ours.keys() != theirs.keys():
+def same_numbers(one: Tensors, other: Tensors) -> bool:
+    """Whether all tensors that both have hold the same numbers, whatever their type."""
+    return all(bool((one[name].float() == other[name].float()).all()) for name in set(one.names) & set(other.names))
+
+
+def _tensor_drifts(variant: Tensors, base: Tensors) -> Iterator[tuple[str, TensorDrift]]:
+    only_in_one = set(variant.names) ^ set(base.names)
+    if only_in_one:
         raise SpilloverError(
-            f"{variant} and {base} hold different tensors ({sorted(ours.keys() ^ theirs.keys())[:3]} in one only); "
+            f"{variant.source} and {base.source} hold different tensors ({sorted(only_in_one)[:3]} in one only); "
             "drift compares a variant with the base it was trained from"
         )
-    for name in ours:
-        before, after = _read(theirs[name], name), _read(ours[name], name)
+    for name in variant.names:
+        before, after = _array(base[name]), _array(variant[name])
         rows = min(len(before), len(after))  # a resized embedding is compared on the rows both have
         moved = after[:rows] - before[:rows]
         yield (
@@ -72,20 +132,8 @@ def _tensor_drifts(variant: Path, base: Path) -> Iterator[tuple[str, TensorDrift
         )
 
 
-def _files(folder: Path) -> Mapping[str, Path]:
-    files: dict[str, Path] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="pt") as opened:
-            files.update(dict.fromkeys(opened.keys(), path))
-    return files
-
-
-def _read(path: Path, name: str) -> FloatArray:
-    import torch
-
-    with safe_open(path, framework="pt") as opened:  # NumPy has no bfloat16
-        tensor = opened.get_tensor(name)
-    return tensor.to(torch.float64).numpy()  # type: ignore[no-any-return]
+def _array(tensor: Tensor) -> FloatArray:
+    return tensor.double().cpu().numpy()
 
 
 def _relative_norm(tensors: list[TensorDrift]) -> float:

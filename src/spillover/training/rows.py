@@ -1,13 +1,18 @@
 """Training rows as token ids: prompt, target and end token, with every row that does not fit counted."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from spillover.errors import UserError
 from spillover.prompts.encoding import Encoder, TokenIds, common_prefix_length
 from spillover.prompts.template import Template, demonstrated_prompt
 from spillover.records import Example
-from spillover.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from spillover.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +43,13 @@ def encode_rows(
     examples: Sequence[Example],
     demonstrations: Sequence[Example],
     settings: TrainingSettings,
+    *,
+    context_length: int | None = None,
 ) -> TrainingRows:
     """Render and encode examples, each behind the same demonstrations.
+
+    Args:
+        context_length: Tokens the model takes; a row has to fit it as well as ``settings.max_length``.
 
     Raises:
         UserError: If no row is left.
@@ -47,9 +57,10 @@ def encode_rows(
     texts = [demonstrated_prompt(template, demonstrations, example.fields) for example in examples]
     prompts = encoder.prompts(texts)
     targets = [(*ids, encoder.end_token_id) for ids in encoder.targets([example.target for example in examples])]
+    longest = min(settings.max_length, context_length or settings.max_length)
     rows, dropped, trimmed = [], 0, 0
     for prompt, target in zip(prompts, targets, strict=True):
-        room = settings.max_length - len(target)
+        room = longest - len(target)
         if len(prompt) > room and (settings.overlong == "drop" or room < 1):
             dropped += 1
             continue
@@ -57,9 +68,9 @@ def encode_rows(
         rows.append(TrainingRow(prompt[-room:] if len(prompt) > room else prompt, target))
     if not rows:
         raise UserError(
-            f"none of {len(examples)} training rows is left: all are longer than {settings.max_length} tokens; "
+            f"none of {len(examples)} training rows is left: all are longer than {longest} tokens; "
             "raise training.max_length, use fewer demonstrations or set training.overlong to trim"
         )
-    counts = {f"longer than {settings.max_length} tokens": dropped, "prompt trimmed": trimmed}
+    counts = {f"longer than {longest} tokens": dropped, "prompt trimmed": trimmed}
     shared = common_prefix_length([row.prompt for row in rows])
     return TrainingRows(tuple(rows), shared, {reason: count for reason, count in counts.items() if count})

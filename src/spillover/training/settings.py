@@ -1,10 +1,28 @@
 """How a variant learns: the recipe's slots and the settings of the training loop, as frozen data."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spillover.tasks.settings import Settings
+from spillover.training.afterwards.dare import Dare
+from spillover.training.afterwards.graft import Graft
+from spillover.training.afterwards.interpolate import Interpolate
+from spillover.training.afterwards.lora_scale import LoraScale
+from spillover.training.afterwards.none import Unchanged
+from spillover.training.choice import by_kind
+from spillover.training.constraints.generality_budget import GeneralityBudget
+from spillover.training.constraints.half import HalfFineTuning
+from spillover.training.constraints.kl import KL
+from spillover.training.constraints.l2_sp import L2SP
+from spillover.training.constraints.magnitude_mask import MagnitudeMask
+from spillover.training.constraints.none import Unconstrained
+from spillover.training.constraints.random_mask import RandomMask
+from spillover.training.constraints.replay import Replay
+from spillover.training.constraints.spider import Spider
+from spillover.training.parameters.full import Full
+from spillover.training.parameters.last_layers import LastLayers
+from spillover.training.parameters.lora import Lora
 
 
 class Demonstrations(Settings):
@@ -17,10 +35,80 @@ class Demonstrations(Settings):
     """Which demonstrations; 0 takes the first of the pool."""
 
 
+Parameters = Annotated[
+    Full | LastLayers | Lora, Field(discriminator="kind"), by_kind("parameters", Full, LastLayers, Lora)
+]
+AnyConstraint = Annotated[
+    Unconstrained | Spider | MagnitudeMask | RandomMask | HalfFineTuning | L2SP | KL | Replay | GeneralityBudget,
+    Field(discriminator="kind"),
+    by_kind(
+        "constraint",
+        Unconstrained,
+        Spider,
+        MagnitudeMask,
+        RandomMask,
+        HalfFineTuning,
+        L2SP,
+        KL,
+        Replay,
+        GeneralityBudget,
+    ),
+]
+AnyChange = Annotated[
+    Unchanged | Interpolate | LoraScale | Dare | Graft,
+    Field(discriminator="kind"),
+    by_kind("afterwards", Unchanged, Interpolate, LoraScale, Dare, Graft),
+]
+
+
 class Recipe(Settings):
     """What makes one way of fine-tuning different from another; every slot has a plain default."""
 
     demonstrations: Demonstrations = Demonstrations(count=0)
+    parameters: Parameters = Full()
+    constraint: AnyConstraint = Unconstrained()
+    afterwards: AnyChange = Unchanged()
+
+    @model_validator(mode="after")
+    def _slots_agree(self) -> Self:
+        if fault := _contradiction(self.parameters, self.constraint, self.afterwards):
+            raise ValueError(fault)
+        return self
+
+    def training_identity(self) -> dict[str, Any]:
+        """Return, as plain data, what decides the trained weights: every slot but the one done afterwards.
+
+        A slot that is left at its plain default is not named, so that a new slot changes no earlier identity.
+        """
+        slots = {"parameters": self.parameters, "constraint": self.constraint}
+        plain = {"parameters": Full(), "constraint": Unconstrained()}
+        named = {name: slot.model_dump(mode="json") for name, slot in slots.items() if slot != plain[name]}
+        return {"demonstrations": self.demonstrations.model_dump(mode="json"), **named}
+
+
+def _contradiction(parameters: Settings, constraint: Settings, change: Settings) -> str | None:
+    """Return why two slots of a recipe cannot go together, if they cannot."""
+    lora = parameters if isinstance(parameters, Lora) else None
+    if lora and constraint.masks_weights:  # type: ignore[attr-defined]
+        return (
+            f"constraint {constraint.kind!r} and parameters 'lora' contradict each other: it chooses among the base's "  # type: ignore[attr-defined]
+            "own weights, and an adapter's factors start at zero or at random; use parameters 'full' or 'last-layers'"
+        )
+    if lora and isinstance(constraint, L2SP) and (lora.use_dora or lora.init_lora_weights == "pissa"):
+        named = "use_dora" if lora.use_dora else "init_lora_weights 'pissa'"
+        return f"constraint 'l2-sp' needs the update as B x A, which {named} changes; use plain lora"
+    if lora and lora.dropout and isinstance(constraint, KL):
+        return "constraint 'kl' and dropout contradict each other: dropout alone moves predictions; set dropout: 0"
+    if lora and lora.dropout and lora.init_lora_weights == "pissa":
+        return (
+            "init_lora_weights 'pissa' and dropout contradict each other: dropout would hide parts of the base itself"
+        )
+    if isinstance(change, LoraScale):
+        if not lora:
+            return "afterwards 'lora-scale' needs parameters 'lora'; for other weights use 'interpolate'"
+        if lora.use_dora:
+            return "afterwards 'lora-scale' and use_dora contradict each other: its update does not scale with B x A"
+    return None
 
 
 class TrainingSettings(Settings):
@@ -39,3 +127,13 @@ class TrainingSettings(Settings):
     """Tokens of a row, prompt and target; longer rows are treated as ``overlong`` says."""
     overlong: Literal["drop", "trim"] = "drop"
     """Drop rows that are too long, or trim the start of their prompt; a target is never cut. Both are counted."""
+
+
+def contradiction_with_training(recipe: Recipe, training: TrainingSettings) -> str | None:
+    """Return why a recipe cannot be trained with these settings, if it cannot."""
+    if training.weight_decay and isinstance(recipe.constraint, Spider | L2SP):
+        return (
+            f"constraint {recipe.constraint.kind!r} and training.weight_decay contradict each other: one pulls towards "
+            "the base's weights, the other towards zero; set weight_decay: 0"
+        )
+    return None

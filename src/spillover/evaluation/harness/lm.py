@@ -182,7 +182,7 @@ IGNORED = ("batch_size", "max_batch_size")
 def _loaded(
     base: str, arguments: dict[str, Any], *, cache: Path, notice: Callable[[str], None]
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, dict[str, Any]]:
-    from spillover.models.adapter import with_adapter
+    from spillover.models.adapters import attach
     from spillover.models.load import load_model, load_tokenizer, preferred_device
     from spillover.models.precision import preferred_precision
     from spillover.models.spec import resolve_model
@@ -205,6 +205,7 @@ def _loaded(
         device=best if device.startswith("cuda") and best != "cuda" else device,
     )
     if adapter := arguments.get("adapter"):
-        model = with_adapter(model, Path(adapter).expanduser())
+        attach(model, Path(adapter).expanduser())
+        model.train(False)
     options = {name: arguments[name] for name in OPTIONS if name in arguments}
     return model, load_tokenizer(found.path), options

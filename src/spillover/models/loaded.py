@@ -1,0 +1,48 @@
+"""The one model in memory: its weights are overwritten and adapters come and go, instead of loading it again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spillover.models.adapters import attach, detach
+from spillover.models.load import load_model, load_weights_into
+from spillover.models.precision import Precision
+from spillover.models.scoring import PrefixCache
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+
+class LoadedModel:
+    """A base, or a variant of it, ready to be asked.
+
+    Args:
+        base: The folder of the base.
+        dtype: Of the weights.
+        device: Where it runs.
+    """
+
+    def __init__(self, base: Path, *, dtype: Precision, device: str) -> None:
+        self.base = base
+        self.model = load_model(base, dtype=dtype, device=device)
+        self.prefixes = PrefixCache(self.model)
+        """Of the weights in use."""
+        self._weights = base
+        self._adapter: Path | None = None
+        self._handle: PeftModel | None = None
+
+    def use(self, weights: Path, adapter: Path | None = None) -> None:
+        """Make the model that of a folder of weights, with or without an adapter."""
+        if (weights, adapter) == (self._weights, self._adapter):
+            return
+        self.prefixes = PrefixCache(self.model)
+        if self._handle:
+            detach(self._handle)
+            self._handle, self._adapter = None, None
+        if weights != self._weights:
+            load_weights_into(self.model, weights)
+            self._weights = weights
+        if adapter:
+            self._handle, self._adapter = attach(self.model, adapter), adapter
+            self.model.train(False)

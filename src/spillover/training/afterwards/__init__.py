@@ -1,0 +1,1 @@
+"""What is done to trained weights without training: one file for each method."""

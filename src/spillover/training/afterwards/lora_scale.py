@@ -1,0 +1,30 @@
+"""LoRA scale: a trained adapter's update, weakened or strengthened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field
+
+from spillover.training.afterwards.change import Change, listed
+
+if TYPE_CHECKING:
+    from spillover.training.afterwards.change import Deltas, Rule
+
+Scales = Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(listed), Field(min_length=1)]
+
+
+class LoraScale(Change):
+    """w = w0 + scale x B A."""
+
+    swept: ClassVar[str] = "scale"
+    kind: Literal["lora-scale"] = "lora-scale"
+    scale: Scales = (0.5,)
+    """One or several factors of the trained update; above 1 goes beyond it."""
+
+    @property
+    def update_scale(self) -> float:
+        return self.value
+
+    def rule(self, deltas: Deltas) -> Rule:
+        return lambda name, base, tuned: base.lerp(tuned, self.value)

@@ -1,0 +1,88 @@
+"""Replay: general text, or training rows of other tasks, mixed into every step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from pydantic import BeforeValidator, Field
+
+from spillover.training.afterwards.change import listed
+from spillover.training.constraints.constraint import Constraint, ConstraintSettings, Material, Report, Training
+from spillover.training.rows import TrainingRow, TrainingRows
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Replay(ConstraintSettings):
+    """Let a share of all rows seen be others; each weighs in the loss as much as a row of the task.
+
+    Steps and the task's own rows stay as they are without replay. Within the replayed part of a step the loss is the
+    mean over its target tokens, so that long texts do not outweigh short answers.
+    """
+
+    kind: Literal["replay"] = "replay"
+    share: float = Field(default=0.1, gt=0, lt=1)
+    """Of all rows that the model sees in training."""
+    rows_of: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()
+    """Tasks whose training rows are replayed; none replays general text."""
+
+    @property
+    def reads_general_text(self) -> bool:  # type: ignore[override]
+        return not self.rows_of
+
+    @property
+    def replays(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.rows_of
+
+    def build(self, material: Material) -> Constraint:
+        general = TrainingRows(tuple(material.general), 0, {})
+        return ReplayConstraint(self.share, tuple(material.replayed) if self.rows_of else (general,))
+
+
+class ReplayConstraint(Constraint):
+    """Rows come in a shuffled order that is a pure function of the seed; each is seen once before any comes again."""
+
+    def __init__(self, share: float, sets: tuple[TrainingRows, ...]) -> None:
+        self._per_row = share / (1 - share)
+        self._sets = sets
+        self._training: Training | None = None
+        self._order: list[tuple[TrainingRow, int]] = []
+        self._seen = 0
+
+    def begin(self, training: Training) -> None:
+        self._training = training
+        most = int(training.step_count * training.batch_size * self._per_row) + 1
+        endless = self._rows(training.seed)
+        self._order = [next(endless) for _ in range(most)]
+
+    def before_step(self, step: int) -> Tensor | None:
+        import torch
+
+        assert self._training is not None
+        per_step = self._training.batch_size * self._per_row
+        chosen = self._order[int(step * per_step) : int((step + 1) * per_step)]
+        self._seen += len(chosen)
+        losses, token_count = [], 0
+        for shared in dict.fromkeys(shared for _, shared in chosen):
+            rows = [row for row, of_set in chosen if of_set == shared]
+            logits = self._training.logits(rows, shared)
+            targets = torch.tensor([token for row in rows for token in row.target], device=logits.device)
+            losses.append(torch.nn.functional.cross_entropy(logits, targets, reduction="sum"))
+            token_count += len(targets)
+        if not losses:
+            return None
+        return self._per_row * torch.stack(losses).sum() / token_count
+
+    def report(self) -> Report:
+        return {"replayed_row_count": self._seen}
+
+    def _rows(self, seed: int) -> Iterator[tuple[TrainingRow, int]]:
+        pool = [(row, rows.shared_prefix_length) for rows in self._sets for row in rows.rows]
+        turn = 0
+        while True:
+            for index in np.random.default_rng((seed, turn, 1)).permutation(len(pool)):
+                yield pool[index]
+            turn += 1

@@ -1,0 +1,1 @@
+"""Which weights a variant trains: one file for each choice."""

@@ -1,0 +1,50 @@
+"""What every choice of trained weights has in common: selecting them in a model, and how much it saves."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from spillover.tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from spillover.models.adapters import TrainedAdapter
+
+LAYER = re.compile(r"\.(?:layers|h|blocks)\.(\d+)\.")
+"""The number of a decoder layer in a parameter's name."""
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""Names of saved tensors to their shapes."""
+
+
+class Selection(Settings):
+    """Which weights are trained."""
+
+    saves_adapter: ClassVar[bool] = False
+    """Whether a trained variant is kept as an adapter beside its base instead of as a whole model."""
+
+    @property
+    def update_scales(self) -> bool:
+        """Whether an adapter's update is proportional to one of its factors; that of DoRA is not."""
+        return self.saves_adapter
+
+    def select(self, model: PreTrainedModel, *, seed: int) -> TrainedAdapter | None:
+        """Leave only the chosen weights trainable; return the adapter where there is one.
+
+        ``seed`` decides the first values of weights that the model does not have.
+        """
+        raise NotImplementedError
+
+    def saved_weight_count(self, shapes: Shapes) -> int:
+        """Return about how many weights a trained variant of a model with these tensors writes to disk."""
+        return sum(math.prod(shape) for shape in shapes.values())
+
+
+def embedding_weights(model: PreTrainedModel) -> set[int]:
+    """Return the identities of the weights of input and output embeddings, which may be one tensor."""
+    modules = (model.get_input_embeddings(), model.get_output_embeddings())  # type: ignore[no-untyped-call]
+    return {id(weight) for module in modules if module is not None for weight in module.parameters()}

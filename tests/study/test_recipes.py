@@ -1,0 +1,158 @@
+import json
+
+import pytest
+import torch
+
+from spillover.errors import UserError
+from spillover.models.load import load_model
+from spillover.study.export import export
+from spillover.study.results import collect
+from spillover.study.runner import disk_bytes
+from spillover.study.step import Derive, Finetune
+from spillover.study.store import Store
+from tests.study.made_study import make_study
+from tests.study.test_runner import load, run
+
+VARIANTS = """
+variants:
+  - {name: sft, train_on: [first], sizes: [16]}
+  - {name: lora, train_on: first, sizes: [16], recipe: {parameters: {kind: lora, rank: 2}}}
+  - name: dora
+    train_on: first
+    sizes: [16]
+    recipe: {parameters: {kind: lora, rank: 2, use_dora: true}, afterwards: interpolate}
+  - {name: pissa, train_on: first, sizes: [16], recipe: {parameters: {kind: lora, rank: 2, init_lora_weights: pissa}}}
+  - {name: last, train_on: first, sizes: [16], recipe: {parameters: {kind: last-layers, count: 1}}}
+  - {name: spider, train_on: first, sizes: [16], recipe: {constraint: spider}}
+  - {name: magnitude, train_on: first, sizes: [16], recipe: {constraint: magnitude-mask}}
+  - {name: random, train_on: first, sizes: [16], recipe: {constraint: random-mask}}
+  - {name: half, train_on: first, sizes: [16], recipe: {constraint: half}}
+  - {name: l2, train_on: first, sizes: [16], recipe: {constraint: l2-sp}}
+  - {name: replay-text, train_on: first, sizes: [16], recipe: {constraint: {kind: replay, share: 0.2}}}
+  - {name: replay-task, train_on: first, sizes: [16], recipe: {constraint: {kind: replay, rows_of: words}}}
+  - {name: budget, train_on: first, sizes: [16], recipe: {constraint: {kind: generality-budget, rise: 9, every: 2}}}
+  - {name: wise, train_on: first, sizes: [16], recipe: {afterwards: {kind: interpolate, alpha: [0.25, 0.5]}}}
+  - {name: dare, train_on: first, sizes: [16], recipe: {afterwards: {kind: dare, drop: 0.5}}}
+  - {name: graft, train_on: first, sizes: [16], recipe: {afterwards: {kind: graft, top: 0.2}}}
+  - name: all-four
+    train_on: first
+    sizes: [16]
+    recipe:
+      demonstrations: 2
+      parameters: {kind: lora, rank: 2, use_rslora: true}
+      constraint: kl
+      afterwards: {kind: interpolate, alpha: [0.5]}
+shots: [0]
+"""
+
+
+def write_study(folder, variants=VARIANTS):
+    path = make_study(folder)
+    text = path.read_text()
+    start, end = text.index("variants:"), text.index("test_limit")
+    path.write_text(text[:start] + variants.lstrip() + text[end:])
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recipes")
+    return run(write_study(folder), folder / "store")
+
+
+def test_a_study_of_every_recipe_runs_to_results(finished):
+    study, store, outcome = finished
+    assert not [(step.label, reason) for step, reason in outcome.failed]
+    results = collect(study, store, command="spillover run study.yaml")
+    ids = {card.id.split("/")[0]: card for card in results.variants}
+    assert {"sft", "wise@alpha=0.25", "wise@alpha=0.5", "dare@drop=0.5", "graft@top=0.2", "all-four@alpha=0.5"} < set(
+        ids
+    )
+    for name in ("spider", "magnitude", "random", "half", "last", "lora"):
+        report = ids[name].training["recipe_report"]
+        assert 0 < report["touched_share"] < 1, name
+        assert report["extra_seconds"] >= 0
+    assert ids["magnitude"].training["recipe_report"]["extra_memory_bytes"] > 0
+
+
+def test_variants_that_differ_in_what_is_done_afterwards_share_one_training(finished):
+    study, _, outcome = finished
+    trained = [step for step in outcome.computed if isinstance(step, Finetune)]
+    derived = [step for step in outcome.computed if isinstance(step, Derive)]
+    assert len(trained) == 14  # sft, wise, dare and graft are one
+    assert len(derived) == 6
+    keys = {step.name: step.key for step in study.finetunes}
+    assert keys["sft"] == keys["wise"] == keys["dare"] == keys["graft"]
+
+
+def test_adapters_are_kept_as_adapters_and_planned_as_small(finished):
+    study, store, _ = finished
+    for step in study.models:
+        folder = store.folder(step.kind, step.key)
+        assert (folder / "adapter").is_dir() == step.saves_adapter
+        assert (folder / "weights").is_dir() != step.saves_adapter
+    steps = {step.name: step for step in study.models}
+    assert steps["all-four@alpha=0.5"].saves_adapter
+    assert not steps["dora@alpha=0.5"].saves_adapter
+    whole, small = (disk_bytes(study, [steps[name]]) for name in ("sft", "lora"))
+    on_disk = (store.folder("finetune", steps["lora"].key) / "adapter" / "adapter_model.safetensors").stat().st_size
+    assert small < whole
+    assert small == pytest.approx(on_disk, rel=0.5)
+
+
+def test_the_drift_of_half_an_interpolation_is_half_the_drift(finished):
+    study, store, _ = finished
+    moved = {}
+    for step in study.drifts:
+        drift = json.loads(store.file("drift", step.key, "drift.json").read_text())
+        moved[step.variant.name] = drift["mean_absolute_difference"]
+    assert moved["wise@alpha=0.25"] == pytest.approx(moved["sft"] / 4, rel=1e-3)
+    assert moved["wise@alpha=0.5"] == pytest.approx(moved["sft"] / 2, rel=1e-3)
+    assert moved["dare@drop=0.5"] == pytest.approx(moved["sft"], rel=0.2)
+    assert 0.2 * moved["sft"] < moved["graft@top=0.2"] < moved["sft"]
+    assert moved["spider"] < moved["sft"]
+
+
+def test_a_replayed_task_that_is_the_trained_one_is_refused(tmp_path):
+    path = write_study(tmp_path, VARIANTS.replace("rows_of: words", "rows_of: first"))
+    with pytest.raises(UserError, match="'replay-task': it replays 'first', which it is trained on"):
+        load(path)
+
+
+def test_weight_decay_beside_a_pull_to_the_base_is_refused(tmp_path):
+    path = write_study(tmp_path)
+    path.write_text(path.read_text().replace("epochs: 1", "epochs: 1, weight_decay: 0.1"))
+    with pytest.raises(UserError, match=r"variant 'spider': .* set weight_decay: 0"):
+        load(path)
+
+
+def test_layers_that_the_model_does_not_have_are_refused(tmp_path):
+    path = write_study(tmp_path, VARIANTS.replace("count: 1", "count: 7"))
+    with pytest.raises(UserError, match=r"parameters.count is 7; the model has 2 decoder layers"):
+        run(path, tmp_path / "store")
+
+
+def test_saved_models_load_with_transformers_and_hold_the_interpolated_weights(finished):
+    study, store, _ = finished
+    steps = {step.name: step for step in study.models}
+    base = load_model(study.base.path, dtype="float32", device="cpu").state_dict()
+    tuned, half = (
+        load_model(store.folder(step.kind, step.key) / "weights", dtype="float32", device="cpu").state_dict()
+        for step in (steps["sft"], steps["wise@alpha=0.5"])
+    )
+    for name, weight in half.items():
+        assert torch.allclose(weight, (base[name] + tuned[name]) / 2, atol=1e-7)
+
+
+def test_an_exported_adapter_is_a_whole_model_and_an_unknown_variant_is_named(finished, tmp_path):
+    study, store, _ = finished
+    assert export(study, store, "lora/first/16/0", tmp_path / "whole") < 1e-3
+    assert (tmp_path / "whole" / "tokenizer.json").is_file()
+    load_model(tmp_path / "whole", dtype="float32", device="cpu")
+    assert export(study, store, "sft/first/16/0", tmp_path / "copy") == 0.0
+    with pytest.raises(UserError, match="unknown variant 'lora/first/16/1'; did you mean 'lora/first/16/0'"):
+        export(study, store, "lora/first/16/1", tmp_path / "other")
+    with pytest.raises(UserError, match="whole: exists; name a new folder"):
+        export(study, store, "lora/first/16/0", tmp_path / "whole")
+    with pytest.raises(UserError, match="is not finished in"):
+        export(study, Store(tmp_path / "empty"), "lora/first/16/0", tmp_path / "new")

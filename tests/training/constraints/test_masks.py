@@ -1,0 +1,57 @@
+import pytest
+import torch
+
+from tests.training.made_rows import moved, trained
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_the_magnitude_mask_freezes_the_largest_weights_bit_by_bit(share):
+    model, before, _, log = trained({"constraint": {"kind": "magnitude-mask", "share": share}}, weight_decay=0.1)
+    changed = moved(model, before)
+    free = 0
+    for name, first in before.items():
+        count = int(share * first.numel())
+        smallest_frozen = first.abs().flatten().sort(descending=True).values[count - 1]
+        assert not changed[name][first.abs() > smallest_frozen].any()
+        assert changed[name].any()
+        free += first.numel() - count
+    total = sum(first.numel() for first in before.values())
+    assert log.recipe_report["touched_share"] == pytest.approx(free / total)
+
+
+def test_the_random_mask_has_the_budget_of_the_magnitude_mask_and_is_drawn_by_its_seed():
+    masks = {}
+    for kind, seed in (("magnitude-mask", None), ("random-mask", 0), ("random-mask", 0), ("random-mask", 1)):
+        settings = {"kind": kind, "share": 0.5} | ({"seed": seed} if seed is not None else {})
+        model, before, constraint, log = trained({"constraint": settings})
+        changed = moved(model, before)
+        assert all(not changed[name][mask].any() for name, mask in constraint.frozen.items())
+        masks.setdefault((kind, seed), []).append((constraint.frozen, log.recipe_report["touched_share"]))
+    budgets = {share for runs in masks.values() for _, share in runs}
+    assert len(budgets) == 1
+    (first, _), (again, _) = masks["random-mask", 0]
+    ((other, _),) = masks["random-mask", 1]
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+    assert {name: int(mask.sum()) for name, mask in first.items()} == {
+        name: int(mask.sum()) for name, mask in masks["magnitude-mask", None][0][0].items()
+    }
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_half_fine_tuning_touches_exactly_what_it_says(rounds):
+    model, before, half, log = trained({"constraint": {"kind": "half", "rounds": rounds}}, weight_decay=0.1)
+    changed = moved(model, before)
+    frozen = [half.frozen(step) for step in range(log.step_count)]
+    assert len({tuple(sorted(names)) for names in frozen}) == rounds
+    for names in frozen:
+        for layer in (0, 1):
+            of_layer = [name for name in names if f"layers.{layer}." in name]
+            assert sum("attn" in name for name in of_layer) == 2  # of q, k, v and o
+            assert sum("mlp" in name for name in of_layer) == 1 + layer  # of gate, up and down
+    always = set.intersection(*frozen)
+    for name in before:
+        assert bool(changed[name].any()) == (name not in always), name
+    touched = sum(first.numel() for name, first in before.items() if name not in always)
+    assert log.recipe_report["touched_share"] == touched / sum(first.numel() for first in before.values())
+    assert all(weight.requires_grad for weight in model.parameters())
