@@ -136,7 +136,7 @@ def test_members_of_an_archive_are_read_in_order_without_the_excluded_ones(tmp_p
         rows(PackageSource(package="made", member="made/*.json"), places)
 
 
-HUB = HubSource(hub="owner/set", split="test", revision="abc")
+HUB = HubSource(hub="owner/set", split="test", revision="a" * 40)
 
 
 def test_a_hub_dataset_is_read_with_the_datasets_library(places, monkeypatch):
@@ -148,8 +148,8 @@ def test_a_hub_dataset_is_read_with_the_datasets_library(places, monkeypatch):
 
     monkeypatch.setitem(sys.modules, "datasets", types.SimpleNamespace(load_dataset=load_dataset))
     assert rows(HUB, places) == [("owner/set/test", {"text": "x", "label": 1})]
-    assert asked == [(("owner/set", None), {"split": "test", "revision": "abc"})]
-    assert source_digests([HUB], places) == {"owner/set//test": "abc"}
+    assert asked == [(("owner/set", None), {"split": "test", "revision": "a" * 40})]
+    assert source_digests([HUB], places) == {"owner/set//test": "a" * 40}
 
 
 def test_a_hub_dataset_that_cannot_be_loaded_is_one_line(places, monkeypatch):
