@@ -30,4 +30,5 @@ def with_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
         raise UserError(
             f"{folder}: the adapter does not fit this base ({reason}); give the base it was trained on"
         ) from error
-    return merged.eval()
+    merged.train(False)
+    return merged

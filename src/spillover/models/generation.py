@@ -198,11 +198,11 @@ class _Lines:
         return list(self._tokens)
 
 
-class _LineLayer(DynamicLayer):
+class _LineLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """A cache layer that writes a token's keys and values where each line ends, copying nothing else."""
 
     def __init__(self, all_keys: torch.Tensor, all_values: torch.Tensor, ends: torch.Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._all, self._ends = (all_keys, all_values), ends
         self._lines = torch.arange(len(ends), device=ends.device)
         self._width = int(ends.max()) + 1
