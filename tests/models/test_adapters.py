@@ -146,3 +146,14 @@ def test_export_refuses_when_merging_moves_a_logit(tmp_path, monkeypatch):
     with pytest.raises(SpilloverError, match=r"merging it into .* moves a logit by .*; use the adapter as it is"):
         export_merged(base, adapter, tmp_path / "whole", PROMPTS)
     assert not (tmp_path / "whole").exists()
+
+
+def test_a_folder_that_is_no_adapter_is_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"no adapter_config\.json; expected a folder that peft"):
+        adapters.attach(tiny_model(), tmp_path)
+
+
+def test_an_adapter_of_another_model_is_one_line(tmp_path):
+    _, adapter, _ = make_adapter(tmp_path)
+    with pytest.raises(UserError, match="the adapter does not fit this base"):
+        adapters.attach(tiny_model("gpt2"), adapter)

@@ -4,7 +4,7 @@ import torch
 
 from spillover.models.generation import generate
 from spillover.models.packing import packs, with_answers
-from spillover.models.scoring import PrefixCache, answer_log_likelihoods
+from spillover.models.scoring import PrefixCache, answer_log_likelihoods, answer_scores
 from tests.models.tiny import SHARING, STATEFUL, VOCABULARY, tiny_model
 
 ANSWERS = [(7, 8, 9), (7, 8), (7,), (11,), (7, 12, 13, 14)]  # shared first tokens, and prefixes of one another
@@ -122,3 +122,24 @@ def test_a_grown_prefix_cache_equals_a_fresh_one_to_the_last_bit(architecture):
         for ours, theirs in zip(grown.fork(head[:length]), fresh, strict=True):
             assert torch.equal(ours[0], theirs[0])
             assert torch.equal(ours[1], theirs[1])
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_an_answer_is_greedy_where_every_token_is_the_models_first_choice(architecture):
+    model = tiny_model(architecture)
+    prompts = prompts_of(4, [3, 6])
+    own = generate(model, prompts, max_new_tokens=3, end_token_id=-1, is_finished=lambda _: False)
+    answers = [[ids, ids[:2], (*ids[:2], (ids[2] + 1) % VOCABULARY)] for ids in own]
+    flags = [row.is_greedy.tolist() for row in answer_scores(model, prompts, answers)]
+    assert flags == [[True, True, False]] * 2
+
+
+@pytest.mark.parametrize("architecture", SHARING)
+def test_many_rows_over_few_lines_of_the_cache_are_decoded_as_one_by_one(architecture, monkeypatch):
+    model = tiny_model(architecture)
+    prompts = prompts_of(5, [3, 1, 12, 7, 2, 2, 9, 40], seed=4)
+    settings = {"max_new_tokens": 6, "end_token_id": 2, "is_finished": lambda row: row[-1] % 5 == 0}
+    alone = [generate(model, [prompt], **settings)[0] for prompt in prompts]
+    monkeypatch.setattr("spillover.models.generation.ROW_TOKENS", 60)
+    assert generate(model, prompts, **settings) == alone
+    assert len({len(row) for row in alone}) > 1

@@ -8,32 +8,41 @@ from dataclasses import dataclass
 from spillover.prompts.encoding import TokenIds
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    shared: int
+    members: list[int]
+
+    def worth(self, group_cost: int) -> int:
+        """Tokens that are saved by computing its prefix once."""
+        return self.shared * (len(self.members) - 1) - group_cost
+
+
 @dataclass(slots=True)
 class _Interval:
-    """Neighbours in lexicographic order that share their first ``shared`` tokens, and their best division so far."""
+    """Neighbours in lexicographic order that share their first ``shared`` tokens, divided so far."""
 
     shared: int
-    start: int
-    groups: list[tuple[int, int]]
-    saved: int
+    groups: list[_Group]
 
-    def add(self, other: _Interval) -> None:
-        self.groups = [*self.groups, *other.groups]
-        self.saved += other.saved
-
-    def close(self, stop: int, group_cost: int) -> None:
-        """Make it one group where that saves at least as much as its best division."""
-        together = self.shared * (stop - self.start - 1) - group_cost
-        if together >= self.saved:
-            self.groups, self.saved = [(self.start, stop)], together
+    def close(self, group_cost: int) -> None:
+        """Join the groups that save more together than alone; one that shares much more of its own stays apart."""
+        joining: list[_Group] = []
+        apart: list[_Group] = []
+        for group in self.groups:
+            gains = self.shared * len(group.members) > group.worth(group_cost)
+            (joining if gains else apart).append(group)
+        together = _Group(self.shared, [index for group in joining for index in group.members])
+        if joining and together.worth(group_cost) >= sum(group.worth(group_cost) for group in joining):
+            self.groups = [*apart, together]
 
 
 def prefix_groups(prompts: Sequence[TokenIds], *, group_cost: int) -> list[list[int]]:
-    """Divide prompts into groups so that computing each group's common prefix once saves the most tokens.
+    """Divide prompts into groups whose common prefixes, each computed once, save many tokens.
 
     In lexicographic order, prompts that share a beginning are neighbours, so requests of several tasks, shuffled into
-    one list, fall apart into theirs, and a task's own demonstrations are shared by all its prompts. The division is the
-    best one along the tree of shared beginnings; a pure function of the prompts.
+    one list, fall apart into theirs, and a task's own demonstrations are shared by all its prompts. Groups are joined
+    from the longest shared beginnings to the shortest, wherever that saves tokens; a pure function of the prompts.
 
     Args:
         prompts: Token ids of whole prompts, in any order.
@@ -44,21 +53,21 @@ def prefix_groups(prompts: Sequence[TokenIds], *, group_cost: int) -> list[list[
     """
     order = sorted(range(len(prompts)), key=lambda index: prompts[index])
     open_intervals: list[_Interval] = []
-    done = _Interval(0, 0, [], 0)
+    done = _Interval(0, [])
     for place, index in enumerate(order):
         last = place + 1 == len(order)
         shared_next = -1 if last else _shared(prompts[index], prompts[order[place + 1]])
-        done = _Interval(len(prompts[index]), place, [(place, place + 1)], -group_cost)
+        done = _Interval(len(prompts[index]), [_Group(len(prompts[index]), [index])])
         while open_intervals and open_intervals[-1].shared > shared_next:
             interval = open_intervals.pop()
-            interval.add(done)
-            interval.close(place + 1, group_cost)
+            interval.groups += done.groups
+            interval.close(group_cost)
             done = interval
         if open_intervals and open_intervals[-1].shared == shared_next:
-            open_intervals[-1].add(done)
+            open_intervals[-1].groups += done.groups
         elif not last:
-            open_intervals.append(_Interval(shared_next, done.start, done.groups, done.saved))
-    return [order[start:stop] for start, stop in done.groups]
+            open_intervals.append(_Interval(shared_next, done.groups))
+    return [group.members for group in done.groups]
 
 
 def _shared(left: TokenIds, right: TokenIds) -> int:
