@@ -143,6 +143,6 @@ def test_export_writes_the_merged_model_and_says_how_far_a_logit_moved(tmp_path)
 def test_export_refuses_when_merging_moves_a_logit(tmp_path, monkeypatch):
     base, adapter, _ = make_adapter(tmp_path)
     monkeypatch.setattr(adapters, "MERGE_TOLERANCE", -1.0)
-    with pytest.raises(SpilloverError, match="merging it into .* moves a logit by .*; use the adapter as it is"):
+    with pytest.raises(SpilloverError, match=r"merging it into .* moves a logit by .*; use the adapter as it is"):
         export_merged(base, adapter, tmp_path / "whole", PROMPTS)
     assert not (tmp_path / "whole").exists()
