@@ -76,6 +76,8 @@ class StudyFile(Settings):
     """``clean`` drops rows that equal a demonstration or have no answer; ``literal`` keeps them as released."""
     training: dict[str, object] = {}
     """Training settings that differ from the suite's."""
+    watch: int = Field(default=0, ge=0)
+    """Optimizer steps from one look at forgetting to the next while a variant trains; 0 does not look."""
 
 
 def load_study(
@@ -125,6 +127,7 @@ def load_study(
         cache,
         skipped,
         settings.model_dump(mode="json", by_alias=True) | {"precision": precision},
+        settings.watch,
     )
 
 

@@ -56,6 +56,8 @@ class Study:
     """Cells the study asked for that do not exist, one sentence each."""
     source: Mapping[str, Any]
     """The resolved settings as plain data, to be written beside the report."""
+    watch: int = 0
+    """Optimizer steps from one look at forgetting to the next; 0 does not look."""
 
     @cached_property
     def _tasks(self) -> tuple[Task, ...]:
@@ -92,6 +94,7 @@ class Study:
                 plan.settings,
                 self.precision,
                 tuple((self._prepare[other.name], self._templates[other.name, 1]) for other in plan.replayed),
+                self.watch,
             )
             for plan in self.variants
             for task in plan.train_on
