@@ -24,6 +24,7 @@ DEFAULT_TEST_LIMIT = 250
 
 
 def _listed(value: object) -> object:
+    """Take a bare value for the list of it; a word stays a word where words are no items."""
     return value if isinstance(value, list | tuple) else [value]
 
 
@@ -88,6 +89,8 @@ class StudyFile(Settings):
     """How answers are compared: ``raw`` log-likelihoods, or less what the model says without an input."""
     training: dict[str, object] = {}
     """Training settings that differ from the suite's."""
+    watch: int = Field(default=0, ge=0)
+    """Optimizer steps from one look at forgetting to the next while a variant trains; 0 does not look."""
 
 
 def load_study(
@@ -142,6 +145,7 @@ def load_study(
         skipped,
         settings.model_dump(mode="json", by_alias=True) | {"precision": precision},
         settings.scoring,
+        settings.watch,
     )
 
 

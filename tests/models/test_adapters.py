@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from spillover.errors import SpilloverError
+from spillover.errors import SpilloverError, UserError
 from spillover.models import adapters
 from spillover.models.adapters import adapter_fingerprint, attach, detach, export_merged, load_merged, write_scaled
 from spillover.models.load import load_model

@@ -43,6 +43,8 @@ variants:
       constraint: kl
       afterwards: {kind: interpolate, alpha: [0.5]}
 shots: [0]
+test_on: [first, words]
+watch: 3
 """
 
 
@@ -73,6 +75,16 @@ def test_a_study_of_every_recipe_runs_to_results(finished):
         assert 0 < report["touched_share"] < 1, name
         assert report["extra_seconds"] >= 0
     assert ids["magnitude"].training["recipe_report"]["extra_memory_bytes"] > 0
+
+
+def test_watching_a_study_is_logged_and_is_no_part_of_what_is_trained(finished, tmp_path):
+    study, store, _ = finished
+    for step in study.finetunes:
+        log = json.loads(store.file(step.kind, step.key, "training.json").read_text())
+        assert [entry["step"] for entry in log["forgetting"]] == [0, 3, 4]
+        assert log["forgetting"][0]["kl_to_base"] == pytest.approx(0, abs=1e-4)
+    unwatched = load(write_study(tmp_path, VARIANTS.replace("watch: 3", "")))
+    assert [step.key for step in unwatched.finetunes] == [step.key for step in study.finetunes]
 
 
 def test_variants_that_differ_in_what_is_done_afterwards_share_one_training(finished):

@@ -38,26 +38,26 @@ class TrainedAdapter:
     """
 
     def __init__(self, handle: PeftModel, *, changes_base: bool) -> None:
+        from peft import get_peft_model_state_dict
+
         self._handle = handle
-        self._first: TemporaryDirectory[str] | None = None
+        self._first: dict[str, torch.Tensor] = {}
         if changes_base:
-            self._first = TemporaryDirectory()
-            with _quiet_peft():
-                # peft would cut this first state out of the base a second time when it reads it back.
-                config: Any = handle.peft_config["default"]
-                config.init_lora_weights = True
-                handle.save_pretrained(self._first.name)
+            config: Any = handle.peft_config["default"]
+            config.init_lora_weights = True  # or peft cuts the first state out of the base once more when it converts
+            state = get_peft_model_state_dict(handle)
+            self._first = {name: tensor.detach().clone() for name, tensor in state.items()}
 
     def save(self, folder: Path, *, base_name: str) -> None:
         """Write the adapter in peft's format; ``base_name`` is what its card says it belongs to."""
         self._handle.peft_config["default"].base_model_name_or_path = base_name
-        with _quiet_peft():
+        with _quiet_peft(), TemporaryDirectory() as first:
+            if self._first:
+                save_file(self._first, Path(first) / WEIGHTS_FILE)
             self._handle.save_pretrained(
-                str(folder), path_initial_model_for_weight_conversion=self._first.name if self._first else None
+                str(folder), path_initial_model_for_weight_conversion=first if self._first else None
             )
         (folder / "README.md").unlink(missing_ok=True)  # peft's empty form of a model card
-        if self._first:
-            self._first.cleanup()
 
 
 def add_adapter(model: PreTrainedModel, options: Mapping[str, object], *, seed: int) -> TrainedAdapter:

@@ -91,6 +91,8 @@ class Finetune(Step):
     precision: Precision
     replayed: tuple[tuple[Prepare, str], ...] = ()
     """The tasks that the recipe replays, each with the text of its prompt."""
+    watch: int = 0
+    """Optimizer steps from one look at forgetting to the next; looking changes no weight and is not part of the key."""
 
     @property
     def variant(self) -> str:

@@ -64,6 +64,8 @@ class Study:
     source: Mapping[str, Any]
     """The resolved settings as plain data, to be written beside the report."""
     scoring: ScoringKind = "raw"
+    watch: int = 0
+    """Optimizer steps from one look at forgetting to the next; 0 does not look."""
 
     def __post_init__(self) -> None:
         """Refuse metrics that a tested task cannot have."""
@@ -108,6 +110,7 @@ class Study:
                 plan.settings,
                 self.precision,
                 tuple((self._prepare[other.name], self._templates[other.name, 1]) for other in plan.replayed),
+                self.watch,
             )
             for plan in self.variants
             for task in plan.train_on

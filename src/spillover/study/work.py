@@ -171,6 +171,8 @@ class Workshop:
         from spillover.models.load import load_model
         from spillover.training.checkpoints import Checkpoints
         from spillover.training.fit import fit
+        from spillover.training.general_text import general_rows
+        from spillover.training.probe import Watch
 
         self._loaded = None
         rows, dropped = self.training_rows(step)
@@ -184,6 +186,7 @@ class Workshop:
             seed=step.seed,
             precision=step.precision,
             constraint=step.recipe.constraint.build(self._material(step)),
+            watch=Watch(general_rows(self._encoder(step.base.path)), step.watch) if step.watch else None,
             checkpoints=checkpoints,
             progress=lambda done, count, _: advance(done / count),
         )

@@ -40,7 +40,7 @@ def test_interpolation_at_one_is_the_tuned_model_and_near_zero_the_base(pair):
     base, tuned, result = changed(pair, {"kind": "interpolate", "alpha": 1})
     assert all(torch.equal(result[name], tuned[name]) for name in base)
     base, tuned, result = changed(pair, {"kind": "interpolate", "alpha": 1e-30})
-    assert all(torch.equal(result[name], base[name]) for name in base)
+    assert all(torch.allclose(result[name], base[name], rtol=0, atol=1e-25) for name in base)  # zeros move by 1e-31
 
 
 def test_interpolation_changes_a_tied_embedding_once(pair):
@@ -49,22 +49,19 @@ def test_interpolation_changes_a_tied_embedding_once(pair):
         assert torch.allclose(result[name], 0.75 * base[name] + 0.25 * tuned[name], atol=1e-6), name
 
 
-def test_dare_drops_its_share_rescales_the_rest_and_keeps_the_update_in_expectation(pair):
-    mean = {}
-    for seed in range(200):
-        base, tuned, result = changed(pair, {"kind": "dare", "drop": 0.75, "seed": seed})
-        for name in base:
-            mean[name] = mean.get(name, 0) + (result[name] - base[name]).detach() / 200
-    dropped = torch.cat([(result[name] == base[name]).flatten() for name in base])
-    assert float(dropped.float().mean()) == pytest.approx(0.75, abs=0.02)
-    for name in base:
-        kept = result[name] != base[name]
-        delta = (tuned[name] - base[name]).detach()
-        assert torch.allclose((result[name] - base[name])[kept], 4 * delta[kept], atol=1e-5)
-    errors = torch.cat([(mean[name] - (tuned[name] - base[name])).detach().flatten() for name in base])
-    deltas = torch.cat([(tuned[name] - base[name]).detach().flatten() for name in base])
-    # An entry's mean over 200 draws has the deviation |delta| sqrt(drop / (1 - drop) / 200).
-    assert float((errors / deltas).square().mean()) == pytest.approx(3 / 200, rel=0.1)
+def test_dare_drops_its_share_rescales_the_rest_and_keeps_the_update_in_expectation():
+    torch.manual_seed(0)
+    base, delta = torch.randn(40, 50), torch.randn(40, 50)
+    draws = [
+        point({"kind": "dare", "drop": 0.75, "seed": seed}).rule(lambda: iter(()))("w", base, base + delta) - base
+        for seed in range(200)
+    ]
+    kept = draws[0] != 0
+    assert float(kept.float().mean()) == pytest.approx(0.25, abs=0.03)
+    assert torch.allclose(draws[0][kept], 4 * delta[kept], atol=1e-5)
+    # An entry's mean over n draws has the deviation |delta| sqrt(drop / (1 - drop) / n).
+    errors = (torch.stack(draws).mean(0) - delta) / delta
+    assert float(errors.square().mean()) == pytest.approx(3 / 200, rel=0.1)
 
 
 def test_dare_is_drawn_by_its_seed(pair):

@@ -1,0 +1,74 @@
+import pytest
+import torch
+
+from spillover.training.checkpoints import Checkpoints
+from spillover.training.constraints.constraint import Material
+from spillover.training.fit import fit
+from spillover.training.probe import Watch
+from spillover.training.settings import Recipe, TrainingSettings
+from tests.models.tiny import tiny_model
+from tests.training.made_rows import GENERAL, made_rows
+
+SETTINGS = TrainingSettings(learning_rate=1e-2, batch_size=2, epochs=2)
+
+
+class KilledError(Exception):
+    """Stands for the death of the process."""
+
+
+def train(recipe, *, checkpoints=None, watch=None, killed_at=None):
+    model = tiny_model("gpt2", scale=1)  # a model with dropout, whose random numbers must go on as well
+    recipe = Recipe.model_validate(recipe)
+    recipe.parameters.select(model, seed=0)
+
+    def progress(done, count, loss):
+        if done == killed_at:
+            raise KilledError
+
+    log = fit(
+        model,
+        made_rows(4, 8),
+        SETTINGS,
+        seed=1,
+        constraint=recipe.constraint.build(Material(GENERAL)),
+        watch=watch,
+        checkpoints=checkpoints,
+        progress=progress,
+    )
+    return model, log
+
+
+@pytest.mark.parametrize(
+    "recipe", [{}, {"constraint": "spider"}, {"constraint": "replay"}, {"parameters": "lora", "constraint": "l2-sp"}]
+)
+def test_a_killed_run_goes_on_to_the_weights_of_an_uninterrupted_one(tmp_path, recipe):
+    whole, log = train(recipe)
+    checkpoints = Checkpoints(tmp_path / "run", seconds=0)
+    with pytest.raises(KilledError):
+        train(recipe, checkpoints=checkpoints, killed_at=5)
+    torch.manual_seed(99)
+    model, resumed = train(recipe, checkpoints=Checkpoints(tmp_path / "run", seconds=1e9))
+    assert resumed.losses == log.losses
+    for ours, theirs in zip(model.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    checkpoints.remove()
+    assert not (tmp_path / "run").exists()
+
+
+def test_watching_changes_no_weight_and_starts_at_the_base():
+    plain, _ = train({})
+    watched, log = train({}, watch=Watch(GENERAL, 3))
+    assert [entry["step"] for entry in log.forgetting] == [0, 3, 6, 8]
+    assert log.forgetting[0]["kl_to_base"] == pytest.approx(0, abs=1e-6)
+    assert log.forgetting[-1]["kl_to_base"] > 1e-3
+    base = tiny_model("gpt2", scale=1)
+    total = sum(
+        torch.nn.functional.cross_entropy(
+            base(torch.tensor([[*row.prompt, *row.target[:-1]]])).logits[0], torch.tensor(row.target), reduction="sum"
+        ).detach()
+        for row in GENERAL
+    )
+    tokens = sum(len(row.target) for row in GENERAL)
+    assert log.forgetting[0]["general_loss"] == pytest.approx(float(total) / tokens, rel=1e-5)
+    for ours, theirs in zip(watched.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(ours, theirs)

@@ -1,0 +1,61 @@
+import pytest
+
+from spillover.errors import UserError
+from spillover.tasks.settings import parse_settings
+from spillover.training.settings import Recipe
+
+LORA = {"kind": "lora"}
+
+
+def test_a_bare_word_is_a_kind_with_its_defaults():
+    assert Recipe.model_validate({"constraint": "l2-sp"}) == Recipe.model_validate({"constraint": {"kind": "l2-sp"}})
+
+
+def test_all_four_slots_combine():
+    recipe = Recipe.model_validate(
+        {
+            "demonstrations": 2,
+            "parameters": LORA,
+            "constraint": "kl",
+            "afterwards": {"kind": "interpolate", "alpha": 0.3},
+        }
+    )
+    assert [point.suffix for point in recipe.afterwards.points()] == ["alpha=0.3"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ({"constraint": "spidr"}, "constraint: unknown kind of constraint 'spidr'; did you mean 'spider'?"),
+        ({"parameters": {"rank": 2}}, "parameters: kind is missing; add one of: full, last-layers, lora"),
+        ({"constraint": {"kind": "l2-sp", "strenth": 1}}, "unknown setting 'strenth'; did you mean 'strength'?"),
+        ({"afterwards": {"kind": "interpolate", "alpha": 0}}, "afterwards.alpha is 0; it should be greater than 0"),
+        ({"parameters": LORA, "constraint": "spider"}, "'spider' and parameters 'lora' contradict each other"),
+        ({"parameters": LORA, "constraint": "half"}, "'half' and parameters 'lora' contradict each other"),
+        ({"parameters": {**LORA, "use_dora": True}, "constraint": "l2-sp"}, "which use_dora changes; use plain lora"),
+        ({"parameters": {**LORA, "dropout": 0.1}, "constraint": "kl"}, "'kl' and dropout contradict each other"),
+        (
+            {"parameters": {**LORA, "dropout": 0.1, "init_lora_weights": "pissa"}},
+            "'pissa' and dropout contradict each other",
+        ),
+        ({"afterwards": "lora-scale"}, "'lora-scale' needs parameters 'lora'; for other weights use 'interpolate'"),
+        (
+            {"parameters": {**LORA, "use_dora": True}, "afterwards": "lora-scale"},
+            "'lora-scale' and use_dora contradict each other",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_reason(recipe, message):
+    with pytest.raises(UserError) as error:
+        parse_settings(Recipe, recipe, where="study.yaml")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_the_identity_of_a_training_names_only_slots_that_are_not_plain():
+    assert Recipe().training_identity() == {"demonstrations": {"count": 0, "seed": 0}}
+    derived = Recipe.model_validate({"afterwards": "dare"})
+    assert derived.training_identity() == Recipe().training_identity()
+    assert set(Recipe.model_validate({"constraint": "kl"}).training_identity()) == {"demonstrations", "constraint"}
+    # A kind with all its defaults is still named with them, so that a changed default is another identity.
+    assert Recipe.model_validate({"constraint": "kl"}).training_identity()["constraint"]["strength"] == 1.0
