@@ -74,7 +74,7 @@ def main() -> None:
         }
         outcomes.append(
             measure.compare(
-                work,
+                cells.shown_name(work, task, release=options.release),
                 write_texts,
                 [question],
                 setup,

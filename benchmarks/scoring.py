@@ -74,7 +74,7 @@ def main() -> None:
             warm_up = {"prompts": questions[0]["prompts"][:1], "answers": questions[0]["answers"]}
             outcomes.append(
                 measure.compare(
-                    work,
+                    cells.shown_name(work, task, release=options.release),
                     answer_cell,
                     questions,
                     setup,
