@@ -33,6 +33,11 @@ class CellTexts:
     stop: str
 
 
+def shown_name(work: str, task_name: str, *, release: Path) -> str:
+    """Return the work's name, saying which data stood in where the release is not there."""
+    return work if release.is_dir() else f"{work} (on {IN_POCKET[task_name]} of suite pocket instead)"
+
+
 def cell_texts(task_name: str, shots: int, item_count: int, *, release: Path) -> CellTexts:
     """Return the prompts of a task of the genpower release, or of suite pocket where the release is not there."""
     cache = default_cache()

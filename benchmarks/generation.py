@@ -14,7 +14,7 @@ import measure
 
 WORKS = {"sciq": ("SciQ question generation, 2 shots, 60 tokens", "sciqa", 2, 60)}
 LM_EVAL_BATCH = 16
-"""Rows of one lm-eval batch: the fastest of 1, 8, 16 and 32 here."""
+"""Rows of one lm-eval batch unless told otherwise."""
 
 
 def write_texts(side: str, served: Any, question: dict[str, Any]) -> list[str]:
@@ -52,10 +52,12 @@ def differences(theirs: list[str], ours: list[str]) -> tuple[float, bool]:
 
 
 def main() -> None:
-    parser = measure.parser(__doc__.splitlines()[0], list(WORKS), items=250, quick_items=16)
+    parser = measure.parser(
+        __doc__.splitlines()[0], list(WORKS), items=250, quick_items=16, lm_eval_batch=LM_EVAL_BATCH
+    )
     parser.add_argument("--release", type=Path, default=cells.GENPOWER, help="the genpower release's folder")
     options = parser.parse_args()
-    setup, count = measure.setup_of(options, lm_eval_batch=LM_EVAL_BATCH), measure.item_count_of(options)
+    setup, count = measure.setup_of(options), measure.item_count_of(options)
     outcomes = []
     for work, task, shots, max_new_tokens in WORKS.values():
         texts = cells.cell_texts(task, shots, count, release=options.release)
@@ -72,7 +74,7 @@ def main() -> None:
         }
         outcomes.append(
             measure.compare(
-                work,
+                cells.shown_name(work, task, release=options.release),
                 write_texts,
                 [question],
                 setup,

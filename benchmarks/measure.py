@@ -226,7 +226,9 @@ def matrix_rate(precision: Precision, hidden: int, intermediate: int, threads: i
     return 2 * 512 * hidden * intermediate / best
 
 
-def parser(description: str, works: Sequence[str], *, items: int, quick_items: int) -> argparse.ArgumentParser:
+def parser(
+    description: str, works: Sequence[str], *, items: int, quick_items: int, lm_eval_batch: int
+) -> argparse.ArgumentParser:
     """Return the options that every benchmark takes."""
     options = argparse.ArgumentParser(description=description)
     options.add_argument("--quick", action="store_true", help=f"{quick_items} items a cell: a few minutes")
@@ -236,15 +238,16 @@ def parser(description: str, works: Sequence[str], *, items: int, quick_items: i
     options.add_argument("--model", default="smollm2-135m-instruct", help="a name, a folder or a hub id")
     options.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
     options.add_argument("--threads", type=int, default=1)
+    options.add_argument("--lm-eval-batch", type=int, default=lm_eval_batch, help="rows of one lm-eval batch")
     options.set_defaults(default_items=items, quick_items=quick_items)
     return options
 
 
-def setup_of(options: argparse.Namespace, *, lm_eval_batch: int) -> Setup:
+def setup_of(options: argparse.Namespace) -> Setup:
     """Return what both sides share, as the options say it."""
     model = resolve_model(options.model, cache=default_cache()).path
     precision = preferred_precision() if options.precision == "auto" else options.precision
-    return Setup(model, precision, options.threads, lm_eval_batch)
+    return Setup(model, precision, options.threads, options.lm_eval_batch)
 
 
 def item_count_of(options: argparse.Namespace) -> int:

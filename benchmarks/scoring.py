@@ -21,7 +21,7 @@ WORKS = {
 }
 BRIDGE = "openbookqa"
 LM_EVAL_BATCH = 8
-"""Requests of one lm-eval batch: the fastest of 1, 4, 8 and 16 here; larger ones pad more and hold more logits."""
+"""Requests of one lm-eval batch unless told otherwise; larger ones pad more and hold more logits."""
 CHOICES = 4
 """Options of an OpenBookQA question."""
 
@@ -61,10 +61,12 @@ def differences(theirs: list[list[float]], ours: list[list[float]]) -> tuple[flo
 
 
 def main() -> None:
-    parser = measure.parser(__doc__.splitlines()[0], [*WORKS, BRIDGE], items=250, quick_items=8)
+    parser = measure.parser(
+        __doc__.splitlines()[0], [*WORKS, BRIDGE], items=250, quick_items=8, lm_eval_batch=LM_EVAL_BATCH
+    )
     parser.add_argument("--release", type=Path, default=cells.GENPOWER, help="the genpower release's folder")
     options = parser.parse_args()
-    setup, count = measure.setup_of(options, lm_eval_batch=LM_EVAL_BATCH), measure.item_count_of(options)
+    setup, count = measure.setup_of(options), measure.item_count_of(options)
     outcomes = []
     for name, (work, task, shots) in WORKS.items():
         if options.only in (None, name):
@@ -72,7 +74,7 @@ def main() -> None:
             warm_up = {"prompts": questions[0]["prompts"][:1], "answers": questions[0]["answers"]}
             outcomes.append(
                 measure.compare(
-                    work,
+                    cells.shown_name(work, task, release=options.release),
                     answer_cell,
                     questions,
                     setup,
