@@ -18,6 +18,7 @@ check: $(SETUP)
 	$(BIN)/mypy
 
 bench: $(SETUP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,harness]'
 	$(BIN)/python benchmarks/scoring.py --quick
 	$(BIN)/python benchmarks/generation.py --quick
 
