@@ -1,7 +1,7 @@
 """Metrics as per-example statistics whose totals become a value, so that the bootstrap comes free."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -121,5 +121,16 @@ _ENTRIES = (
     Metric(_lower("format_loss"), label_metrics.format_loss, needs="an answer set"),
     Metric(_lower("remaining_loss"), label_metrics.remaining_loss, needs="an answer set"),
 )
+_TITLES = {
+    "rouge_l": "ROUGE-L",
+    "bleu": "BLEU",
+    "label_share": "label words",
+    "macro_f1": "macro-F1",
+    "mcc": "MCC",
+    "ece": "calibration error",
+    "brier": "Brier score",
+}
+"""What people call a metric, where that is not its name in files."""
 for _entry in _ENTRIES:
-    METRICS.register(_entry.card.name)(_entry)
+    _title = _TITLES.get(_entry.card.name, _entry.card.name)
+    METRICS.register(_entry.card.name)(replace(_entry, card=replace(_entry.card, name=_title)))
