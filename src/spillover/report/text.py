@@ -34,7 +34,7 @@ def text_summary(results: StudyResults, analysis: Analysis) -> "Text":
     summary.append(f": differences to the base, {analysis.level:.0%} intervals\n")
     for verdict in analysis.verdicts:
         style = f"bold {styles[verdict.light]}"
-        summary.append(f"  {LIGHT_SYMBOLS[verdict.light]} {verdict.light:<7}", style=style)
+        summary.append(f"  {LIGHT_SYMBOLS[verdict.light]} {verdict.light:<8}", style=style)
         summary.append(f"{printable(verdict.sentence)}\n")
     summary.rstrip()
     return summary
