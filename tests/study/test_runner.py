@@ -24,7 +24,7 @@ from spillover.study.store import Store
 from spillover.study.work import Workshop
 from tests.study.made_study import make_study
 
-GOLDEN = "d65b56af41eeace3eb0dca9ad7eafdfb5eadef5e0e14f0a2a0b0d6836db811e5"
+GOLDEN = "06353ba4e26d2e724b05dbb208d6afb624c8b500238d2b933115fb2e7b94a391"
 
 
 class Quiet:
