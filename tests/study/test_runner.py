@@ -24,7 +24,7 @@ from spillover.study.store import Store
 from spillover.study.work import Workshop
 from tests.study.made_study import make_study
 
-GOLDEN = "06353ba4e26d2e724b05dbb208d6afb624c8b500238d2b933115fb2e7b94a391"
+GOLDEN = "de6b234b21242e9345526c779ac12070498ce188fb009504f52b58e946aac237"
 
 
 class Quiet:
