@@ -278,11 +278,11 @@ class Workshop:
 
     def _drift(self, step: Drift, folder: Path) -> None:
         from spillover.models.load import load_model
-        from spillover.training.drift import Tensors, drift
+        from spillover.training.drift.measure import measure_drift
 
         base = load_model(step.variant.base.path, dtype="float32", device="cpu")
         tuned = self._whole_model(step.variant)
-        files.write_json(folder / "drift.json", drift(Tensors.of_model(tuned), Tensors.of_model(base)))
+        files.write_json(folder / "drift.json", measure_drift(tuned, base, self._encoder(step.variant.base.path)))
 
     def _model(self, step: Predict) -> LoadedModel:
         """Return the model a step asks: the one at hand with other weights, or with another adapter."""
@@ -321,7 +321,7 @@ def kept_weights(store: Store, step: Variant) -> Path:
 def _fingerprint(step: Variant, folder: Path, when: str) -> str:
     """Return what a variant's weights are; those of its base are an error."""
     from spillover.models.adapters import adapter_fingerprint
-    from spillover.training.drift import Tensors, same_numbers
+    from spillover.training.drift.tensors import Tensors, same_numbers
 
     if step.saves_adapter:
         fingerprint, unchanged = adapter_fingerprint(folder / ADAPTER)
