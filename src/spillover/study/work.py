@@ -198,6 +198,12 @@ class Workshop:
             step, folder, f"after {log.step_count} steps: nothing was learnt; raise training.learning_rate or sizes"
         )
         checkpoints.remove()
+        if log.forgetting and self._notice:
+            first, last = log.forgetting[0], log.forgetting[-1]
+            self._notice(
+                f"{step.variant}: loss on general text {first['general_loss']:.3f} to {last['general_loss']:.3f}, "
+                f"KL to the base {last['kl_to_base']:.4f} nats a token"
+            )
         shown = {"rows": len(rows.rows), "dropped": dropped, "fingerprint": fingerprint}
         files.write_json(folder / "training.json", {**asdict(log), **shown})
 
