@@ -161,7 +161,7 @@ def _heat_map(modules: Sequence[Mapping[str, str | float]], largest: float) -> M
         {"layer": str(row["layer"]), "module": str(row["module"]), "value": float(row["relative_norm"])}
         for row in modules
     ]
-    layers, types = (list(dict.fromkeys(row[name] for row in rows)) for name in ("layer", "module"))
+    layers, types = (list(dict.fromkeys(str(row[name]) for row in rows)) for name in ("layer", "module"))
     axis = alt.Axis(title=None, labelAngle=-50, labelOverlap="greedy", domain=False, ticks=False)
     shade = alt.Scale(type="sqrt", domain=[0, largest or 1], range=[0.04, 1])
     chart = (
