@@ -12,7 +12,7 @@ from spillover.analysis.relations import RelationSummary
 from spillover.records import FloatArray, Relation, StudyResults, VariantCard
 
 LEAST_VARIANT_COUNT = 4
-"""Below it a rank correlation can hardly differ from 1 by chance: three variants have six orders."""
+"""Three variants have only six orders: chance alone makes a perfect rank correlation one time in six."""
 
 SUMMARIES = ("mean_absolute_difference", "relative_norm", "kl_to_base", "dissimilarity")
 """One number a variant each, see `drift_summary`."""

@@ -109,7 +109,7 @@ def correlation_rows(analysis: Analysis) -> tuple[CorrelationRow, ...]:
         if count < LEAST_VARIANT_COUNT:
             sentence = f"{count} variant{'s' * (count != 1)}: a rank correlation needs at least {LEAST_VARIANT_COUNT}"
         elif values == (None,) * len(values):
-            sentence = f"all {count} variants lost the same"
+            sentence = f"all {count} variants lost, or moved, the same"
         rows.append(CorrelationRow(relation, count, values, sentence))
     return tuple(rows)
 

@@ -173,7 +173,7 @@ def _heat_map(modules: Sequence[Mapping[str, str | float]], largest: float) -> M
             fillOpacity=alt.FillOpacity("value:Q", legend=None, scale=shade),
         )
     )
-    return _svg(chart.properties(width=alt.Step(9), height=alt.Step(15)), rows)
+    return _svg(chart.properties(width=alt.Step(9), height=alt.Step(15)), rows, spare=28)
 
 
 def similarity_chart(results: StudyResults) -> Markup:
