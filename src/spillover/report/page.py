@@ -14,6 +14,7 @@ from spillover.analysis.generalization import Analysis
 from spillover.analysis.verdicts import LABEL_SHARE_MENTIONED, RULE, change, interval_words, plain, signed
 from spillover.records import BASE, PromptCard, StudyResults
 from spillover.report import figures, tables
+from spillover.report.drift import correlation_rows, drift_facts, drift_rows, forgetting_rows
 from spillover.report.text import LIGHT_SYMBOLS, markdown, printable, visible
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -30,7 +31,8 @@ def html_page(results: StudyResults, analysis: Analysis) -> str:
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     limit = max(SHORTEST_PROMPT, min(LONGEST_PROMPT, PROMPT_BUDGET // max(1, len(results.prompts))))
     has_losses = any(card.training.get("losses") for card in results.variants)
-    drift = tables.drift_rows(results)
+    has_drift = any(card.drift for card in results.variants)
+    has_forgetting = any(card.training.get("forgetting") for card in results.variants)
     return (
         _environment("html", printable)
         .get_template("page.html.j2")
@@ -41,7 +43,9 @@ def html_page(results: StudyResults, analysis: Analysis) -> str:
             relation_chart=figures.relation_chart(analysis),
             series=figures.series_of(results),
             panels=figures.shots_panels(results, analysis),
-            drift_chart=figures.drift_chart(results) if drift else None,
+            heat_maps=figures.drift_heat_maps(results),
+            similarity_chart=figures.similarity_chart(results) if has_drift else None,
+            forgetting_panels=figures.forgetting_panels(results) if has_forgetting else (),
             loss_chart=figures.loss_chart(results) if has_losses else None,
             prompts_of=partial(_prompts_of, results),
             visible=partial(visible, limit=limit),
@@ -78,7 +82,10 @@ def _facts(results: StudyResults, analysis: Analysis) -> dict[str, object]:
         "scoring": results.provenance.get("scoring", "raw"),
         "label_shares": tables.label_shares(results, analysis),
         "label_share_mentioned": LABEL_SHARE_MENTIONED,
-        "drift": tables.drift_rows(results),
+        "drift": drift_rows(results, analysis),
+        **drift_facts(results),
+        "drift_correlations": correlation_rows(analysis),
+        "forgetting": forgetting_rows(results),
         "provenance": list(tables.flat_rows(results.provenance)),
         "base_facts": list(tables.flat_rows(results.base)),
         "command": results.provenance.get("command"),

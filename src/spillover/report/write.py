@@ -68,6 +68,10 @@ def summary_json(results: StudyResults, analysis: Analysis) -> str:
         ],
         "not_in_relations": list(analysis.left_out),
         "drift": {card.id: dict(card.drift) for card in results.variants if card.drift},
+        "drift_findings": dataclasses.asdict(analysis.drift),
+        "forgetting": {
+            card.id: card.training["forgetting"] for card in results.variants if card.training.get("forgetting")
+        },
         "skipped": list(results.skipped),
         "provenance": dict(results.provenance),
     }

@@ -278,10 +278,10 @@ class Score(Step):
 
 @dataclass(frozen=True)
 class Drift(Step):
-    """Measure how far a variant's weights moved from the base's."""
+    """Measure how far a variant's weights and what it computes moved from the base's."""
 
     kind: ClassVar[str] = "drift"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     variant: Variant
 
     @property
@@ -289,7 +289,12 @@ class Drift(Step):
         return f"measure drift of {self.variant.variant}"
 
     def fields(self) -> Mapping[str, Any]:
-        return {"base": self.variant.base.fingerprint}
+        base = self.variant.base
+        return {
+            "base": base.fingerprint,
+            "tokenizer": base.tokenizer_fingerprint,
+            "probe_text": general_text_digest(),
+        }
 
     def inputs(self) -> Mapping[str, Step]:
         return {"variant": self.variant}
