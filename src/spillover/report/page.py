@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from spillover.analysis.claims import MARGIN
 from spillover.analysis.generalization import Analysis
 from spillover.analysis.verdicts import LABEL_SHARE_MENTIONED, RULE, change, interval_words, plain, signed
 from spillover.records import BASE, PromptCard, StudyResults
@@ -89,6 +90,7 @@ def _facts(results: StudyResults, analysis: Analysis) -> dict[str, object]:
         "provenance": list(tables.flat_rows(results.provenance)),
         "base_facts": list(tables.flat_rows(results.base)),
         "command": results.provenance.get("command"),
+        "claim_margin": MARGIN,
         "rule": RULE,
         "symbols": LIGHT_SYMBOLS,
         "change": change,
