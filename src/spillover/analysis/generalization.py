@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from spillover.analysis.cells import Scores, resample_scores
+from spillover.analysis.frontier import Frontier, frontiers
 from spillover.analysis.in_context import InContextGain, in_context_gains
 from spillover.analysis.losses import AccuracyDrop, accuracy_drops
 from spillover.analysis.paired import LEVEL, RESAMPLE_COUNT, difference, differences, percentile_interval
@@ -22,6 +23,8 @@ class Analysis:
     verdicts: tuple[Verdict, ...]
     accuracy_drops: tuple[AccuracyDrop, ...]
     in_context_gains: tuple[InContextGain, ...]
+    frontiers: tuple[Frontier, ...]
+    """One per training task and size that several variants share."""
     left_out: tuple[str, ...]
     """Tested tasks whose primary metric is not a share that is better when higher, and so enters no relation mean."""
     resample_count: int
@@ -44,6 +47,7 @@ def analyse(results: StudyResults, *, resample_count: int = RESAMPLE_COUNT, leve
         verdicts=verdicts(results, relations, rows),
         accuracy_drops=accuracy_drops(rows),
         in_context_gains=in_context_gains(results, scores, level=level),
+        frontiers=frontiers(results, scores, level=level),
         left_out=tuple(task.name for task in results.tasks if not enters_means(task, results)),
         resample_count=resample_count,
         level=level,
