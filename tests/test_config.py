@@ -91,7 +91,10 @@ def test_a_sweep_is_the_same_variants_written_out(study_file):
             "{training.learning_rat: 1}",
             "variant 'fticl': sweep: unknown setting .* did you mean 'training.learning_rate'",
         ),
-        ("{training.learning_rate: []}", r"variants\[1\]\.sweep\.training\.learning_rate: Value should have at least 1 item"),
+        (
+            "{training.learning_rate: []}",
+            r"variants\[1\]\.sweep\.training\.learning_rate: Value should have at least 1 item",
+        ),
         ("{training.learning_rate: [1, 1]}", "1 is listed twice; list it once"),
         (
             "{training.learning_rate: [-1]}",

@@ -119,6 +119,12 @@ def test_two_curves_are_also_compared_at_the_largest_target_score_that_both_reac
     assert at_plain.scores[2].reached_share == pytest.approx(2 / 3)
 
 
+def test_a_plain_recipe_at_its_default_goes_before_a_swept_one():
+    swept = point("sft~rate=1", [0.5] * 4, [0.5] * 4, plain=True, rate=1)
+    assert compare(swept, SFT, LOW, HIGH)[0].at == "the score of sft"
+    assert compare(swept, LOW, HIGH)[0].at == "the score of sft~rate=1"
+
+
 def test_without_a_plain_recipe_curves_are_compared_with_one_another_alone():
     other = point("kl~rate=1", [0.5] * 4, [0.5] * 4, rate=1), point("kl~rate=2", [0.7] * 4, [0.4] * 4, rate=2)
     (comparison,) = compare(LOW, HIGH, *other)

@@ -23,7 +23,8 @@ HOSTILE = (
 
 def test_the_page_has_its_sections_in_order() -> None:
     wanted = (
-        "verdicts relations matrix shots best gains choices losses labels drift training protocol skipped provenance"
+        "verdicts relations frontier matrix shots best gains choices losses labels drift training protocol "
+        "skipped provenance"
     )
     assert " ".join(READER.ids) == wanted
 

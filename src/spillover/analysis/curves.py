@@ -117,7 +117,8 @@ def matched_comparisons(
     Comparing at one setting compares amounts of learning (sheet spider, section 7). A comparison with fewer than two
     recipes, or with no curve at all, is absent.
     """
-    plain = next((point for points in recipes.values() for point in points if point.is_plain), None)
+    all_plain = [point for points in recipes.values() for point in points if point.is_plain]
+    plain = min(all_plain, key=lambda point: bool(point.settings), default=None)  # the first, rather one not swept
     curves = [recipe for recipe, pieces in segments.items() if pieces]
     wanted: list[tuple[str, FloatArray]] = []
     if plain and curves and len(recipes) > 1:

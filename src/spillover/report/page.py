@@ -14,6 +14,7 @@ from spillover.analysis.generalization import Analysis
 from spillover.analysis.verdicts import LABEL_SHARE_MENTIONED, RULE, change, interval_words, plain, signed
 from spillover.records import BASE, PromptCard, StudyResults
 from spillover.report import figures, tables
+from spillover.report.frontier import frontier_views
 from spillover.report.text import LIGHT_SYMBOLS, markdown, printable, visible
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -39,6 +40,7 @@ def html_page(results: StudyResults, analysis: Analysis) -> str:
             style=Markup(style),
             style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
             relation_chart=figures.relation_chart(analysis),
+            frontiers=frontier_views(analysis.frontiers),
             series=figures.series_of(results),
             panels=figures.shots_panels(results, analysis),
             drift_chart=figures.drift_chart(results) if drift else None,
