@@ -22,7 +22,10 @@ HOSTILE = (
 
 
 def test_the_page_has_its_sections_in_order() -> None:
-    wanted = "verdicts relations matrix shots best gains choices losses labels claims drift training protocol skipped provenance"
+    wanted = (
+        "verdicts relations frontier matrix shots best gains choices losses labels claims drift training protocol "
+        "skipped provenance"
+    )
     assert " ".join(READER.ids) == wanted
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from spillover.analysis.cells import Scores, resample_scores
 from spillover.analysis.claims import Claim, claims
 from spillover.analysis.drift import DriftFindings, drift_findings
+from spillover.analysis.frontier import Frontier, frontiers
 from spillover.analysis.in_context import InContextGain, in_context_gains
 from spillover.analysis.losses import AccuracyDrop, accuracy_drops
 from spillover.analysis.paired import LEVEL, RESAMPLE_COUNT, difference, differences, percentile_interval
@@ -27,6 +28,8 @@ class Analysis:
     drift: DriftFindings
     claims: tuple[Claim, ...]
     """Those of the generalization paper, with what this study says of each."""
+    frontiers: tuple[Frontier, ...]
+    """One per training task and size that several variants share."""
     left_out: tuple[str, ...]
     """Tested tasks whose primary metric is not a share that is better when higher, and so enters no relation mean."""
     resample_count: int
@@ -51,6 +54,7 @@ def analyse(results: StudyResults, *, resample_count: int = RESAMPLE_COUNT, leve
         in_context_gains=in_context_gains(results, scores, level=level),
         drift=drift_findings(results, relations, level=level),
         claims=claims(results, scores, level=level),
+        frontiers=frontiers(results, scores, level=level),
         left_out=tuple(task.name for task in results.tasks if not enters_means(task, results)),
         resample_count=resample_count,
         level=level,

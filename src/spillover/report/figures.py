@@ -104,7 +104,7 @@ def relation_chart(analysis: Analysis) -> Markup:
     )
     # Vega measures text with another font than the reader sees; long labels need room on the left.
     spare = 8 + 1.5 * min(40, max(len(str(row["variant"])) for row in rows))
-    return _svg(chart, rows, spare=spare)
+    return svg(chart, rows, spare=spare)
 
 
 def shots_panels(results: StudyResults, analysis: Analysis) -> tuple[Panel, ...]:
@@ -143,7 +143,7 @@ def _shots_chart(styles: Sequence[Series], task: TaskCard, measured: Sequence[Me
     if guessing is not None and task.primary_metric == "accuracy":
         majority = alt.Chart(alt.InlineData(values=[{"value": guessing}]))
         chart = majority.mark_rule(color="var(--muted)", strokeDash=[1, 3]).encode(y="value:Q") + chart
-    return _svg(chart.properties(width=190, height=130), rows)
+    return svg(chart.properties(width=190, height=130), rows)
 
 
 def drift_heat_maps(results: StudyResults) -> tuple[Panel, ...]:
@@ -173,7 +173,7 @@ def _heat_map(modules: Sequence[Mapping[str, str | float]], largest: float) -> M
             fillOpacity=alt.FillOpacity("value:Q", legend=None, scale=shade),
         )
     )
-    return _svg(chart.properties(width=alt.Step(9), height=alt.Step(15)), rows, spare=28)
+    return svg(chart.properties(width=alt.Step(9), height=alt.Step(15)), rows, spare=28)
 
 
 def similarity_chart(results: StudyResults) -> Markup:
@@ -189,7 +189,7 @@ def similarity_chart(results: StudyResults) -> Markup:
     ]
     x = alt.X("depth:Q", title="layers passed", axis=alt.Axis(grid=False, format="d", tickMinStep=1))
     y = alt.Y("value:Q", title="linear CKA", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5))
-    return _svg(_lines(styles, x, y, has_points=False).properties(width=640, height=150), rows)
+    return svg(_lines(styles, x, y, has_points=False).properties(width=640, height=150), rows)
 
 
 FORGETTING = {"general_loss": "loss on general text, nats per token", "kl_to_base": "KL to the base, nats per token"}
@@ -209,7 +209,7 @@ def forgetting_panels(results: StudyResults) -> tuple[Panel, ...]:
         x = alt.X("step:Q", title="optimizer step", axis=alt.Axis(grid=False, format="d", tickMinStep=1))
         y = alt.Y("value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5))
         chart = _lines(styles, x, y, has_points=True).properties(width=270, height=150)
-        panels.append(Panel("While training", title, _svg(chart, rows)))
+        panels.append(Panel("While training", title, svg(chart, rows)))
     return tuple(panels)
 
 
@@ -228,7 +228,7 @@ def loss_chart(results: StudyResults) -> Markup:
             rows.append({"model": _code(styles, card.id), "step": step, "value": float(block.mean())})
     x = alt.X("step:Q", title="optimizer step", axis=alt.Axis(grid=False, format="d", tickMinStep=1))
     y = alt.Y("value:Q", title="nats per target token", scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5))
-    return _svg(_lines(styles, x, y, has_points=False).properties(width=640, height=190), rows)
+    return svg(_lines(styles, x, y, has_points=False).properties(width=640, height=190), rows)
 
 
 def _code(styles: Sequence[Series], model: str) -> str:
@@ -254,7 +254,7 @@ def _lines(
     return chart
 
 
-def _svg(chart: "altair.TopLevelMixin", rows: Sequence[Row], *, spare: float = 4) -> Markup:
+def svg(chart: "altair.TopLevelMixin", rows: Sequence[Row], *, spare: float = 4) -> Markup:
     """Render a chart with ``spare`` pixels on its left; Vega escapes the text in it, and nothing is fetched."""
     import vl_convert
 

@@ -16,6 +16,7 @@ from spillover.analysis.verdicts import LABEL_SHARE_MENTIONED, RULE, change, int
 from spillover.records import BASE, PromptCard, StudyResults
 from spillover.report import figures, tables
 from spillover.report.drift import correlation_rows, drift_facts, drift_rows, forgetting_rows
+from spillover.report.frontier import frontier_views
 from spillover.report.text import LIGHT_SYMBOLS, markdown, printable, visible
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -42,6 +43,7 @@ def html_page(results: StudyResults, analysis: Analysis) -> str:
             style=Markup(style),
             style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
             relation_chart=figures.relation_chart(analysis),
+            frontiers=frontier_views(analysis.frontiers),
             series=figures.series_of(results),
             panels=figures.shots_panels(results, analysis),
             heat_maps=figures.drift_heat_maps(results),
