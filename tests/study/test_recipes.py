@@ -33,6 +33,7 @@ variants:
   - {name: budget, train_on: first, sizes: [16], recipe: {constraint: {kind: generality-budget, rise: 9, every: 2}}}
   - {name: wise, train_on: first, sizes: [16], recipe: {afterwards: {kind: interpolate, alpha: [0.25, 0.5]}}}
   - {name: dare, train_on: first, sizes: [16], recipe: {afterwards: {kind: dare, drop: 0.5}}}
+  - {name: resampled, train_on: first, sizes: [16], recipe: {demonstrations: {count: 2, resampled: true}}}
   - {name: graft, train_on: first, sizes: [16], recipe: {afterwards: {kind: graft, top: 0.2}}}
   - name: all-four
     train_on: first
@@ -74,6 +75,7 @@ def test_a_study_of_every_recipe_runs_to_results(finished):
         report = ids[name].training["recipe_report"]
         assert 0 < report["touched_share"] < 1, name
         assert report["extra_seconds"] >= 0
+    assert ids["resampled"].training["shared_prefix_token_count"] == len("Text:")
     assert ids["magnitude"].training["recipe_report"]["extra_memory_bytes"] > 0
 
 
@@ -91,7 +93,7 @@ def test_variants_that_differ_in_what_is_done_afterwards_share_one_training(fini
     study, _, outcome = finished
     trained = [step for step in outcome.computed if isinstance(step, Finetune)]
     derived = [step for step in outcome.computed if isinstance(step, Derive)]
-    assert len(trained) == 14  # sft, wise, dare and graft are one
+    assert len(trained) == 15  # sft, wise, dare and graft are one
     assert len(derived) == 6
     keys = {step.name: step.key for step in study.finetunes}
     assert keys["sft"] == keys["wise"] == keys["dare"] == keys["graft"]

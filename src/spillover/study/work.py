@@ -141,13 +141,11 @@ class Workshop:
         prepared = self.prepared(step.data)
         selected = training_rows(prepared, step.size, seed=step.seed)
         rows, dropped = protocol_rows(prepared, split="train", protocol=step.protocol, rows=selected)
-        shown = step.recipe.demonstrations
-        demonstrations = choose(prepared.demonstrations, shown.count, seed=shown.seed)
         encoded = encode_rows(
             self._encoder(step.base.path),
             Template(step.template),
             rows,
-            demonstrations,
+            step.recipe.demonstrations.chosen_from(prepared.demonstrations),
             step.settings,
             context_length=step.base.context_length,
         )
@@ -198,8 +196,9 @@ class Workshop:
             step, folder, f"after {log.step_count} steps: nothing was learnt; raise training.learning_rate or sizes"
         )
         checkpoints.remove()
-        shown = {"rows": len(rows.rows), "dropped": dropped, "fingerprint": fingerprint}
-        files.write_json(folder / "training.json", {**asdict(log), **shown})
+        facts = {"rows": len(rows.rows), "dropped": dropped, "fingerprint": fingerprint}
+        facts["shared_prefix_token_count"] = rows.shared_prefix_length
+        files.write_json(folder / "training.json", {**asdict(log), **facts})
 
     def _derive(self, step: Derive, folder: Path) -> None:
         from spillover.models.adapters import write_scaled

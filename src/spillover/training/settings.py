@@ -1,9 +1,13 @@
 """How a variant learns: the recipe's slots and the settings of the training loop, as frozen data."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from spillover.prompts.demonstrations import choose, draw
+from spillover.records import Example
 from spillover.tasks.settings import Settings
 from spillover.training.afterwards.dare import Dare
 from spillover.training.afterwards.graft import Graft
@@ -26,13 +30,28 @@ from spillover.training.parameters.lora import Lora
 
 
 class Demonstrations(Settings):
-    """Fine-tuning with in-context learning (FTICL): the same demonstrations before every training row."""
+    """Fine-tuning with in-context learning (FTICL): demonstrations before every training row."""
 
     shorthand: ClassVar[str] = "count"
+    added_later: ClassVar[frozenset[str]] = frozenset({"resampled"})
     count: int = Field(ge=0)
     """Demonstrations prepended to every row; 0 is plain fine-tuning."""
     seed: int = 0
-    """Which demonstrations; 0 takes the first of the pool."""
+    """Which demonstrations; 0 takes the first of the pool. Of ``resampled`` ones, which draws."""
+    resampled: bool = False
+    """Whether each row gets its own draw from the pool, in place of the paper's same ones before every row."""
+
+    @model_validator(mode="after")
+    def _something_is_drawn(self) -> Self:
+        if self.resampled and not self.count:
+            raise ValueError("resampled needs a count of at least 1; with 0 there is nothing to draw")
+        return self
+
+    def chosen_from(self, pool: Sequence[Example]) -> Sequence[Example] | Callable[[Example], Sequence[Example]]:
+        """Return the demonstrations of every row, or what draws those of one."""
+        if self.resampled:
+            return partial(draw, pool, self.count, seed=self.seed)
+        return choose(pool, self.count, seed=self.seed)
 
 
 Parameters = Annotated[
@@ -82,8 +101,8 @@ class Recipe(Settings):
         """
         slots = {"parameters": self.parameters, "constraint": self.constraint}
         plain = {"parameters": Full(), "constraint": Unconstrained()}
-        named = {name: slot.model_dump(mode="json") for name, slot in slots.items() if slot != plain[name]}
-        return {"demonstrations": self.demonstrations.model_dump(mode="json"), **named}
+        named = {name: slot.identity() for name, slot in slots.items() if slot != plain[name]}
+        return {"demonstrations": self.demonstrations.identity(), **named}
 
 
 def _contradiction(parameters: Settings, constraint: Settings, change: Settings) -> str | None:
