@@ -27,9 +27,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from spillover.evaluation.predict import EncodedCell
+    from spillover.models.adapters import TrainedAdapter
     from spillover.models.loaded import LoadedModel
+    from spillover.training.checkpoints import Checkpoints
     from spillover.training.constraints.constraint import Material
     from spillover.training.rows import TrainingRows
+
+    Trained = tuple[PreTrainedModel, TrainedAdapter | None, dict[str, Any]]
 
 Advance = Callable[[float], None]
 """Called with the share of the current step that is done, 0..1."""
@@ -48,12 +52,21 @@ class Workshop:
         store: Where finished inputs are read from.
         device: Where models run; never part of a step's identity.
         notice: Called with what is worth saying on the way.
+        announce: Called with a step's key before it is trained, where other processes take part in training.
     """
 
-    def __init__(self, store: Store, *, device: str = "cpu", notice: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        device: str = "cpu",
+        notice: Callable[[str], None] | None = None,
+        announce: Callable[[str], None] | None = None,
+    ) -> None:
         self._store = store
         self._device = device
         self._notice = notice
+        self._announce = announce
         self._prepared: dict[str, PreparedTask] = {}
         self._encoded: dict[tuple[object, ...], tuple[EncodedCell, dict[str, int]]] = {}
         self._encoders: dict[Path, Encoder] = {}
@@ -165,9 +178,35 @@ class Workshop:
         general = general_rows(encoder) if step.recipe.constraint.reads_general_text else ()
         return Material(general, replayed)
 
+    def take_part(self, step: Finetune) -> None:
+        """Train a variant together with the process that leads, and keep nothing."""
+        self._train(step)
+
     def _finetune(self, step: Finetune, folder: Path, advance: Advance) -> None:
+        model, adapter, facts = self._train_leading(step, advance) if self._announce else self._train(step, advance)
+        if adapter:
+            adapter.save(folder / ADAPTER, base_name=step.base.name)
+        else:
+            self._save(model, step, folder)
+        when = f"after {facts['step_count']} steps: nothing was learnt; raise training.learning_rate or sizes"
+        fingerprint = _fingerprint(step, folder, when)
+        self._checkpoints(step).remove()
+        files.write_json(folder / "training.json", {**facts, "fingerprint": fingerprint})
+
+    def _train_leading(self, step: Finetune, advance: Advance) -> Trained:
+        """Train together with other processes; what stops this one alone, such as its memory, ends all of them."""
+        assert self._announce
+        self._announce(step.key)
+        try:
+            return self._train(step, advance)
+        except (RuntimeError, MemoryError) as error:
+            if self._notice:
+                self._notice(f"failed: {step.label}: {error}; the same command goes on from the last checkpoint")
+            raise SystemExit(1) from error
+
+    def _train(self, step: Finetune, advance: Advance | None = None) -> Trained:
+        """Return a trained model, its adapter where it has one, and the facts of its training."""
         from spillover.models.load import load_model
-        from spillover.training.checkpoints import Checkpoints
         from spillover.training.fit import fit
         from spillover.training.general_text import general_rows
         from spillover.training.probe import Watch
@@ -176,7 +215,6 @@ class Workshop:
         rows, dropped = self.training_rows(step)
         model = load_model(step.base.path, dtype="float32", device=self._device)
         adapter = step.recipe.parameters.select(model, seed=step.seed)
-        checkpoints = Checkpoints(self._store.root / "checkpoints" / step.key, seconds=SECONDS_BETWEEN_CHECKPOINTS)
         log = fit(
             model,
             rows,
@@ -185,20 +223,16 @@ class Workshop:
             precision=step.precision,
             constraint=step.recipe.constraint.build(self._material(step)),
             watch=Watch(general_rows(self._encoder(step.base.path)), step.watch) if step.watch else None,
-            checkpoints=checkpoints,
-            progress=lambda done, count, _: advance(done / count),
+            checkpoints=self._checkpoints(step),
+            progress=(lambda done, count, _: advance(done / count)) if advance else None,
         )
-        if adapter:
-            adapter.save(folder / ADAPTER, base_name=step.base.name)
-        else:
-            self._save(model, step, folder)
-        fingerprint = _fingerprint(
-            step, folder, f"after {log.step_count} steps: nothing was learnt; raise training.learning_rate or sizes"
-        )
-        checkpoints.remove()
-        facts = {"rows": len(rows.rows), "dropped": dropped, "fingerprint": fingerprint}
-        facts["shared_prefix_token_count"] = rows.shared_prefix_length
-        files.write_json(folder / "training.json", {**asdict(log), **facts})
+        facts = {"rows": len(rows.rows), "dropped": dropped, "shared_prefix_token_count": rows.shared_prefix_length}
+        return model, adapter, {**asdict(log), **facts}
+
+    def _checkpoints(self, step: Finetune) -> Checkpoints:
+        from spillover.training.checkpoints import Checkpoints
+
+        return Checkpoints(self._store.root / "checkpoints" / step.key, seconds=SECONDS_BETWEEN_CHECKPOINTS)
 
     def _derive(self, step: Derive, folder: Path) -> None:
         from spillover.models.adapters import write_scaled
