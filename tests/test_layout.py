@@ -26,7 +26,7 @@ ALLOWED = {
     "artifacts": set(),
 }
 TORCH_ROOMS = {"models", "training"}
-TORCH = {"torch", "transformers", "accelerate", "peft", "safetensors"}
+TORCH = {"torch", "transformers", "accelerate", "peft", "safetensors", "bitsandbytes"}
 NUMBERS_ONLY = {"numpy", "scipy", "statsmodels"}
 
 

@@ -140,6 +140,14 @@ def test_weight_decay_beside_a_pull_to_the_base_is_refused(tmp_path):
         load(path)
 
 
+def test_an_optimizer_that_this_machine_cannot_run_is_refused_before_anything_is_written(tmp_path):
+    path = write_study(tmp_path)
+    path.write_text(path.read_text().replace("epochs: 1", "epochs: 1, optimizer: paged-adamw-8bit"))
+    with pytest.raises(UserError, match=r"sft: training.optimizer paged-adamw-8bit needs a CUDA device"):
+        run(path, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
 def test_layers_that_the_model_does_not_have_are_refused(tmp_path):
     path = write_study(tmp_path, VARIANTS.replace("count: 1", "count: 7"))
     with pytest.raises(UserError, match=r"parameters.count is 7; the model has 2 decoder layers"):

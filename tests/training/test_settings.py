@@ -2,7 +2,7 @@ import pytest
 
 from spillover.errors import UserError
 from spillover.tasks.settings import parse_settings
-from spillover.training.settings import Recipe
+from spillover.training.settings import Recipe, TrainingSettings
 
 LORA = {"kind": "lora"}
 
@@ -66,3 +66,10 @@ def test_resampling_is_named_in_the_identity_only_where_it_is_asked_for():
     fixed, drawn = (Recipe.model_validate({"demonstrations": {"count": 2, "resampled": r}}) for r in (False, True))
     assert fixed.training_identity() == {"demonstrations": {"count": 2, "seed": 0}}
     assert drawn.training_identity() == {"demonstrations": {"count": 2, "seed": 0, "resampled": True}}
+
+
+def test_an_optimizer_is_part_of_the_identity_and_what_only_saves_memory_is_not():
+    plain = TrainingSettings()
+    assert "optimizer" not in plain.identity()
+    assert TrainingSettings(optimizer="adamw-8bit").identity() == {**plain.identity(), "optimizer": "adamw-8bit"}
+    assert TrainingSettings(gradient_checkpointing=True).identity() == plain.identity()

@@ -122,7 +122,7 @@ class Finetune(Step):
             "seed": self.seed,
             "protocol": self.protocol,
             "recipe": self.recipe.training_identity(),
-            "settings": self.settings.model_dump(mode="json"),
+            "settings": self.settings.identity(),
             "precision": self.precision,
             **({"general_text": general_text_digest()} if self.recipe.constraint.reads_general_text else {}),
             **({"replayed_templates": [template for _, template in self.replayed]} if self.replayed else {}),

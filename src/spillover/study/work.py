@@ -164,6 +164,13 @@ class Workshop:
         )
         return encoded, {**dropped, **encoded.dropped}
 
+    def require_hardware(self, step: Finetune) -> None:
+        """Refuse a training whose settings this machine cannot serve, with UserError."""
+        from spillover.training.optimizers import require_bitsandbytes
+
+        if step.settings.optimizer != "adamw":
+            require_bitsandbytes(f"{step.name}: training.optimizer {step.settings.optimizer}", self._device)
+
     def _material(self, step: Finetune) -> Material:
         """Return the rows a recipe's constraint asks for besides the variant's own."""
         from spillover.training.constraints.constraint import Material

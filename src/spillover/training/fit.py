@@ -13,11 +13,12 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from spillover.errors import SpilloverError
-from spillover.models.packing import chain, encode_prefix, pack, packs, run
+from spillover.errors import SpilloverError, UserError
+from spillover.models.packing import branches, chain, encode_prefix, pack, packs, run
 from spillover.training.checkpoints import Checkpoints, RunState
 from spillover.training.constraints.constraint import Constraint, Training
 from spillover.training.constraints.timed import TimedConstraint
+from spillover.training.optimizers import build_optimizer
 from spillover.training.probe import ForgettingProbe, Watch
 from spillover.training.processes import Processes
 from spillover.training.rows import TrainingRow, TrainingRows
@@ -50,22 +51,49 @@ class SharedPrefixLogits(nn.Module):
     """Next-token logits of a pack of rows behind one shared prefix, which is encoded once and back-propagated through.
 
     Prefix and rows are computed in one ``forward`` so that autocast and gradient hooks see all of it.
+
+    Args:
+        model: Computes the logits.
+        recomputes: Whether the model's layers drop their activations and compute them again on the way back. They then
+            know no cache, so the prefix is the trunk of one tree whose branches are the rows, in a single pass.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, *, recomputes: bool = False) -> None:
         super().__init__()
         self.model = model
+        self._recomputes = recomputes
 
     def forward(self, rows: Sequence[TrainingRow], shared: int) -> torch.Tensor:
         """Return the logits ``(target tokens, vocabulary)`` in float32; rows share their first ``shared`` ids."""
-        trees = [chain((*row.prompt[shared:], *row.target[:-1])) for row in rows]
-        packed = pack(trees, shared, self.model.device)
+        prefix, own = rows[0].prompt[:shared], [(*row.prompt[shared:], *row.target[:-1]) for row in rows]
+        if self._recomputes:
+            tree, starts = branches(prefix, own)
+            packed, cache = pack([tree], 0, self.model.device), None
+        else:
+            packed, cache = pack(list(map(chain, own)), shared, self.model.device), encode_prefix(self.model, prefix)
+            starts = packed.offsets
         wanted = [
-            offset + len(row.prompt) - shared - 1 + index
-            for row, offset in zip(rows, packed.offsets, strict=True)
+            start + len(row.prompt) - shared - 1 + index
+            for row, start in zip(rows, starts, strict=True)
             for index in range(len(row.target))
         ]
-        return run(self.model, packed, encode_prefix(self.model, rows[0].prompt[:shared]), wanted)
+        return run(self.model, packed, cache, wanted)
+
+
+def recompute_activations(model: PreTrainedModel, *, on: bool = True) -> None:
+    """Let the model's layers drop their activations and compute them again on the way back (gradient checkpointing).
+
+    Raises:
+        UserError: If the architecture cannot.
+    """
+    if not model.supports_gradient_checkpointing:
+        raise UserError(f"training.gradient_checkpointing: {model.config.model_type} has no such mode; leave it out")
+    new_name = hasattr(model, "activation_checkpointing_enable")  # transformers 5 renamed it on the way
+    prefix = "activation" if new_name else "gradient"
+    if on:
+        getattr(model, f"{prefix}_checkpointing_enable")({"use_reentrant": False})
+    else:
+        getattr(model, f"{prefix}_checkpointing_disable")()
 
 
 def summed_loss(logits: torch.Tensor, rows: Sequence[TrainingRow]) -> torch.Tensor:
@@ -144,17 +172,19 @@ class _Run:
         self.processes = Processes(self._accelerator)
         self.step_count = settings.epochs * math.ceil(len(data.rows) / settings.batch_size)
         self.weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
-        optimizer = torch.optim.AdamW(
-            self.weights.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-        )
+        optimizer = build_optimizer(model, self.weights.values(), settings)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / self.step_count)
         # Evaluation mode leaves out accelerate's own wrapper for several processes, whose part `processes` takes.
-        self._logits = self._accelerator.prepare_model(SharedPrefixLogits(model), evaluation_mode=True)
+        self._logits = self._accelerator.prepare_model(
+            SharedPrefixLogits(model, recomputes=settings.gradient_checkpointing), evaluation_mode=True
+        )
         self._optimizer = self._accelerator.prepare_optimizer(optimizer)
         hidden_size = model.config.get_text_config(decoder=True).hidden_size
         self._prefix_length = data.shared_prefix_length
         self._pack_tokens = best_pack_tokens(hidden_size, data.shared_prefix_length)
         self.log = TrainingLog(self.step_count)
+        if settings.gradient_checkpointing:
+            recompute_activations(model)
         self._rule = TimedConstraint(constraint)
         self._rule.begin(Training(model, self.weights, self._logits, settings.batch_size, self.step_count, seed))
         self._probe = ForgettingProbe(model, self._logits, watch.rows) if watch and self.processes.leads else None
@@ -210,6 +240,8 @@ class _Run:
         self.log.step_count = len(self.log.losses)
         self.log.recipe_report = self._rule.report(self._model, self.weights)
         self._model.train(False)
+        if self._settings.gradient_checkpointing:
+            recompute_activations(self._model, on=False)
         return self.log
 
 

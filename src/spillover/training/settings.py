@@ -24,6 +24,7 @@ from spillover.training.constraints.none import Unconstrained
 from spillover.training.constraints.random_mask import RandomMask
 from spillover.training.constraints.replay import Replay
 from spillover.training.constraints.spider import Spider
+from spillover.training.optimizers import OptimizerName
 from spillover.training.parameters.full import Full
 from spillover.training.parameters.last_layers import LastLayers
 from spillover.training.parameters.lora import Lora
@@ -133,6 +134,7 @@ def _contradiction(parameters: Settings, constraint: Settings, change: Settings)
 class TrainingSettings(Settings):
     """The optimization, the same for every variant unless a study says otherwise."""
 
+    added_later: ClassVar[frozenset[str]] = frozenset({"optimizer"})
     learning_rate: float = Field(default=2e-5, gt=0)
     """Peak rate of AdamW; it decays linearly to zero without warm-up."""
     epochs: int = Field(default=2, ge=1)
@@ -146,6 +148,15 @@ class TrainingSettings(Settings):
     """Tokens of a row, prompt and target; longer rows are treated as ``overlong`` says."""
     overlong: Literal["drop", "trim"] = "drop"
     """Drop rows that are too long, or trim the start of their prompt; a target is never cut. Both are counted."""
+    optimizer: OptimizerName = "adamw"
+    """``adamw-8bit`` keeps its moments in 8 bits, ``paged-adamw-8bit`` also lets them leave a full device."""
+    gradient_checkpointing: bool = False
+    """Whether activations are computed again on the way back instead of kept: less memory, a third more time. It
+    changes no gradient but for rounding, so it is not part of a variant's identity."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the trained weights."""
+        return {name: value for name, value in super().identity().items() if name != "gradient_checkpointing"}
 
 
 def contradiction_with_training(recipe: Recipe, training: TrainingSettings) -> str | None:
