@@ -150,8 +150,23 @@ def test_an_optimizer_that_this_machine_cannot_run_is_refused_before_anything_is
 
 def test_layers_that_the_model_does_not_have_are_refused(tmp_path):
     path = write_study(tmp_path, VARIANTS.replace("count: 1", "count: 7"))
-    with pytest.raises(UserError, match=r"parameters.count is 7; the model has 2 decoder layers"):
+    with pytest.raises(UserError, match=r"variant 'last': parameters.count is 7; the model has 2 decoder layers; ask"):
+        load(path)
+    path = write_study(tmp_path, VARIANTS.replace("{kind: lora, rank: 2}}}", "{kind: lora, target_modules: [q_pro]}}}"))
+    with pytest.raises(UserError, match=r"'lora': parameters.target_modules: .*'q_pro'; did you mean 'q_proj'"):
+        load(path)
+    adapted = VARIANTS.replace("{kind: lora, rank: 2}}}", "{kind: lora, target_modules: [q_proj, mlp.up_proj]}}}")
+    assert load(write_study(tmp_path, adapted))
+
+
+def test_too_few_rows_to_replay_are_refused_before_anything_is_written(tmp_path):
+    path = write_study(tmp_path, VARIANTS.replace("share: 0.2", "share: 0.99"))
+    with pytest.raises(UserError, match=r"'replay-text': .* mixes 396 rows into a step of 4, the general text holds"):
         run(path, tmp_path / "store")
+    path = write_study(tmp_path, VARIANTS.replace("rows_of: words", "rows_of: words, share: 0.99"))
+    with pytest.raises(UserError, match=r"'replay-task': .* 396 rows into a step of 4, words hold \d+; lower share"):
+        run(path, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
 
 
 def test_saved_models_load_with_transformers_and_hold_the_interpolated_weights(finished):

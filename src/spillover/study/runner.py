@@ -110,7 +110,7 @@ def _work(step: Step, workshop: Workshop) -> float:
             workshop.prepared(step)
             return 1.0
         case Finetune():
-            workshop.require_hardware(step)
+            workshop.check_training(step)
             rows, _ = workshop.training_rows(step)
             own = sum(len(row) - rows.shared_prefix_length for row in rows.rows)
             step_count = len(rows.rows) / step.settings.batch_size

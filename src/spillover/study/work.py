@@ -164,12 +164,14 @@ class Workshop:
         )
         return encoded, {**dropped, **encoded.dropped}
 
-    def require_hardware(self, step: Finetune) -> None:
-        """Refuse a training whose settings this machine cannot serve, with UserError."""
+    def check_training(self, step: Finetune) -> None:
+        """Refuse a training that this machine, or the rows which its recipe mixes in, cannot serve, with UserError."""
         from spillover.training.optimizers import require_bitsandbytes
 
         if step.settings.optimizer != "adamw":
             require_bitsandbytes(f"{step.name}: training.optimizer {step.settings.optimizer}", self._device)
+        if fault := step.recipe.constraint.fault(self._material(step), step.settings.batch_size):
+            raise UserError(f"variant {step.name!r}: {fault}")
 
     def _material(self, step: Finetune) -> Material:
         """Return the rows a recipe's constraint asks for besides the variant's own."""
