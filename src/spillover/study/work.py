@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 Advance = Callable[[float], None]
 """Called with the share of the current step that is done, 0..1."""
 
+Tell = Callable[[str], None]
+"""Called with what is worth knowing of the current step while it runs."""
+
 ROWS = "rows.json"
 SECONDS_BETWEEN_CHECKPOINTS = 300.0
 """Of training that a killed run may lose."""
@@ -72,14 +75,14 @@ class Workshop:
         self._encoders: dict[Path, Encoder] = {}
         self._loaded: LoadedModel | None = None
 
-    def compute(self, step: Step, folder: Path, advance: Advance) -> Mapping[str, Any]:
+    def compute(self, step: Step, folder: Path, advance: Advance, tell: Tell | None = None) -> Mapping[str, Any]:
         """Write a step's files into ``folder`` and return how, when and on what it was computed."""
         wall, cpu, started = time.monotonic(), time.process_time(), time.time()
         match step:
             case Prepare():
                 files.write_prepared(folder / ROWS, self.prepared(step))
             case Finetune():
-                self._finetune(step, folder, advance)
+                self._finetune(step, folder, advance, tell)
             case Derive():
                 self._derive(step, folder)
             case Predict():
@@ -191,8 +194,9 @@ class Workshop:
         """Train a variant together with the process that leads, and keep nothing."""
         self._train(step)
 
-    def _finetune(self, step: Finetune, folder: Path, advance: Advance) -> None:
-        model, adapter, facts = self._train_leading(step, advance) if self._announce else self._train(step, advance)
+    def _finetune(self, step: Finetune, folder: Path, advance: Advance, tell: Tell | None) -> None:
+        train = self._train_leading if self._announce else self._train
+        model, adapter, facts = train(step, advance, tell)
         if adapter:
             adapter.save(folder / ADAPTER, base_name=step.base.name)
         else:
@@ -202,18 +206,18 @@ class Workshop:
         self._checkpoints(step).remove()
         files.write_json(folder / "training.json", {**facts, "fingerprint": fingerprint})
 
-    def _train_leading(self, step: Finetune, advance: Advance) -> Trained:
+    def _train_leading(self, step: Finetune, advance: Advance, tell: Tell | None) -> Trained:
         """Train together with other processes; what stops this one alone, such as its memory, ends all of them."""
         assert self._announce
         self._announce(step.key)
         try:
-            return self._train(step, advance)
+            return self._train(step, advance, tell)
         except (RuntimeError, MemoryError) as error:
             if self._notice:
                 self._notice(f"failed: {step.label}: {error}; the same command goes on from the last checkpoint")
             raise SystemExit(1) from error
 
-    def _train(self, step: Finetune, advance: Advance | None = None) -> Trained:
+    def _train(self, step: Finetune, advance: Advance | None = None, tell: Tell | None = None) -> Trained:
         """Return a trained model, its adapter where it has one, and the facts of its training."""
         from spillover.models.load import load_model
         from spillover.training.fit import fit
@@ -231,7 +235,7 @@ class Workshop:
             seed=step.seed,
             precision=step.precision,
             constraint=step.recipe.constraint.build(self._material(step)),
-            watch=Watch(general_rows(self._encoder(step.base.path)), step.watch) if step.watch else None,
+            watch=Watch(general_rows(self._encoder(step.base.path)), step.watch, tell) if step.watch else None,
             checkpoints=self._checkpoints(step),
             progress=(lambda done, count, _: advance(done / count)) if advance else None,
         )

@@ -165,7 +165,7 @@ class _Run:
         constraint: Constraint,
         watch: Watch | None,
     ) -> None:
-        self._model, self._settings, self._seed = model, settings, seed
+        self._model, self._settings, self._seed, self._watch = model, settings, seed, watch
         self._accelerator = Accelerator(
             cpu=model.device.type == "cpu", mixed_precision="bf16" if precision == "bfloat16" else "no"
         )
@@ -192,8 +192,12 @@ class _Run:
 
     def look(self, step: int) -> None:
         """Measure forgetting before a step."""
-        if self._probe:
-            self.log.forgetting.append({"step": step, **self._probe.measure()})
+        if self._probe and self._watch:
+            found = self._probe.measure()
+            self.log.forgetting.append({"step": step, **found})
+            if self._watch.tell:
+                loss, divergence = found["general_loss"], found["kl_to_base"]
+                self._watch.tell(f"step {step}: loss on general text {loss:.3f}, KL to the base {divergence:.4f} nats")
 
     def learn(self, step: int, batch: Sequence[TrainingRow]) -> bool:
         """Take an optimizer step on a batch; return whether training goes on."""
