@@ -10,9 +10,10 @@ OPEN_TO_ALL = {"errors", "records", "registry", "__init__"}
 ALLOWED = {
     "cli": {
         *{"config", "progress", "study", "report", "analysis", "evaluation"},
-        *{"models", "tasks", "prompts", "artifacts"},
+        *{"models", "tasks", "prompts", "artifacts", "training"},
     },
     "config": {"study", "models", "tasks", "training"},
+    "__main__": {"cli"},
     "progress": {"study"},
     "study": {"training", "evaluation", "analysis", "tasks", "prompts", "models", "artifacts"},
     "report": {"analysis"},
@@ -25,7 +26,7 @@ ALLOWED = {
     "artifacts": set(),
 }
 TORCH_ROOMS = {"models", "training"}
-TORCH = {"torch", "transformers", "accelerate", "peft", "safetensors"}
+TORCH = {"torch", "transformers", "accelerate", "peft", "safetensors", "bitsandbytes"}
 NUMBERS_ONLY = {"numpy", "scipy", "statsmodels"}
 
 

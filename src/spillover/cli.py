@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,9 +18,11 @@ from rich.text import Text
 from spillover.errors import SpilloverError, UserError
 
 if TYPE_CHECKING:
+    from spillover.study.step import Step
     from spillover.study.store import Store
     from spillover.study.study import Study
     from spillover.tasks.task import Task
+    from spillover.training.processes import Crew
 
 DONE, FAILED, USER_MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
@@ -59,19 +62,17 @@ def run(
     device: Device = "auto",
 ) -> None:
     """Do whatever is missing of a study, then write its report."""
-    from spillover.progress import progress
-    from spillover.study.runner import missing_steps, run_study
     from spillover.study.store import Store
-    from spillover.study.work import Workshop
 
-    study, kept = _study(study_file, folder), Store(store)
-    failed = []
-    if missing_steps(study, kept):
-        workshop = Workshop(kept, device=_device(device, threads), notice=_notice)
-        with progress(messages) as observer:
-            failed = run_study(study, kept, workshop, observer).failed
-    else:
-        _notice("nothing to do: every step is in the store")
+    kept = Store(store)
+    with _crew(device, threads) as crew:
+        if crew and not crew.leads:
+            from spillover.study.follow import follow
+
+            follow(crew, lambda: _study(study_file, folder), kept)
+            return
+        study = _study(study_file, folder)
+        failed = _compute(study, kept, crew, lambda: crew.device if crew else _device(device, threads))
     if failed:
         messages.print(f"{len(failed)} steps failed; the first: {failed[0][0].label}: {failed[0][1]}", markup=False)
     try:
@@ -283,6 +284,29 @@ def import_lm_eval(
     write_report(results, analysis, report_folder)
     out.print(text_summary(results, analysis))
     out.print(f"report: {report_folder / 'index.html'}", markup=False, highlight=False)
+
+
+def _compute(study: Study, kept: Store, crew: Crew | None, device: Callable[[], str]) -> list[tuple[Step, str]]:
+    """Do whatever is missing and return what failed, and why."""
+    from spillover.progress import progress
+    from spillover.study.runner import missing_steps, run_study
+    from spillover.study.work import Workshop
+
+    if not missing_steps(study, kept):
+        _notice("nothing to do: every step is in the store")
+        return []
+    workshop = Workshop(kept, device=device(), notice=_notice, announce=crew.announce if crew else None)
+    with progress(messages) as observer:
+        return run_study(study, kept, workshop, observer).failed
+
+
+def _crew(device: str, threads: int | None) -> AbstractContextManager[Crew | None]:
+    """Return the processes that a launcher started together, as `accelerate launch -m spillover run` does."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        return nullcontext()
+    from spillover.training.processes import Crew
+
+    return Crew(cpu=_device(device, threads) == "cpu")
 
 
 def _study(path: Path, folder: Path | None) -> Study:

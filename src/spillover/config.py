@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from spillover.errors import UserError
+from spillover.models.fingerprint import tensor_entries
 from spillover.models.precision import preferred_precision
 from spillover.models.spec import ResolvedModel, resolve_model
 from spillover.study.study import Study, VariantPlan
@@ -16,6 +17,7 @@ from spillover.tasks.prepare import demonstration_count
 from spillover.tasks.settings import Settings, load_yaml, parse_settings
 from spillover.tasks.suite import Suite, load_suite
 from spillover.tasks.task import Task
+from spillover.training.parameters.selection import Shapes
 from spillover.training.settings import Recipe, TrainingSettings, contradiction_with_training
 from spillover.training.sweep import sweep_points
 
@@ -140,6 +142,7 @@ def load_study(
     precision = preferred_precision() if settings.precision == "auto" else settings.precision
     limits = _test_limits(settings, test_on, suite, where=str(path))
     base = base or resolve_model(_beside(path, settings.base), cache=cache, folder=folder, notice=notice)
+    _check_parameters(plans, base, where=str(path))
     return Study(
         path.stem,
         base,
@@ -210,6 +213,17 @@ def _plan(entry: VariantEntry, settings: StudyFile, suite: Suite, *, where: str,
             f"{where}: variant {entry.name!r}: it replays {own.pop()!r}, which it is trained on; name another"
         )
     return VariantPlan(entry.name, tasks, entry.sizes, entry.recipe, training, replayed)
+
+
+def _check_parameters(plans: tuple[VariantPlan, ...], base: ResolvedModel, *, where: str) -> None:
+    """Refuse a recipe that names weights which the base does not have; only headers of its files are read."""
+
+    def shapes() -> Shapes:
+        return {entry.name: entry.shape for entry in tensor_entries(base.path)}
+
+    for plan in plans:
+        if fault := plan.recipe.parameters.fault(shapes):
+            raise UserError(f"{where}: variant {plan.name!r}: {fault}")
 
 
 def _shots(

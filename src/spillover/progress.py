@@ -66,6 +66,10 @@ class PlainProgress:
     def advanced(self, step: Step, share: float) -> None:
         """Say nothing: one line a step is enough in a log."""
 
+    def noted(self, step: Step, note: str) -> None:
+        """Say it under the step."""
+        self._say(f"    {note}")
+
     def finished(self, step: Step, work: float) -> None:
         """Count the work."""
         self._clock.add(work)
@@ -111,6 +115,10 @@ class BarProgress:
     def advanced(self, step: Step, share: float) -> None:
         """Move the step's own bar."""
         self._bars.update(self._current, total=1.0, completed=share)
+
+    def noted(self, step: Step, note: str) -> None:
+        """Show it beside the step's name until the next note."""
+        self._bars.update(self._current, description=f"{step.label}, {note}")
 
     def finished(self, step: Step, work: float) -> None:
         """Move the overall bar."""

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from spillover.errors import UserError
-from spillover.prompts.demonstrations import choose, normalised, seeded_order, without
+from spillover.prompts.demonstrations import choose, draw, normalised, seeded_order, without
 from spillover.records import Example
 
 POOL = tuple(Example(f"demo:{i}", {"input": f"text {i}"}, "yes") for i in range(8))
@@ -53,3 +53,27 @@ def test_a_row_that_shares_only_one_of_two_fields_is_kept():
     shot = Example("d", {"input": "a", "answer": "b"}, "t")
     row = Example("t", {"input": "a", "answer": "c"}, "t")
     assert without([row], [shot]) == ((row,), 0)
+
+
+def test_rows_draw_different_demonstrations_that_another_process_would_draw_too():
+    rows = [Example(f"train:{i}", {"input": f"row {i}"}, "no") for i in range(40)]
+    drawn = [draw(POOL, 2, row, seed=0) for row in rows]
+    assert len({tuple(shot.id for shot in shots) for shots in drawn}) > 20
+    assert drawn == [draw(POOL, 4, row, seed=0)[:2] for row in rows]
+    assert drawn != [draw(POOL, 2, row, seed=1) for row in rows]
+    code = (
+        "from spillover.prompts.demonstrations import draw; from spillover.records import Example as E;"
+        "print([s.id for s in draw([E(f'demo:{i}', {'input': f'text {i}'}, '') for i in range(8)], 2,"
+        " E('train:0', {'input': ''}, ''), seed=0)])"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == str([shot.id for shot in drawn[0]])
+
+
+def test_a_row_is_never_its_own_demonstration():
+    for row in POOL:
+        assert sorted(shot.id for shot in draw(POOL, 7, row, seed=5)) == sorted({s.id for s in POOL} - {row.id})
+    with pytest.raises(
+        UserError, match=r"8 demonstrations .* before row demo:3, but there are 7 besides the row itself"
+    ):
+        draw(POOL, 8, POOL[3], seed=5)

@@ -33,6 +33,7 @@ variants:
   - {name: budget, train_on: first, sizes: [16], recipe: {constraint: {kind: generality-budget, rise: 9, every: 2}}}
   - {name: wise, train_on: first, sizes: [16], recipe: {afterwards: {kind: interpolate, alpha: [0.25, 0.5]}}}
   - {name: dare, train_on: first, sizes: [16], recipe: {afterwards: {kind: dare, drop: 0.5}}}
+  - {name: resampled, train_on: first, sizes: [16], recipe: {demonstrations: {count: 2, resampled: true}}}
   - {name: graft, train_on: first, sizes: [16], recipe: {afterwards: {kind: graft, top: 0.2}}}
   - name: all-four
     train_on: first
@@ -74,6 +75,7 @@ def test_a_study_of_every_recipe_runs_to_results(finished):
         report = ids[name].training["recipe_report"]
         assert 0 < report["touched_share"] < 1, name
         assert report["extra_seconds"] >= 0
+    assert ids["resampled"].training["shared_prefix_token_count"] == len("Text:")
     assert ids["magnitude"].training["recipe_report"]["extra_memory_bytes"] > 0
 
 
@@ -91,7 +93,7 @@ def test_variants_that_differ_in_what_is_done_afterwards_share_one_training(fini
     study, _, outcome = finished
     trained = [step for step in outcome.computed if isinstance(step, Finetune)]
     derived = [step for step in outcome.computed if isinstance(step, Derive)]
-    assert len(trained) == 14  # sft, wise, dare and graft are one
+    assert len(trained) == 15  # sft, wise, dare and graft are one
     assert len(derived) == 6
     keys = {step.name: step.key for step in study.finetunes}
     assert keys["sft"] == keys["wise"] == keys["dare"] == keys["graft"]
@@ -138,10 +140,33 @@ def test_weight_decay_beside_a_pull_to_the_base_is_refused(tmp_path):
         load(path)
 
 
+def test_an_optimizer_that_this_machine_cannot_run_is_refused_before_anything_is_written(tmp_path):
+    path = write_study(tmp_path)
+    path.write_text(path.read_text().replace("epochs: 1", "epochs: 1, optimizer: paged-adamw-8bit"))
+    with pytest.raises(UserError, match=r"sft: training.optimizer paged-adamw-8bit needs a CUDA device"):
+        run(path, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
 def test_layers_that_the_model_does_not_have_are_refused(tmp_path):
     path = write_study(tmp_path, VARIANTS.replace("count: 1", "count: 7"))
-    with pytest.raises(UserError, match=r"parameters.count is 7; the model has 2 decoder layers"):
+    with pytest.raises(UserError, match=r"variant 'last': parameters.count is 7; the model has 2 decoder layers; ask"):
+        load(path)
+    path = write_study(tmp_path, VARIANTS.replace("{kind: lora, rank: 2}}}", "{kind: lora, target_modules: [q_pro]}}}"))
+    with pytest.raises(UserError, match=r"'lora': parameters.target_modules: .*'q_pro'; did you mean 'q_proj'"):
+        load(path)
+    adapted = VARIANTS.replace("{kind: lora, rank: 2}}}", "{kind: lora, target_modules: [q_proj, mlp.up_proj]}}}")
+    assert load(write_study(tmp_path, adapted))
+
+
+def test_too_few_rows_to_replay_are_refused_before_anything_is_written(tmp_path):
+    path = write_study(tmp_path, VARIANTS.replace("share: 0.2", "share: 0.99"))
+    with pytest.raises(UserError, match=r"'replay-text': .* mixes 396 rows into a step of 4, the general text holds"):
         run(path, tmp_path / "store")
+    path = write_study(tmp_path, VARIANTS.replace("rows_of: words", "rows_of: words, share: 0.99"))
+    with pytest.raises(UserError, match=r"'replay-task': .* 396 rows into a step of 4, words hold \d+; lower share"):
+        run(path, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
 
 
 def test_saved_models_load_with_transformers_and_hold_the_interpolated_weights(finished):

@@ -43,6 +43,8 @@ class Quiet:
     def advanced(self, step, share):
         assert 0 <= share <= 1
 
+    def noted(self, step, note): ...
+
     def finished(self, step, work): ...
 
     def failed(self, step, error):

@@ -4,8 +4,15 @@ import math
 import pytest
 import torch
 
-from spillover.errors import SpilloverError
-from spillover.training.fit import SharedPrefixLogits, batches, best_pack_tokens, fit, summed_loss
+from spillover.errors import SpilloverError, UserError
+from spillover.training.fit import (
+    SharedPrefixLogits,
+    batches,
+    best_pack_tokens,
+    fit,
+    recompute_activations,
+    summed_loss,
+)
 from spillover.training.rows import TrainingRow, TrainingRows
 from spillover.training.settings import TrainingSettings
 from tests.models.tiny import SHARING, tiny_model
@@ -36,6 +43,49 @@ def test_packed_loss_and_gradients_equal_those_of_plain_passes(architecture, sha
     for (name, ours), theirs in zip(packed.named_parameters(), plain.parameters(), strict=True):
         gap = (ours.grad - theirs.grad).norm() / theirs.grad.norm().clamp_min(1e-6)
         assert gap <= 1e-5, name
+
+
+@pytest.mark.parametrize("architecture", SHARING)
+@pytest.mark.parametrize("shared", [0, 14])
+def test_recomputed_activations_give_the_same_loss_and_gradients(architecture, shared):
+    data = made_rows(shared)
+    kept, recomputed = tiny_model(architecture, scale=2), tiny_model(architecture, scale=2)
+    recompute_activations(recomputed)
+    recomputed.train()
+    for module in recomputed.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    calls = []
+    inner = next(m for m in recomputed.modules() if type(m).__name__.endswith("MLP"))
+    inner.register_forward_pre_hook(lambda *_: calls.append(1))
+    logits = SharedPrefixLogits(recomputed, recomputes=True)(data.rows, data.shared_prefix_length)
+    losses = summed_loss(logits, data.rows), plain_loss(kept, data.rows)
+    for loss in losses:
+        loss.backward()
+    assert len(calls) == 2  # on the way there, and again on the way back
+    assert float(losses[0].detach()) == pytest.approx(float(losses[1].detach()), rel=1e-5)
+    for (name, ours), theirs in zip(recomputed.named_parameters(), kept.parameters(), strict=True):
+        gap = (ours.grad - theirs.grad).norm() / theirs.grad.norm().clamp_min(1e-6)
+        assert gap <= 1e-5, name
+
+
+def test_a_run_with_recomputed_activations_learns_the_same_and_leaves_the_mode():
+    data = made_rows(4, count=8)
+    (kept, log), (recomputed, same) = (
+        trained(data, batch_size=4),
+        trained(data, batch_size=4, gradient_checkpointing=True),
+    )
+    assert same.losses == pytest.approx(log.losses, rel=1e-5)
+    assert not any(getattr(module, "gradient_checkpointing", False) for module in recomputed.modules())
+    for ours, theirs in zip(recomputed.parameters(), kept.parameters(), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+def test_an_architecture_that_cannot_recompute_is_refused():
+    model = tiny_model()
+    model.supports_gradient_checkpointing = False
+    with pytest.raises(UserError, match=r"training.gradient_checkpointing: llama has no such mode; leave it out"):
+        recompute_activations(model)
 
 
 def test_prompt_tokens_get_no_loss_of_their_own():

@@ -6,7 +6,7 @@ from spillover.prompts.encoding import Encoder
 from spillover.prompts.template import Template
 from spillover.records import Example
 from spillover.training.rows import encode_rows
-from spillover.training.settings import TrainingSettings
+from spillover.training.settings import Demonstrations, TrainingSettings
 from tests.study.made_study import make_model
 
 TEMPLATE = Template("Text:{text}\nMood:")
@@ -50,3 +50,18 @@ def test_trimming_cuts_the_start_of_the_prompt_and_never_the_target(encoder):
 def test_no_row_left_is_an_error_that_says_what_to_change(encoder):
     with pytest.raises(UserError, match=r"none of 2 training rows is left.*training\.max_length"):
         encode_rows(encoder, TEMPLATE, ROWS, [], TrainingSettings(max_length=8))
+
+
+def test_resampled_demonstrations_are_each_rows_own_and_leave_the_template_to_share(encoder):
+    pool = [Example(f"p{i}", {"text": text}, "up") for i, text in enumerate(["sun", "rain", "wind", "snow"])]
+    rows = [Example(f"r{i}", {"text": f"dog {i}"}, "down") for i in range(12)]
+    shown = Demonstrations(count=2, resampled=True).chosen_from(pool)
+    data = encode_rows(encoder, TEMPLATE, rows, shown, TrainingSettings())
+    texts = [encoder.decode(row.prompt) for row in data.rows]
+    heads = [text.rsplit("\n\n", 1)[0] for text in texts]
+    assert len(set(heads)) > 6
+    for text, head, row in zip(texts, heads, rows, strict=True):
+        first, second = (part.removeprefix("Text:").removesuffix("\nMood:up") for part in head.split("\n\n"))
+        assert {first, second} < {"sun", "rain", "wind", "snow"}
+        assert text == f"Text:{first}\nMood:up\n\nText:{second}\nMood:up\n\nText:{row.fields['text']}\nMood:"
+    assert data.shared_prefix_length == len("Text:")

@@ -2,7 +2,7 @@ import pytest
 
 from spillover.errors import UserError
 from spillover.tasks.settings import parse_settings
-from spillover.training.settings import Recipe
+from spillover.training.settings import Recipe, TrainingSettings
 
 LORA = {"kind": "lora"}
 
@@ -38,6 +38,7 @@ def test_all_four_slots_combine():
             {"parameters": {**LORA, "dropout": 0.1, "init_lora_weights": "pissa"}},
             "'pissa' and dropout contradict each other",
         ),
+        ({"demonstrations": {"count": 0, "resampled": True}}, "demonstrations: resampled needs a count of at least 1"),
         ({"afterwards": "lora-scale"}, "'lora-scale' needs parameters 'lora'; for other weights use 'interpolate'"),
         (
             {"parameters": {**LORA, "use_dora": True}, "afterwards": "lora-scale"},
@@ -59,3 +60,16 @@ def test_the_identity_of_a_training_names_only_slots_that_are_not_plain():
     assert set(Recipe.model_validate({"constraint": "kl"}).training_identity()) == {"demonstrations", "constraint"}
     # A kind with all its defaults is still named with them, so that a changed default is another identity.
     assert Recipe.model_validate({"constraint": "kl"}).training_identity()["constraint"]["strength"] == 1.0
+
+
+def test_resampling_is_named_in_the_identity_only_where_it_is_asked_for():
+    fixed, drawn = (Recipe.model_validate({"demonstrations": {"count": 2, "resampled": r}}) for r in (False, True))
+    assert fixed.training_identity() == {"demonstrations": {"count": 2, "seed": 0}}
+    assert drawn.training_identity() == {"demonstrations": {"count": 2, "seed": 0, "resampled": True}}
+
+
+def test_an_optimizer_is_part_of_the_identity_and_what_only_saves_memory_is_not():
+    plain = TrainingSettings()
+    assert "optimizer" not in plain.identity()
+    assert TrainingSettings(optimizer="adamw-8bit").identity() == {**plain.identity(), "optimizer": "adamw-8bit"}
+    assert TrainingSettings(gradient_checkpointing=True).identity() == plain.identity()

@@ -58,6 +58,16 @@ def chain(token_ids: TokenIds) -> TokenTree:
     return TokenTree(token_ids, tuple(range(-1, len(token_ids) - 1)))
 
 
+def branches(trunk: TokenIds, rows: Sequence[TokenIds]) -> tuple[TokenTree, tuple[int, ...]]:
+    """Return the tree of rows that all go on from the end of one trunk, and where each row starts."""
+    ids, parents, starts = list(trunk), list(range(-1, len(trunk) - 1)), []
+    for row in rows:
+        starts.append(len(ids))
+        parents += [len(trunk) - 1, *range(len(ids), len(ids) + len(row) - 1)]
+        ids += row
+    return TokenTree(tuple(ids), tuple(parents)), tuple(starts)
+
+
 def with_answers(query: TokenIds, answers: Sequence[TokenIds]) -> tuple[TokenTree, list[Continuation]]:
     """Return the tree of a query and its answers as a trie, and where each answer's tokens are predicted.
 
@@ -220,10 +230,11 @@ def fork(cache: DynamicCache | None) -> DynamicCache:
     return forked
 
 
-def run(model: PreTrainedModel, packed: Pack, cache: DynamicCache, logits_at: Sequence[int]) -> torch.Tensor:
+def run(model: PreTrainedModel, packed: Pack, cache: DynamicCache | None, logits_at: Sequence[int]) -> torch.Tensor:
     """Run a packed pass behind a cached prefix, which grows by the pack.
 
     Args:
+        cache: None keeps nothing, for a pass behind no prefix.
         logits_at: Indices into the pack whose logits are wanted; the vocabulary projection runs only there.
 
     Returns:
@@ -235,7 +246,7 @@ def run(model: PreTrainedModel, packed: Pack, cache: DynamicCache, logits_at: Se
         attention_mask=attention_mask(model, packed.attention, packed.positions, packed.key_positions),
         position_ids=packed.positions,
         past_key_values=cache,
-        use_cache=True,
+        use_cache=cache is not None,
         logits_to_keep=index,
     )
     logits: torch.Tensor = output.logits[0].float()

@@ -41,6 +41,21 @@ def choose(pool: Sequence[Example], count: int, *, seed: int) -> tuple[Example, 
     return tuple(pool[index] for index in order[:count])
 
 
+def draw(pool: Sequence[Example], count: int, row: Example, *, seed: int) -> tuple[Example, ...]:
+    """Return ``count`` demonstrations for one row: a draw of its own, in which the row itself is never shown.
+
+    The draw depends on the row's id and the seed only; fewer are always the beginning of more.
+    """
+    others, own_count = without(pool, [row])
+    if count > len(others):
+        itself = " besides the row itself" if own_count else ""
+        raise UserError(
+            f"{count} demonstrations asked for before row {row.id}, but there are {len(others)}{itself}; ask for fewer"
+        )
+    order = seeded_order(len(others), seed=seed, purpose=f"demonstrations of {row.id}")
+    return tuple(others[index] for index in order[:count])
+
+
 def without(examples: Iterable[Example], demonstrations: Iterable[Example]) -> tuple[tuple[Example, ...], int]:
     """Return the examples that equal no demonstration, and how many were dropped.
 

@@ -37,6 +37,9 @@ class Observer(Protocol):
     def advanced(self, step: Step, share: float) -> None:
         """A share 0..1 of the step is done."""
 
+    def noted(self, step: Step, note: str) -> None:
+        """A step says something on its way, such as what training has forgotten so far."""
+
     def finished(self, step: Step, work: float) -> None:
         """A step is done or given up; ``work`` is what was planned for it."""
 
@@ -91,7 +94,9 @@ def _attempt(
         store.write(
             step.kind,
             step.key,
-            lambda folder: workshop.compute(step, folder, lambda share: observer.advanced(step, share)),
+            lambda folder: workshop.compute(
+                step, folder, lambda share: observer.advanced(step, share), lambda note: observer.noted(step, note)
+            ),
             fields=step.fields(),
         )
         outcome.computed.append(step)
@@ -110,6 +115,7 @@ def _work(step: Step, workshop: Workshop) -> float:
             workshop.prepared(step)
             return 1.0
         case Finetune():
+            workshop.check_training(step)
             rows, _ = workshop.training_rows(step)
             own = sum(len(row) - rows.shared_prefix_length for row in rows.rows)
             steps = step.settings.step_count(len(rows.rows))

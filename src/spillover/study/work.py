@@ -27,12 +27,19 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from spillover.evaluation.predict import EncodedCell
+    from spillover.models.adapters import TrainedAdapter
     from spillover.models.loaded import LoadedModel
+    from spillover.training.checkpoints import Checkpoints
     from spillover.training.constraints.constraint import Material
     from spillover.training.rows import TrainingRows
 
+    Trained = tuple[PreTrainedModel, TrainedAdapter | None, dict[str, Any]]
+
 Advance = Callable[[float], None]
 """Called with the share of the current step that is done, 0..1."""
+
+Tell = Callable[[str], None]
+"""Called with what is worth knowing of the current step while it runs."""
 
 ROWS = "rows.json"
 SECONDS_BETWEEN_CHECKPOINTS = 300.0
@@ -48,25 +55,34 @@ class Workshop:
         store: Where finished inputs are read from.
         device: Where models run; never part of a step's identity.
         notice: Called with what is worth saying on the way.
+        announce: Called with a step's key before it is trained, where other processes take part in training.
     """
 
-    def __init__(self, store: Store, *, device: str = "cpu", notice: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        device: str = "cpu",
+        notice: Callable[[str], None] | None = None,
+        announce: Callable[[str], None] | None = None,
+    ) -> None:
         self._store = store
         self._device = device
         self._notice = notice
+        self._announce = announce
         self._prepared: dict[str, PreparedTask] = {}
         self._encoded: dict[tuple[object, ...], tuple[EncodedCell, dict[str, int]]] = {}
         self._encoders: dict[Path, Encoder] = {}
         self._loaded: LoadedModel | None = None
 
-    def compute(self, step: Step, folder: Path, advance: Advance) -> Mapping[str, Any]:
+    def compute(self, step: Step, folder: Path, advance: Advance, tell: Tell | None = None) -> Mapping[str, Any]:
         """Write a step's files into ``folder`` and return how, when and on what it was computed."""
         wall, cpu, started = time.monotonic(), time.process_time(), time.time()
         match step:
             case Prepare():
                 files.write_prepared(folder / ROWS, self.prepared(step))
             case Finetune():
-                self._finetune(step, folder, advance)
+                self._finetune(step, folder, advance, tell)
             case Derive():
                 self._derive(step, folder)
             case Predict():
@@ -141,17 +157,24 @@ class Workshop:
         prepared = self.prepared(step.data)
         selected = training_rows(prepared, step.size, seed=step.seed)
         rows, dropped = protocol_rows(prepared, split="train", protocol=step.protocol, rows=selected)
-        shown = step.recipe.demonstrations
-        demonstrations = choose(prepared.demonstrations, shown.count, seed=shown.seed)
         encoded = encode_rows(
             self._encoder(step.base.path),
             Template(step.template),
             rows,
-            demonstrations,
+            step.recipe.demonstrations.chosen_from(prepared.demonstrations),
             step.settings,
             context_length=step.base.context_length,
         )
         return encoded, {**dropped, **encoded.dropped}
+
+    def check_training(self, step: Finetune) -> None:
+        """Refuse a training that this machine, or the rows which its recipe mixes in, cannot serve, with UserError."""
+        from spillover.training.optimizers import require_bitsandbytes
+
+        if step.settings.optimizer != "adamw":
+            require_bitsandbytes(f"{step.name}: training.optimizer {step.settings.optimizer}", self._device)
+        if fault := step.recipe.constraint.fault(self._material(step), step.settings.batch_size):
+            raise UserError(f"variant {step.name!r}: {fault}")
 
     def _material(self, step: Finetune) -> Material:
         """Return the rows a recipe's constraint asks for besides the variant's own."""
@@ -167,9 +190,36 @@ class Workshop:
         general = general_rows(encoder) if step.recipe.constraint.reads_general_text else ()
         return Material(general, replayed)
 
-    def _finetune(self, step: Finetune, folder: Path, advance: Advance) -> None:
+    def take_part(self, step: Finetune) -> None:
+        """Train a variant together with the process that leads, and keep nothing."""
+        self._train(step)
+
+    def _finetune(self, step: Finetune, folder: Path, advance: Advance, tell: Tell | None) -> None:
+        train = self._train_leading if self._announce else self._train
+        model, adapter, facts = train(step, advance, tell)
+        if adapter:
+            adapter.save(folder / ADAPTER, base_name=step.base.name)
+        else:
+            self._save(model, step, folder)
+        when = f"after {facts['step_count']} steps: nothing was learnt; raise training.learning_rate or sizes"
+        fingerprint = _fingerprint(step, folder, when)
+        self._checkpoints(step).remove()
+        files.write_json(folder / "training.json", {**facts, "fingerprint": fingerprint})
+
+    def _train_leading(self, step: Finetune, advance: Advance, tell: Tell | None) -> Trained:
+        """Train together with other processes; what stops this one alone, such as its memory, ends all of them."""
+        assert self._announce
+        self._announce(step.key)
+        try:
+            return self._train(step, advance, tell)
+        except (RuntimeError, MemoryError) as error:
+            if self._notice:
+                self._notice(f"failed: {step.label}: {error}; the same command goes on from the last checkpoint")
+            raise SystemExit(1) from error
+
+    def _train(self, step: Finetune, advance: Advance | None = None, tell: Tell | None = None) -> Trained:
+        """Return a trained model, its adapter where it has one, and the facts of its training."""
         from spillover.models.load import load_model
-        from spillover.training.checkpoints import Checkpoints
         from spillover.training.fit import fit
         from spillover.training.general_text import general_rows
         from spillover.training.probe import Watch
@@ -178,7 +228,6 @@ class Workshop:
         rows, dropped = self.training_rows(step)
         model = load_model(step.base.path, dtype="float32", device=self._device)
         adapter = step.recipe.parameters.select(model, seed=step.seed)
-        checkpoints = Checkpoints(self._store.root / "checkpoints" / step.key, seconds=SECONDS_BETWEEN_CHECKPOINTS)
         log = fit(
             model,
             rows,
@@ -186,26 +235,17 @@ class Workshop:
             seed=step.seed,
             precision=step.precision,
             constraint=step.recipe.constraint.build(self._material(step)),
-            watch=Watch(general_rows(self._encoder(step.base.path)), step.watch) if step.watch else None,
-            checkpoints=checkpoints,
-            progress=lambda done, count, _: advance(done / count),
+            watch=Watch(general_rows(self._encoder(step.base.path)), step.watch, tell) if step.watch else None,
+            checkpoints=self._checkpoints(step),
+            progress=(lambda done, count, _: advance(done / count)) if advance else None,
         )
-        if adapter:
-            adapter.save(folder / ADAPTER, base_name=step.base.name)
-        else:
-            self._save(model, step, folder)
-        fingerprint = _fingerprint(
-            step, folder, f"after {log.step_count} steps: nothing was learnt; raise training.learning_rate or sizes"
-        )
-        checkpoints.remove()
-        if log.forgetting and self._notice:
-            first, last = log.forgetting[0], log.forgetting[-1]
-            self._notice(
-                f"{step.variant}: loss on general text {first['general_loss']:.3f} to {last['general_loss']:.3f}, "
-                f"KL to the base {last['kl_to_base']:.4f} nats a token"
-            )
-        shown = {"rows": len(rows.rows), "dropped": dropped, "fingerprint": fingerprint}
-        files.write_json(folder / "training.json", {**asdict(log), **shown})
+        facts = {"rows": len(rows.rows), "dropped": dropped, "shared_prefix_token_count": rows.shared_prefix_length}
+        return model, adapter, {**asdict(log), **facts}
+
+    def _checkpoints(self, step: Finetune) -> Checkpoints:
+        from spillover.training.checkpoints import Checkpoints
+
+        return Checkpoints(self._store.root / "checkpoints" / step.key, seconds=SECONDS_BETWEEN_CHECKPOINTS)
 
     def _derive(self, step: Derive, folder: Path) -> None:
         from spillover.models.adapters import write_scaled

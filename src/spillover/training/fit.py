@@ -13,12 +13,14 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from spillover.errors import SpilloverError
-from spillover.models.packing import chain, encode_prefix, pack, packs, run
+from spillover.errors import SpilloverError, UserError
+from spillover.models.packing import branches, chain, encode_prefix, pack, packs, run
 from spillover.training.checkpoints import Checkpoints, RunState
 from spillover.training.constraints.constraint import Constraint, Training
 from spillover.training.constraints.timed import TimedConstraint
+from spillover.training.optimizers import build_optimizer
 from spillover.training.probe import ForgettingProbe, Watch
+from spillover.training.processes import Processes
 from spillover.training.rows import TrainingRow, TrainingRows
 from spillover.training.settings import TrainingSettings
 
@@ -49,22 +51,49 @@ class SharedPrefixLogits(nn.Module):
     """Next-token logits of a pack of rows behind one shared prefix, which is encoded once and back-propagated through.
 
     Prefix and rows are computed in one ``forward`` so that autocast and gradient hooks see all of it.
+
+    Args:
+        model: Computes the logits.
+        recomputes: Whether the model's layers drop their activations and compute them again on the way back. They then
+            know no cache, so the prefix is the trunk of one tree whose branches are the rows, in a single pass.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, *, recomputes: bool = False) -> None:
         super().__init__()
         self.model = model
+        self._recomputes = recomputes
 
     def forward(self, rows: Sequence[TrainingRow], shared: int) -> torch.Tensor:
         """Return the logits ``(target tokens, vocabulary)`` in float32; rows share their first ``shared`` ids."""
-        trees = [chain((*row.prompt[shared:], *row.target[:-1])) for row in rows]
-        packed = pack(trees, shared, self.model.device)
+        prefix, own = rows[0].prompt[:shared], [(*row.prompt[shared:], *row.target[:-1]) for row in rows]
+        if self._recomputes:
+            tree, starts = branches(prefix, own)
+            packed, cache = pack([tree], 0, self.model.device), None
+        else:
+            packed, cache = pack(list(map(chain, own)), shared, self.model.device), encode_prefix(self.model, prefix)
+            starts = packed.offsets
         wanted = [
-            offset + len(row.prompt) - shared - 1 + index
-            for row, offset in zip(rows, packed.offsets, strict=True)
+            start + len(row.prompt) - shared - 1 + index
+            for row, start in zip(rows, starts, strict=True)
             for index in range(len(row.target))
         ]
-        return run(self.model, packed, encode_prefix(self.model, rows[0].prompt[:shared]), wanted)
+        return run(self.model, packed, cache, wanted)
+
+
+def recompute_activations(model: PreTrainedModel, *, on: bool = True) -> None:
+    """Let the model's layers drop their activations and compute them again on the way back (gradient checkpointing).
+
+    Raises:
+        UserError: If the architecture cannot.
+    """
+    if not model.supports_gradient_checkpointing:
+        raise UserError(f"training.gradient_checkpointing: {model.config.model_type} has no such mode; leave it out")
+    new_name = hasattr(model, "activation_checkpointing_enable")  # transformers 5 renamed it on the way
+    prefix = "activation" if new_name else "gradient"
+    if on:
+        getattr(model, f"{prefix}_checkpointing_enable")({"use_reentrant": False})
+    else:
+        getattr(model, f"{prefix}_checkpointing_disable")()
 
 
 def summed_loss(logits: torch.Tensor, rows: Sequence[TrainingRow]) -> torch.Tensor:
@@ -87,8 +116,8 @@ def fit(
 ) -> TrainingLog:
     """Fine-tune the trainable weights of ``model`` in place.
 
-    The loss of an optimizer step is the mean over all target tokens of its rows, however they are packed. Weights stay
-    float32; ``precision="bfloat16"`` computes under autocast.
+    The loss of an optimizer step is the mean over all target tokens of its rows, however they are packed and however
+    many processes share them. Weights stay float32; ``precision="bfloat16"`` computes under autocast.
 
     Args:
         model: The base, whose weights the recipe's parameters have been chosen from.
@@ -107,77 +136,117 @@ def fit(
     if model.dtype != torch.float32:
         raise SpilloverError(f"training needs float32 weights, got {model.dtype}; small updates are lost in fewer bits")
     torch.manual_seed(seed)
-    accelerator = Accelerator(
-        cpu=model.device.type == "cpu", mixed_precision="bf16" if precision == "bfloat16" else "no"
-    )
-    step_count = settings.step_count(len(data.rows))
-    weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
-    optimizer = torch.optim.AdamW(
-        weights.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / step_count)
-    logits, optimizer = accelerator.prepare(SharedPrefixLogits(model), optimizer)
-    hidden_size = model.config.get_text_config(decoder=True).hidden_size
-    pack_tokens = best_pack_tokens(hidden_size, data.shared_prefix_length)
-    log = TrainingLog(step_count)
-    rule = TimedConstraint(constraint or Constraint())
-    rule.begin(Training(model, weights, logits, settings.batch_size, step_count, seed))
-    probe = ForgettingProbe(model, logits, watch.rows) if watch else None
-    run_state = RunState(weights, optimizer, schedule, rule.constraint, log)
-    done = checkpoints.restore(run_state) if checkpoints else 0
-    for step, batch in islice(enumerate(batches(data.rows, settings, seed=seed)), done, step_count):
-        if probe and watch and step % watch.every == 0:
-            log.forgetting.append({"step": step, **probe.measure()})
-        model.train()
-        rule.before_step(step, accelerator.backward)
-        loss = _accumulate(accelerator, logits, batch, data.shared_prefix_length, pack_tokens, log)
-        if not math.isfinite(loss):
-            raise SpilloverError(
-                f"the loss is {loss} at step {step + 1} of {step_count}; lower training.learning_rate "
-                f"(now {settings.learning_rate:g})"
-            )
-        accelerator.clip_grad_norm_(weights.values(), settings.max_gradient_norm)
-        optimizer.step()
-        schedule.step()
-        goes_on = rule.after_step(step)
-        optimizer.zero_grad()
-        log.losses.append(loss)
+    run = _Run(model, data, settings, seed, precision, constraint or Constraint(), watch)
+    done = checkpoints.restore(run.state) if checkpoints else 0
+    run.processes.begin(run.weights.values(), done)
+    for step, batch in islice(enumerate(batches(data.rows, settings, seed=seed)), done, run.step_count):
+        if watch and step % watch.every == 0:
+            run.look(step)
+        goes_on = run.learn(step, batch)
         if progress:
-            progress(step + 1, step_count, loss)
+            progress(step + 1, run.step_count, run.log.losses[-1])
         if not goes_on:
             break
-        if checkpoints and step + 1 < step_count:
-            checkpoints.save_if_due(run_state, step + 1)
-    rule.end()
-    if probe:
-        log.forgetting.append({"step": len(log.losses), **probe.measure()})
-    log.step_count = len(log.losses)
-    log.recipe_report = rule.report(model, weights)
-    model.train(False)
-    return log
+        if checkpoints and run.processes.leads and step + 1 < run.step_count:
+            checkpoints.save_if_due(run.state, step + 1)
+    return run.finish()
 
 
-def _accumulate(
-    accelerator: Accelerator,
-    logits: nn.Module,
-    batch: Sequence[TrainingRow],
-    prefix_length: int,
-    pack_tokens: int,
-    log: TrainingLog,
-) -> float:
-    """Back-propagate the mean loss over the batch's target tokens, pack by pack; return it."""
-    target_count = sum(len(row.target) for row in batch)
-    if not target_count:
-        raise SpilloverError(f"a batch of {len(batch)} rows has no target token to learn")
-    total = 0.0
-    for group in packs([len(row) - prefix_length for row in batch], pack_tokens):
-        rows = [batch[index] for index in group]
-        loss = summed_loss(logits(rows, prefix_length), rows)
-        accelerator.backward(loss / target_count)
-        total += float(loss.detach())
-        log.forward_token_count += prefix_length + sum(len(row) - prefix_length - 1 for row in rows)
-    log.target_token_count += target_count
-    return total / target_count
+class _Run:
+    """What the steps of one run share; arguments as of `fit`."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        data: TrainingRows,
+        settings: TrainingSettings,
+        seed: int,
+        precision: str,
+        constraint: Constraint,
+        watch: Watch | None,
+    ) -> None:
+        self._model, self._settings, self._seed, self._watch = model, settings, seed, watch
+        self._accelerator = Accelerator(
+            cpu=model.device.type == "cpu", mixed_precision="bf16" if precision == "bfloat16" else "no"
+        )
+        self.processes = Processes(self._accelerator)
+        self.step_count = settings.step_count(len(data.rows))
+        self.weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+        optimizer = build_optimizer(model, self.weights.values(), settings)
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / self.step_count)
+        # Evaluation mode leaves out accelerate's own wrapper for several processes, whose part `processes` takes.
+        self._logits = self._accelerator.prepare_model(
+            SharedPrefixLogits(model, recomputes=settings.gradient_checkpointing), evaluation_mode=True
+        )
+        self._optimizer = self._accelerator.prepare_optimizer(optimizer)
+        hidden_size = model.config.get_text_config(decoder=True).hidden_size
+        self._prefix_length = data.shared_prefix_length
+        self._pack_tokens = best_pack_tokens(hidden_size, data.shared_prefix_length)
+        self.log = TrainingLog(self.step_count)
+        if settings.gradient_checkpointing:
+            recompute_activations(model)
+        self._rule = TimedConstraint(constraint)
+        self._rule.begin(Training(model, self.weights, self._logits, settings.batch_size, self.step_count, seed))
+        self._probe = ForgettingProbe(model, self._logits, watch.rows) if watch and self.processes.leads else None
+        self.state = RunState(self.weights, self._optimizer, self._schedule, constraint, self.log)
+
+    def look(self, step: int) -> None:
+        """Measure forgetting before a step."""
+        if self._probe and self._watch:
+            found = self._probe.measure()
+            self.log.forgetting.append({"step": step, **found})
+            if self._watch.tell:
+                loss, divergence = found["general_loss"], found["kl_to_base"]
+                self._watch.tell(f"step {step}: loss on general text {loss:.3f}, KL to the base {divergence:.4f} nats")
+
+    def learn(self, step: int, batch: Sequence[TrainingRow]) -> bool:
+        """Take an optimizer step on a batch; return whether training goes on."""
+        self._model.train()
+        self.processes.seed(self._seed, step)
+        # Every process computes the whole of a constraint's loss, so each adds its part of one gradient.
+        self._rule.before_step(step, lambda loss: self._accelerator.backward(loss / self.processes.count))
+        loss = self._accumulate(batch)
+        if not math.isfinite(loss):
+            raise SpilloverError(
+                f"the loss is {loss} at step {step + 1} of {self.step_count}; lower training.learning_rate "
+                f"(now {self._settings.learning_rate:g})"
+            )
+        self.processes.add_gradients(self.weights.values())
+        self._accelerator.clip_grad_norm_(self.weights.values(), self._settings.max_gradient_norm)
+        self._optimizer.step()
+        self._schedule.step()
+        goes_on = self._rule.after_step(step)
+        self._optimizer.zero_grad()
+        self.log.losses.append(loss)
+        return self.processes.as_led(goes_on)
+
+    def _accumulate(self, batch: Sequence[TrainingRow]) -> float:
+        """Back-propagate the mean loss over the batch's target tokens, pack by pack of this process; return it."""
+        target_count = sum(len(row.target) for row in batch)
+        if not target_count:
+            raise SpilloverError(f"a batch of {len(batch)} rows has no target token to learn")
+        own, total, forward_count, shared = self.processes.share(batch), 0.0, 0, self._prefix_length
+        for group in packs([len(row) - shared for row in own], self._pack_tokens):
+            rows = [own[index] for index in group]
+            loss = summed_loss(self._logits(rows, shared), rows)
+            self._accelerator.backward(loss / target_count)
+            total += float(loss.detach())
+            forward_count += shared + sum(len(row) - shared - 1 for row in rows)
+        total, forward_total = self.processes.total(total, forward_count)
+        self.log.forward_token_count += round(forward_total)
+        self.log.target_token_count += target_count
+        return total / target_count
+
+    def finish(self) -> TrainingLog:
+        """Let the constraint correct the weights a last time and return what happened."""
+        self._rule.end()
+        self.look(len(self.log.losses))
+        self.log.step_count = len(self.log.losses)
+        self.log.recipe_report = self._rule.report(self._model, self.weights)
+        self._model.train(False)
+        if self._settings.gradient_checkpointing:
+            recompute_activations(self._model, on=False)
+        return self.log
 
 
 def batches(rows: Sequence[TrainingRow], settings: TrainingSettings, *, seed: int) -> Iterator[list[TrainingRow]]:

@@ -29,6 +29,8 @@ class Watch:
     """General text."""
     every: int
     """Steps from one measurement to the next."""
+    tell: Callable[[str], None] | None = None
+    """Called with every measurement, in words."""
 
 
 class ForgettingProbe:

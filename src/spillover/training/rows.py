@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,20 +41,23 @@ def encode_rows(
     encoder: Encoder,
     template: Template,
     examples: Sequence[Example],
-    demonstrations: Sequence[Example],
+    demonstrations: Sequence[Example] | Callable[[Example], Sequence[Example]],
     settings: TrainingSettings,
     *,
     context_length: int | None = None,
 ) -> TrainingRows:
-    """Render and encode examples, each behind the same demonstrations.
+    """Render and encode examples, each behind its demonstrations.
 
     Args:
+        demonstrations: The same ones for every example, or a function that gives each example its own; examples then
+            share only the template's first words.
         context_length: Tokens the model takes; a row has to fit it as well as ``settings.max_length``.
 
     Raises:
         UserError: If no row is left.
     """
-    texts = [demonstrated_prompt(template, demonstrations, example.fields) for example in examples]
+    shown = demonstrations if callable(demonstrations) else lambda _: demonstrations
+    texts = [demonstrated_prompt(template, shown(example), example.fields) for example in examples]
     prompts = encoder.prompts(texts)
     targets = [(*ids, encoder.end_token_id) for ids in encoder.targets([example.target for example in examples])]
     longest = min(settings.max_length, context_length or settings.max_length)

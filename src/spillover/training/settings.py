@@ -1,10 +1,14 @@
 """How a variant learns: the recipe's slots and the settings of the training loop, as frozen data."""
 
 import math
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from spillover.prompts.demonstrations import choose, draw
+from spillover.records import Example
 from spillover.tasks.settings import Settings
 from spillover.training.afterwards.dare import Dare
 from spillover.training.afterwards.graft import Graft
@@ -21,19 +25,35 @@ from spillover.training.constraints.none import Unconstrained
 from spillover.training.constraints.random_mask import RandomMask
 from spillover.training.constraints.replay import Replay
 from spillover.training.constraints.spider import Spider
+from spillover.training.optimizers import OptimizerName
 from spillover.training.parameters.full import Full
 from spillover.training.parameters.last_layers import LastLayers
 from spillover.training.parameters.lora import Lora
 
 
 class Demonstrations(Settings):
-    """Fine-tuning with in-context learning (FTICL): the same demonstrations before every training row."""
+    """Fine-tuning with in-context learning (FTICL): demonstrations before every training row."""
 
     shorthand: ClassVar[str] = "count"
+    added_later: ClassVar[frozenset[str]] = frozenset({"resampled"})
     count: int = Field(ge=0)
     """Demonstrations prepended to every row; 0 is plain fine-tuning."""
     seed: int = 0
-    """Which demonstrations; 0 takes the first of the pool."""
+    """Which demonstrations; 0 takes the first of the pool. Of ``resampled`` ones, which draws."""
+    resampled: bool = False
+    """Whether each row gets its own draw from the pool, in place of the paper's same ones before every row."""
+
+    @model_validator(mode="after")
+    def _something_is_drawn(self) -> Self:
+        if self.resampled and not self.count:
+            raise ValueError("resampled needs a count of at least 1; with 0 there is nothing to draw")
+        return self
+
+    def chosen_from(self, pool: Sequence[Example]) -> Sequence[Example] | Callable[[Example], Sequence[Example]]:
+        """Return the demonstrations of every row, or what draws those of one."""
+        if self.resampled:
+            return partial(draw, pool, self.count, seed=self.seed)
+        return choose(pool, self.count, seed=self.seed)
 
 
 Parameters = Annotated[
@@ -83,8 +103,8 @@ class Recipe(Settings):
         """
         slots = {"parameters": self.parameters, "constraint": self.constraint}
         plain = {"parameters": Full(), "constraint": Unconstrained()}
-        named = {name: slot.model_dump(mode="json") for name, slot in slots.items() if slot != plain[name]}
-        return {"demonstrations": self.demonstrations.model_dump(mode="json"), **named}
+        named = {name: slot.identity() for name, slot in slots.items() if slot != plain[name]}
+        return {"demonstrations": self.demonstrations.identity(), **named}
 
 
 def _contradiction(parameters: Settings, constraint: Settings, change: Settings) -> str | None:
@@ -115,7 +135,7 @@ def _contradiction(parameters: Settings, constraint: Settings, change: Settings)
 class TrainingSettings(Settings):
     """The optimization, the same for every variant unless a study says otherwise."""
 
-    added_later: ClassVar[frozenset[str]] = frozenset({"max_steps"})
+    added_later: ClassVar[frozenset[str]] = frozenset({"max_steps", "optimizer"})
     learning_rate: float = Field(default=2e-5, gt=0)
     """Peak rate of AdamW; it decays linearly to zero without warm-up."""
     epochs: int = Field(default=2, ge=1)
@@ -131,6 +151,15 @@ class TrainingSettings(Settings):
     """Tokens of a row, prompt and target; longer rows are treated as ``overlong`` says."""
     overlong: Literal["drop", "trim"] = "drop"
     """Drop rows that are too long, or trim the start of their prompt; a target is never cut. Both are counted."""
+    optimizer: OptimizerName = "adamw"
+    """``adamw-8bit`` keeps its moments in 8 bits, ``paged-adamw-8bit`` also lets them leave a full device."""
+    gradient_checkpointing: bool = False
+    """Whether activations are computed again on the way back instead of kept: less memory, a third more time. It
+    changes no gradient but for rounding, so it is not part of a variant's identity."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the trained weights."""
+        return {name: value for name, value in super().identity().items() if name != "gradient_checkpointing"}
 
     def step_count(self, row_count: int) -> int:
         """Return the optimizer steps of a training on so many rows."""

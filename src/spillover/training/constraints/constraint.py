@@ -93,6 +93,10 @@ class ConstraintSettings(Settings):
     reads_general_text: ClassVar[bool] = False
     replays: ClassVar[tuple[str, ...]] = ()
 
+    def fault(self, material: Material, batch_size: int) -> str | None:
+        """Return why the constraint cannot do with these rows beside steps of ``batch_size``, if it cannot."""
+        return None
+
     def build(self, material: Material) -> Constraint:
         """Return the constraint of one run."""
         raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -37,9 +38,25 @@ class Replay(ConstraintSettings):
     def replays(self) -> tuple[str, ...]:  # type: ignore[override]
         return self.rows_of
 
+    def fault(self, material: Material, batch_size: int) -> str | None:
+        asked, held = (
+            math.ceil(batch_size * self.share / (1 - self.share)),
+            sum(len(rows.rows) for rows in self._sets(material)),
+        )
+        if asked <= held:
+            return None
+        source = f"{' and '.join(self.rows_of)} hold" if self.rows_of else "the general text holds"
+        return (
+            f"constraint 'replay' with share {self.share:g} mixes {asked} rows into a step of {batch_size}, "
+            f"{source} {held}; lower share or training.batch_size, or name larger tasks in rows_of"
+        )
+
     def build(self, material: Material) -> Constraint:
+        return ReplayConstraint(self.share, self._sets(material))
+
+    def _sets(self, material: Material) -> tuple[TrainingRows, ...]:
         general = TrainingRows(tuple(material.general), 0, {})
-        return ReplayConstraint(self.share, tuple(material.replayed) if self.rows_of else (general,))
+        return tuple(material.replayed) if self.rows_of else (general,)
 
 
 class ReplayConstraint(Constraint):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from spillover.errors import UserError
-from spillover.training.parameters.selection import LAYER, Selection, embedding_weights
+from spillover.training.parameters.selection import LAYER, Selection, Shapes, embedding_weights
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -21,6 +22,12 @@ class LastLayers(Selection):
     """Decoder layers that are trained, counted from the output."""
     embeddings: bool = False
     """Whether input and output embeddings are trained too."""
+
+    def fault(self, shapes: Callable[[], Shapes]) -> str | None:
+        depth = 1 + max((int(found[1]) for name in shapes() if (found := LAYER.search(f".{name}"))), default=-1)
+        if self.count > depth:
+            return f"parameters.count is {self.count}; the model has {depth} decoder layers; ask for at most that"
+        return None
 
     def select(self, model: PreTrainedModel, *, seed: int) -> None:
         layers = {name: int(found[1]) for name, _ in model.named_parameters() if (found := LAYER.search(name))}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from spillover.errors import unknown_name
 from spillover.training.parameters.selection import LAYER, Selection, Shapes
 
 if TYPE_CHECKING:
@@ -33,6 +35,16 @@ class Lora(Selection):
     @property
     def update_scales(self) -> bool:
         return not self.use_dora
+
+    def fault(self, shapes: Callable[[], Shapes]) -> str | None:
+        if isinstance(self.target_modules, str):
+            return None
+        names = {name.removesuffix(".weight") for name, shape in shapes().items() if len(shape) == 2}
+        for target in self.target_modules:
+            if not any(f".{name}".endswith(f".{target}") for name in names):
+                known = {name.rpartition(".")[2] for name in names if LAYER.search(f".{name}.")}
+                return f"parameters.target_modules: {unknown_name('layer of the model', target, known)}"
+        return None
 
     def select(self, model: PreTrainedModel, *, seed: int) -> TrainedAdapter:
         from spillover.models.adapters import add_adapter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from spillover.tasks.settings import Settings
@@ -38,6 +38,10 @@ class Selection(Settings):
         ``seed`` decides the first values of weights that the model does not have.
         """
         raise NotImplementedError
+
+    def fault(self, shapes: Callable[[], Shapes]) -> str | None:
+        """Return what the choice names that a model with these tensors does not have, if anything."""
+        return None
 
     def saved_weight_count(self, shapes: Shapes) -> int:
         """Return about how many weights a trained variant of a model with these tensors writes to disk."""

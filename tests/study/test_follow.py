@@ -1,0 +1,93 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from spillover.study.store import Store
+from spillover.study.work import kept_weights
+from tests.study.test_recipes import write_study
+from tests.study.test_runner import run
+
+# Of 13 rows in batches of 4 the last has one row, so that one of two processes has none.
+VARIANTS = """
+variants:
+  - {name: sft, train_on: [first], sizes: [13]}
+  - {name: fticl, train_on: [first], sizes: [13], recipe: {demonstrations: 2}}
+  - {name: kl, train_on: [first], sizes: [13], recipe: {constraint: kl, parameters: {kind: lora, rank: 2}}}
+  - {name: replay, train_on: [first], sizes: [13], recipe: {constraint: replay}}
+  - {name: half, train_on: [first], sizes: [13], recipe: {constraint: {kind: half, rounds: 2}}}
+  - {name: spider, train_on: [first], sizes: [13], recipe: {constraint: spider}}
+shots: [0]
+test_on: [first]
+"""
+
+
+def start_processes(path, root, count=2):
+    """Start the processes that `accelerate launch --cpu --num_processes 2 -m spillover run` starts."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "spillover", "run", str(path), "--store", str(root), "--threads", "1"]
+    command += ["--device", "cpu", "--report", str(root.parent / "report")]
+    processes = []
+    for rank in range(count):
+        launched = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1"}
+        launched |= {"MASTER_PORT": port, "OMP_NUM_THREADS": 1, "SPILLOVER_CACHE": path.parent / "cache"}
+        environment = os.environ | {name: str(value) for name, value in launched.items()}
+        processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+    return processes
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("follow")
+    path = write_study(folder, VARIANTS)
+    text = path.read_text().replace("test_limit: 10", "test_limit: 2")
+    # At a small rate AdamW does not blow rounding up: it divides each gradient, however small, by its own size.
+    path.write_text(text.replace("learning_rate: 0.01", "learning_rate: 0.001"))
+    processes = start_processes(path, folder / "together")
+    study, alone, _ = run(path, folder / "alone")
+    printed = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], printed
+    return study, alone, Store(folder / "together"), printed
+
+
+def test_two_processes_learn_what_one_does_on_the_same_batches(both):
+    study, alone, together, _ = both
+    for step in study.finetunes:
+        logs = [json.loads(store.file(step.kind, step.key, "training.json").read_text()) for store in (alone, together)]
+        assert logs[1]["losses"] == pytest.approx(logs[0]["losses"], rel=1e-5), step.name
+        assert logs[1]["target_token_count"] == logs[0]["target_token_count"]
+        # Dealt out to two processes, the same rows have one more shared prefix in each of the first three batches.
+        prefix = logs[0]["shared_prefix_token_count"]
+        assert logs[1]["forward_token_count"] == logs[0]["forward_token_count"] + 3 * prefix
+        ours, theirs = (load_file(next(kept_weights(store, step).glob("*.safetensors"))) for store in (together, alone))
+        for name, weight in theirs.items():
+            assert torch.allclose(ours[name], weight, rtol=0, atol=1e-5), (step.name, name)
+        for fact in {"touched_share", "replayed_row_count", "moving_shares"} & logs[0]["recipe_report"].keys():
+            assert logs[1]["recipe_report"][fact] == pytest.approx(logs[0]["recipe_report"][fact], rel=1e-2), step.name
+
+
+def test_only_the_leading_process_speaks_and_writes(both):
+    study, alone, together, printed = both
+    (leading, progress), (other, other_progress) = printed
+    assert b"report:" in leading
+    assert progress.count(b"fine-tune sft/first/13/0") == 1
+    assert other == other_progress == b""
+    kinds = {folder.name for folder in together.root.iterdir()}
+    assert kinds == {folder.name for folder in alone.root.iterdir()}
+    assert all(together.has(step.kind, step.key) for step in study.steps)
+
+
+def test_a_users_mistake_ends_all_processes_with_one_line(tmp_path):
+    path = write_study(tmp_path, VARIANTS.replace("rounds: 2", "round: 2"))
+    processes = start_processes(path, tmp_path / "store")
+    (_, message), (_, silence) = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [2, 0]
+    assert b"unknown setting 'round'; did you mean 'rounds'" in message
+    assert silence == b""
