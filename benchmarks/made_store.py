@@ -17,7 +17,6 @@ from spillover.study import files
 from spillover.study.items import rendered_prompts
 from spillover.study.step import Finetune, Predict, Prepare, Score, Step
 from spillover.study.store import Store
-from spillover.study.study import Study
 from spillover.tasks.prepare import prepare, protocol_rows
 
 LABELS = {"mood": ("positive", "negative"), "logic": ("entailment", "contradiction", "neutral"), "question": ()}
@@ -28,7 +27,8 @@ TASKS = (
 )
 VARIANTS = 9
 SHOTS = (0, 1, 2, 4, 8)
-WORDS = "the old ship left a quiet harbour before dawn because nobody had asked its captain to wait for rain".split()
+SENTENCE = "the old ship left a quiet harbour before dawn because nobody had asked its captain to wait for rain"
+WORDS = SENTENCE.split()
 INPUT_WORDS = 60
 
 SUITE = """
@@ -71,11 +71,11 @@ def make_store(folder: Path, *, item_count: int) -> tuple[Path, Store]:
     )
     study, store = load_study(path, cache=folder / "cache", notice=print), Store(folder / "store")
     for step in study.steps:
-        _finish(study, store, step)
+        _finish(store, step)
     return path, store
 
 
-def _finish(study: Study, store: Store, step: Step) -> None:
+def _finish(store: Store, step: Step) -> None:
     fill: Callable[[Path], None]
     if isinstance(step, Prepare):
         rows = prepare(step.suite, step.task, cache=step.cache)

@@ -33,8 +33,7 @@ def render(study: Path, store: Path, report: Path) -> dict[str, float]:
 
 
 def open_seconds(page: Path) -> float | None:
-    """Return the median seconds from asking for the page to its first paint with the document ready; None without
-    Chromium or playwright."""
+    """Return the median seconds until the document is ready and painted; None without Chromium or playwright."""
     found = [path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))]
     try:
         from playwright.sync_api import sync_playwright

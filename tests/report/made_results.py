@@ -163,7 +163,7 @@ def _changes(variant: str, task: TaskCard, shots: int, scores: list[CellScores],
     """Compare the made scores item by item, keeping three changes each way."""
     metric, cell = task.primary_metric, Cell(task.name, 1, shots, 0)
     rows = {row.variant: row for row in scores if (row.cell, row.metric) == (cell, metric)}
-    before, after = rows[BASE].statistics[:, 0], rows[variant.removesuffix(hostile)].statistics[:, 0]
+    before, after = rows[BASE].statistics[:, 0], rows[variant].statistics[:, 0]
     lost = [int(index) for index in np.argsort(after - before, kind="stable") if after[index] < before[index]]
     won = [int(index) for index in np.argsort(before - after, kind="stable") if after[index] > before[index]]
 

@@ -78,10 +78,10 @@ def write_prompt_ids(path: Path, prompts: Sequence[TokenIds]) -> None:
     write_json(path, {"shared": list(prompts[0][:shared]), "own": [list(ids[shared:]) for ids in prompts]})
 
 
-def read_prompt_ids(path: Path, indices: Iterable[int]) -> list[TokenIds]:
-    """Read the token ids of a cell's prompts at ``indices`` of its examples."""
+def read_prompt_ids(path: Path) -> list[TokenIds]:
+    """Read the token ids of a cell's prompts, in the order of its examples."""
     data = read_json(path)
-    return [(*data["shared"], *data["own"][index]) for index in indices]
+    return [(*data["shared"], *ids) for ids in data["own"]]
 
 
 def write_statistics(path: Path, example_ids: Iterable[str], statistics: Mapping[str, FloatArray]) -> None:

@@ -40,7 +40,7 @@ def item_scores(scores: CellScores) -> FloatArray:
 
 
 class ItemReader:
-    """Reads items from a store without loading a model or a tokenizer; keeps the rows of tasks it has read.
+    """Reads items from a store without loading a model or a tokenizer; keeps tasks' rows and the last cell's prompts.
 
     Args:
         store: Where the study's steps are finished.
@@ -49,6 +49,7 @@ class ItemReader:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._rows: dict[tuple[str, str], tuple[PreparedTask, tuple[Example, ...]]] = {}
+        self._cell, self._items = "", dict[str, AskedItem]()
 
     def scores(self, step: Score) -> CellScores:
         """Return the per-example statistics by which a cell's items are compared."""
@@ -66,24 +67,15 @@ class ItemReader:
         Raises:
             SpilloverError: If an id is not among the cell's rows.
         """
-        prepared, rows = self._test_rows(step)
-        position = {example.id: index for index, example in enumerate(rows[: step.test_limit])}
-        unknown = [name for name in example_ids if name not in position]
+        if self._cell != step.key:
+            self._cell, self._items = step.key, self._all_items(step)
+        unknown = [name for name in example_ids if name not in self._items]
         if unknown:
             where = self._store.folder(step.kind, step.key)
             raise SpilloverError(
                 f"{where}: row {unknown[0]!r} is not among the rows the task has now; remove the folder and run again"
             )
-        indices = [position[name] for name in example_ids]
-        examples = [rows[index] for index in indices]
-        _, prompts = rendered_prompts(step, prepared, examples)
-        ids: Sequence[tuple[int, ...] | None] = [None] * len(indices)
-        if files.PROMPT_IDS in self._store.manifest(step.kind, step.key)["files"]:
-            ids = files.read_prompt_ids(self._store.file(step.kind, step.key, files.PROMPT_IDS), indices)
-        return tuple(
-            AskedItem(example.id, prompt, example.target, example.options or step.data.task.answers, token_ids)
-            for example, prompt, token_ids in zip(examples, prompts, ids, strict=True)
-        )
+        return tuple(self._items[name] for name in example_ids)
 
     def answers(self, step: Score, scores: CellScores, indices: Sequence[int]) -> tuple[ItemAnswer, ...]:
         """Return what a model answered to the items at ``indices`` of its cell.
@@ -131,6 +123,19 @@ class ItemReader:
         return CellChanges(
             variant.predictions.model, after.cell, after.metric, regressions, gains, len(worse), len(better)
         )
+
+    def _all_items(self, step: Predict) -> dict[str, AskedItem]:
+        prepared, rows = self._test_rows(step)
+        examples = rows[: step.test_limit]
+        _, prompts = rendered_prompts(step, prepared, examples)
+        ids: Sequence[tuple[int, ...] | None] = [None] * len(examples)
+        if files.PROMPT_IDS in self._store.manifest(step.kind, step.key)["files"]:
+            ids = files.read_prompt_ids(self._store.file(step.kind, step.key, files.PROMPT_IDS))
+        answers = step.data.task.answers
+        return {
+            example.id: AskedItem(example.id, prompt, example.target, example.options or answers, token_ids)
+            for example, prompt, token_ids in zip(examples, prompts, ids, strict=True)
+        }
 
     def _test_rows(self, step: Predict) -> tuple[PreparedTask, tuple[Example, ...]]:
         name = step.data.key, step.protocol

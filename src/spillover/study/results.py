@@ -78,11 +78,9 @@ def _changes(cell_scores: Sequence[tuple[Score, Sequence[CellScores]]], store: S
         wanted = compared_metric(step.predictions.data.task, [row.metric for row in rows])
         compared[step.key] = next(row for row in rows if row.metric == wanted)
     base = {step.predictions.cell: step for step, _ in cell_scores if step.predictions.variant is None}
-    return tuple(
-        reader.changes(base[step.predictions.cell], step, compared, most=MOST_ITEMS)
-        for step, _ in cell_scores
-        if step.predictions.variant is not None
-    )
+    variants = [step for step, _ in cell_scores if step.predictions.variant is not None]
+    variants.sort(key=lambda step: step.predictions.cell)  # the reader keeps a cell's prompts until the next one
+    return tuple(reader.changes(base[step.predictions.cell], step, compared, most=MOST_ITEMS) for step in variants)
 
 
 def _floor(step: Score, store: Store) -> FlipFloor | None:
