@@ -152,6 +152,7 @@ def test_without_its_script_the_page_still_shows_items(opened: Open) -> None:
 def test_a_printed_page_has_items_and_no_controls(opened: Open) -> None:
     page = opened()
     page.emulate_media(media="print")
-    assert page.locator("#examples").is_visible()
+    assert page.locator("#examples pre").first.is_visible()
+    assert page.locator("#examples pre").first.bounding_box()["height"] > 10
     assert not page.locator("#explorer").is_visible()
     assert not page.locator("nav").is_visible()
