@@ -155,6 +155,52 @@ class PromptCard:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedItem:
+    """One item of a cell, as every model of the study was asked it."""
+
+    example_id: str
+    prompt: str
+    target: str
+    options: tuple[str, ...] = ()
+    """The answers to choose from; empty for free text."""
+    token_ids: tuple[int, ...] | None = None
+    """Of the prompt; None where they were not kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemAnswer:
+    """What one model answered to an item, and what the item scored by itself."""
+
+    text: str
+    score: float
+    shares: tuple[float, ...] = ()
+    """Each option's share of one, in the order of the item's options; empty for free text."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemChange:
+    """An item that a variant and the base score differently."""
+
+    item: AskedItem
+    base: ItemAnswer
+    variant: ItemAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class CellChanges:
+    """What changed in a cell, item by item: some of the items, the largest changes first, and how many there are."""
+
+    variant: str
+    cell: Cell
+    metric: str
+    """What items are compared by: accuracy where it was measured, otherwise the task's primary metric."""
+    regressions: tuple[ItemChange, ...]
+    gains: tuple[ItemChange, ...]
+    regression_count: int
+    gain_count: int
+
+
+@dataclass(frozen=True, slots=True)
 class StudyResults:
     """Everything a finished study hands to analysis and report."""
 
@@ -175,6 +221,8 @@ class StudyResults:
     """Versions, machine, precision, seeds, digests, times, the command that reproduces the study."""
     flip_floors: Mapping[tuple[str, Cell], FlipFloor] = field(default_factory=dict)
     """(variant id, cell) to its flip floor, where one was measured."""
+    changes: tuple[CellChanges, ...] = ()
+    """Of every variant and cell whose items are at hand."""
 
 
 @dataclass(frozen=True, slots=True)

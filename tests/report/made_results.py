@@ -9,10 +9,14 @@ import numpy as np
 
 from spillover.records import (
     BASE,
+    AskedItem,
     Cell,
+    CellChanges,
     CellScores,
     FlipFloor,
     FloatArray,
+    ItemAnswer,
+    ItemChange,
     MetricCard,
     PromptCard,
     Relation,
@@ -86,7 +90,12 @@ def points(totals: FloatArray) -> FloatArray:
     return 100 * share(totals)
 
 
+def calibration_error(totals: FloatArray) -> FloatArray:
+    return np.asarray(np.abs(totals[..., :-1]).sum(axis=-1) / totals[..., -1], dtype=np.float64)
+
+
 METRICS = {
+    "ece": MetricCard("ece", calibration_error, "share", higher_is_better=False),
     "accuracy": MetricCard("accuracy", share, "share"),
     "rouge_l": MetricCard("ROUGE-L", share, "share"),
     "bleu": MetricCard("BLEU", points, "points"),
@@ -95,7 +104,7 @@ METRICS = {
     "mcc": MetricCard("mcc", share, "correlation"),
     **{
         name: MetricCard(name, share, "share", higher_is_better=False)
-        for name in ("ece", "brier", "label_prior_loss", "format_loss", "remaining_loss")
+        for name in ("brier", "label_prior_loss", "format_loss", "remaining_loss")
     },
 }
 
@@ -111,6 +120,7 @@ def made_results(hostile: str = "") -> StudyResults:
         for shots, target in zip(SHOTS, shares, strict=True)
         for row in _scores(name, task, shots, target, hostile)
     ]
+    tasks = tuple(_task(name, hostile) for name in FAMILIES)
     return StudyResults(
         name=f"made-up quickstart{hostile}",
         base={
@@ -121,7 +131,7 @@ def made_results(hostile: str = "") -> StudyResults:
             "licence": f"Apache-2.0{hostile}",
         },
         variants=variants,
-        tasks=tuple(_task(name, hostile) for name in FAMILIES),
+        tasks=tasks,
         relations={
             (card.id, task + hostile): _relation(card.trained_on, task, hostile)
             for card in variants
@@ -144,7 +154,43 @@ def made_results(hostile: str = "") -> StudyResults:
             for name in names
             for task in FAMILIES
         },
+        changes=tuple(
+            _changes(card.id, task, shots, scores, hostile) for card in variants for task in tasks for shots in SHOTS
+        ),
     )
+
+
+def _changes(variant: str, task: TaskCard, shots: int, scores: list[CellScores], hostile: str) -> CellChanges:
+    """Compare the made scores item by item, keeping three changes each way."""
+    metric, cell = task.primary_metric, Cell(task.name, 1, shots, 0)
+    rows = {row.variant: row for row in scores if (row.cell, row.metric) == (cell, metric)}
+    before, after = rows[BASE].statistics[:, 0], rows[variant].statistics[:, 0]
+    lost = [int(index) for index in np.argsort(after - before, kind="stable") if after[index] < before[index]]
+    won = [int(index) for index in np.argsort(before - after, kind="stable") if after[index] > before[index]]
+
+    def change(index: int) -> ItemChange:
+        example = rows[BASE].example_ids[index]
+        prompt = (PROMPT if shots else PROMPT[PROMPT.index("\n\n") + 2 :]).replace(
+            "kettle", f"kettle {index}"
+        ) + hostile
+        item = AskedItem(example, prompt, _target(task, index, hostile), task.answers, tuple(range(index, index + 40)))
+        return ItemChange(item, _answer(task, item, before[index]), _answer(task, item, after[index]))
+
+    kept = [tuple(map(change, found[:3])) for found in (lost, won)]
+    return CellChanges(variant, cell, metric, kept[0], kept[1], len(lost), len(won))
+
+
+def _target(task: TaskCard, index: int, hostile: str) -> str:
+    return task.answers[index % len(task.answers)] if task.answers else f"What does Sam {index} want?{hostile}"
+
+
+def _answer(task: TaskCard, item: AskedItem, score: float) -> ItemAnswer:
+    if not task.answers:
+        return ItemAnswer(item.target if score > 0.5 else f"Who is{item.target[4:]}", float(score))
+    place = task.answers.index(item.target)
+    chosen = place if score else (place + 1) % len(task.answers)
+    shares = tuple(0.7 if index == chosen else 0.3 / (len(task.answers) - 1) for index in range(len(task.answers)))
+    return ItemAnswer(task.answers[chosen], float(score), shares)
 
 
 def _relation(trained_on: str, task: str, hostile: str) -> Relation:
@@ -254,7 +300,8 @@ def _scores(name: str, task: str, shots: int, target: float, hostile: str) -> li
         return [
             row("accuracy", correct),
             *(row(metric, correct * 0.9) for metric in ("macro_f1", "mcc")),
-            *(row(metric, (1 - correct) * 0.5) for metric in ("ece", "brier")),
+            row("brier", (1 - correct) * 0.5),
+            CellScores(name, cell, "ece", ids, _gaps(correct, rng)),
             row("label_prior_loss", (1 - correct) * repaired),
             row("format_loss", left * outside),
             row("remaining_loss", left * ~outside),
@@ -266,6 +313,15 @@ def _scores(name: str, task: str, shots: int, target: float, hostile: str) -> li
         row("bleu", overlap * 0.4),
         row("label_share", label_words.astype(np.float64)),
     ]
+
+
+def _gaps(correct: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Confidence less correctness in the column of its bin, and one."""
+    confidence = np.clip(0.5 + 0.2 * correct + rng.normal(0, 0.15, len(correct)), 0.3, 0.99)
+    gaps = np.zeros((len(correct), 16))
+    gaps[np.arange(len(correct)), (confidence * 15).astype(int)] = confidence - correct
+    gaps[:, -1] = 1
+    return gaps
 
 
 def _prompt(task: str, shots: int, hostile: str) -> PromptCard:

@@ -1,5 +1,5 @@
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +10,12 @@ from spillover.report.write import write_report
 from tests.report.made_results import made_results
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.browser
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'\u202e عربى 😀\n\ud800" + "x" * 10_000
+Open = Callable[..., "Page"]
 
 
 @pytest.fixture(scope="module")
@@ -27,24 +30,129 @@ def browser() -> Iterator["Browser"]:
         opened.close()
 
 
-@pytest.mark.parametrize("hostile", ["", "<script>alert(1)</script><img src=x onerror=alert(2)>" + "x" * 10_000])
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light")])
-def test_the_page_opens_without_a_complaint(
-    browser: "Browser", tmp_path: Path, hostile: str, width: int, scheme: str
-) -> None:
-    results = made_results(hostile)
-    write_report(results, analyse(results, resample_count=50), tmp_path)
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The report of the same made study without and with hostile text."""
+    written = {}
+    for hostile in ("", HOSTILE):
+        results = made_results(hostile)
+        written[hostile] = tmp_path_factory.mktemp("report")
+        write_report(results, analyse(results, resample_count=50), written[hostile])
+    return written
+
+
+@pytest.fixture
+def opened(browser: "Browser", folders: dict[str, Path]) -> Iterator[Open]:
+    """Open a report; when the test ends, the page must have complained of nothing and asked for nothing else."""
     complaints: list[str] = []
     requests: list[str] = []
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("dialog", lambda dialog: complaints.append(dialog.message))
-    page.on("request", lambda request: requests.append(request.url))
-    page.goto((tmp_path / "index.html").as_uri())
+    pages = []
+
+    def open_page(hostile: str = "", *, width: int = 1280, **options: object) -> "Page":
+        page = browser.new_page(viewport={"width": width, "height": 900}, **options)  # type: ignore[arg-type]
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(dialog.message))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto((folders[hostile] / "index.html").as_uri())
+        pages.append(page)
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
     assert complaints == []
-    assert requests == [(tmp_path / "index.html").as_uri()]
+    assert [url for url in requests if not url.endswith("/index.html")] == []
+
+
+@pytest.mark.parametrize("hostile", ["", HOSTILE])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light")])
+def test_the_page_opens_without_a_complaint(opened: Open, hostile: str, width: int, scheme: str) -> None:
+    page = opened(hostile, width=width, color_scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     # The policy would silently refuse a style whose hash is wrong; 32px is the size of an unstyled heading.
     assert page.evaluate("getComputedStyle(document.querySelector('h1')).fontSize") != "32px"
-    page.close()
+    assert page.locator("#explorer").is_visible()
+
+
+def test_filters_choose_the_items_they_name(opened: Open) -> None:
+    page = opened()
+    results = made_results()
+    page.select_option("#by-direction", "-1")
+    page.select_option("#by-model", label="sft/amazon/128/0")
+    page.select_option("#by-task", label="snli")
+    page.select_option("#by-shots", label="2")
+    (row,) = (
+        row
+        for row in results.changes
+        if (row.variant, row.cell.tested_on, row.cell.shots) == ("sft/amazon/128/0", "snli", 2)
+    )
+    summaries = page.locator("#found-items summary").all_inner_texts()
+    assert len(summaries) == len(row.regressions)
+    assert all(change.item.example_id in text for change, text in zip(row.regressions, summaries, strict=True))
+    omitted = row.regression_count - len(row.regressions)
+    assert f"{row.regression_count} items changed in the chosen cells, {omitted} " in page.inner_text("#found")
+    label = row.regressions[0].item.target
+    page.select_option("#by-label", label=label)
+    wanted = [change.item.example_id for change in row.regressions if change.item.target == label]
+    assert len(page.locator("#found-items summary").all()) == len(wanted)
+    page.fill("#by-shortest", "100000")
+    assert page.locator("#found-items summary").count() == 0
+    page.click("#filter-none")
+    page.fill("#by-text", "13 WHISTLED")
+    found = page.locator("#found-items summary").all_inner_texts()
+    assert found
+    assert all("-13 " in text for text in found)
+
+
+def test_an_opened_item_shows_reference_answers_prompt_and_token_ids(opened: Open) -> None:
+    page = opened()
+    page.select_option("#by-task", label="siqa")
+    page.locator("#found-items summary").first.click()
+    item = page.locator("#found-items li").first
+    for part in ("reference", "base, scores", "variant, scores", "the prompt's own part"):
+        assert part in item.inner_text()
+    item.locator("summary", has_text="token ids").click()
+    ids = item.locator("p.ids").inner_text().split()
+    assert len([token for token in ids if token.isdigit()]) == 40
+
+
+def test_hostile_items_are_shown_as_text(opened: Open) -> None:
+    page = opened(HOSTILE)
+    page.select_option("#by-task", index=1)
+    page.locator("#found-items summary").first.click()
+    shown = page.locator("#found-items li").first.inner_text()
+    assert "</script><script>alert(1)</script><img src=x onerror=alert(2)>" in shown
+    assert "‹U+202E›" in shown
+    assert "عربى 😀" in shown
+    assert "characters not shown" in shown
+    assert page.locator("img").count() == 0
+
+
+def test_the_matrix_is_walked_with_arrows_and_enter_opens_a_cells_items(opened: Open) -> None:
+    page = opened()
+    page.locator("table.matrix td.c").first.focus()
+    first = page.locator("#tip").inner_text()
+    assert "of the base on" in first
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#tip").inner_text() != first
+    page.keyboard.press("Enter")
+    chosen = [page.locator(f"#by-{name} option:checked").inner_text() for name in ("model", "task", "shots")]
+    assert chosen == ["fticl/siqa/128/0", "siqa", "2"]
+    assert page.evaluate("document.activeElement.id") == "by-direction"
+
+
+def test_without_its_script_the_page_still_shows_items(opened: Open) -> None:
+    page = opened(java_script_enabled=False)
+    assert page.locator("#examples").is_visible()
+    assert not page.locator("#explorer").is_visible()
+
+
+def test_a_printed_page_has_items_and_no_controls(opened: Open) -> None:
+    page = opened()
+    page.emulate_media(media="print")
+    assert page.locator("#examples pre").first.is_visible()
+    assert page.locator("#examples pre").first.bounding_box()["height"] > 10
+    assert not page.locator("#explorer").is_visible()
+    assert not page.locator("nav").is_visible()

@@ -14,6 +14,7 @@ RESULTS = made_results()
 ANALYSIS = analyse(RESULTS, resample_count=200)
 PAGE = html_page(RESULTS, ANALYSIS)
 READER = read_page(PAGE)
+SECTIONS = re.findall(r'<section id="(\w+)">', PAGE)
 
 HOSTILE = (
     "<script>alert(1)</script>\"'</style></title><img src=x onerror=alert(2)>\u202e عربى 😀\n|`\ud800\x00"
@@ -23,31 +24,35 @@ HOSTILE = (
 
 def test_the_page_has_its_sections_in_order() -> None:
     wanted = (
-        "verdicts relations frontier matrix shots best gains choices losses labels claims drift training protocol "
-        "skipped provenance"
+        "verdicts relations frontier matrix shots best gains choices calibration losses labels items claims drift "
+        "training protocol skipped provenance"
     )
-    assert " ".join(READER.ids) == wanted
+    assert " ".join(SECTIONS) == wanted
 
 
 def test_every_link_of_the_page_leads_to_a_section() -> None:
     links = {value for name, value in READER.attributes if name == "href"}
-    assert links == {f"#{section}" for section in READER.ids} | {"data:,"}
+    assert links == {f"#{section}" for section in SECTIONS} | {"data:,"}
 
 
-def test_the_page_needs_nothing_else_and_runs_nothing() -> None:
-    assert not READER.tags & {"script", "iframe", "object", "img", "foreignobject", "form"}
+def test_the_page_needs_nothing_else_and_runs_its_own_script_alone() -> None:
+    assert re.findall(r"<script[^>]*>", PAGE) == ['<script type="application/json" id="item-data">', "<script>"]
+    assert not READER.tags & {"iframe", "object", "img", "foreignobject", "form"}
     assert not [name for name, _ in READER.attributes if name.startswith("on") or name in ("style", "src")]
     assert "://" not in re.sub(r"http://www\.w3\.org/(2000/svg|1999/xlink)", "", PAGE)
     assert len(PAGE.encode()) < 5_000_000
 
 
-def test_the_policy_allows_this_style_and_no_script() -> None:
-    style = PAGE.split("<style>")[1].split("</style>")[0]
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+def test_the_policy_allows_this_style_and_this_script_alone() -> None:
+    digests = [
+        base64.b64encode(hashlib.sha256(PAGE.split(f"<{tag}>")[1].split(f"</{tag}>")[0].encode()).digest()).decode()
+        for tag in ("style", "script")
+    ]
     (policy,) = (value for name, value in READER.attributes if name == "content" and "default-src" in value)
     assert "default-src 'none'" in policy
-    assert f"style-src 'sha256-{digest}'" in policy
-    assert "script-src" not in policy
+    assert f"style-src 'sha256-{digests[0]}';" in policy
+    assert f"script-src 'sha256-{digests[1]}';" in policy
+    assert "unsafe" not in policy
 
 
 def test_each_verdict_shows_its_light_as_a_word_and_a_symbol() -> None:
@@ -70,6 +75,24 @@ def test_prompts_show_line_ends_tabs_and_token_ids() -> None:
     assert "entailment" in READER.text
 
 
+def test_the_reliability_of_every_model_is_drawn_with_its_numbers() -> None:
+    labels = [value for name, value in READER.attributes if name == "aria-label" and "Accuracy by confidence" in value]
+    assert len(labels) == 1 + len(RESULTS.variants)
+    assert all(" items)" in label for label in labels)
+
+
+def test_without_the_script_the_page_holds_the_first_regressions() -> None:
+    examples = PAGE.split('<div id="examples">')[1].split("</ol>")[0]
+    assert examples.count("<details>") == 3 * len(RESULTS.variants)
+    assert "<h4>reference</h4>" in examples
+
+
+def test_a_study_whose_items_are_not_at_hand_says_so() -> None:
+    page = html_page(replace(RESULTS, changes=()), ANALYSIS)
+    assert "The items of this study are not at hand." in page
+    assert "item-data" not in page.split("<script>")[0]
+
+
 def test_the_best_over_shots_are_called_optimistic() -> None:
     assert "optimistic" in READER.text
     assert "optimistic" in markdown_page(RESULTS, ANALYSIS)
@@ -86,6 +109,7 @@ def test_a_study_without_drift_losses_prompts_or_free_text_still_has_a_page() ->
         prompts=(),
         skipped=(),
         provenance={},
+        changes=(),
     )
     analysis = analyse(bare, resample_count=50)
     text = read_page(html_page(bare, analysis)).text
@@ -101,7 +125,7 @@ def test_a_study_of_text_alone_says_that_it_has_no_metrics_of_choices() -> None:
     tasks = tuple(task for task in RESULTS.tasks if not task.answers)
     names = {task.name for task in tasks}
     scores = tuple(scores for scores in RESULTS.scores if scores.cell.tested_on in names)
-    bare = replace(RESULTS, tasks=tasks, scores=scores, flip_floors={})
+    bare = replace(RESULTS, tasks=tasks, scores=scores, flip_floors={}, changes=())
     text = read_page(html_page(bare, analyse(bare, resample_count=50))).text
     assert "No tested task has such metrics." in text
     assert "No variant is less accurate than the base in a cell with an answer set." in text

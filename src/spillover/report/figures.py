@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from spillover.analysis.generalization import Analysis
 from spillover.analysis.verdicts import Change, change
-from spillover.records import BASE, Measurement, Relation, StudyResults, TaskCard
+from spillover.records import BASE, Relation, StudyResults, TaskCard
 from spillover.report.text import printable
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ SHAPES = ("circle", "square", "diamond", "triangle-up")
 DASHES = ((1, 0), (6, 3), (2, 2))
 ROWS = "rows"
 """The name under which a chart finds its data."""
+
+GUESSING = "guessing"
 
 LOSS_POINTS = 120
 """Points of a loss curve; each is the mean of a block of steps, because single steps are noise."""
@@ -109,6 +111,9 @@ def relation_chart(analysis: Analysis) -> Markup:
 
 def shots_panels(results: StudyResults, analysis: Analysis) -> tuple[Panel, ...]:
     """Draw score by shots, one panel per tested task and prompt form, one line per model."""
+    styles = series_of(results)
+    codes = {style.model: str(index) for index, style in enumerate(styles)}
+    charts: dict[tuple[int, ...], dict[str, object]] = {}  # panels of the same shots differ in their rows alone
     panels: list[Panel] = []
     for task in results.tasks:
         rows = [
@@ -116,34 +121,42 @@ def shots_panels(results: StudyResults, analysis: Analysis) -> tuple[Panel, ...]
         ]
         forms = sorted({row.prompt_form for row in rows})
         for form in forms:
-            own = [row for row in rows if row.prompt_form == form]
+            means: dict[tuple[str, int], list[float]] = {}
+            for row in rows:
+                if row.prompt_form == form:
+                    means.setdefault((row.variant, row.shots), []).append(row.value)
+            shots = tuple(sorted({count for _, count in means}))
+            if shots not in charts:
+                charts[shots] = _spec(_shots_chart(styles, shots))
+            points: list[Row] = [
+                {"model": codes[model], "shots": count, "value": float(np.mean(values))}
+                for (model, count), values in means.items()
+            ]
             note = results.metrics[task.primary_metric].name + (f", prompt form {form}" if len(forms) > 1 else "")
-            panels.append(Panel(task.name, note, _shots_chart(series_of(results), task, own)))
+            svg = _drawn(charts[shots], {ROWS: points, GUESSING: _guessing(task)})
+            panels.append(Panel(task.name, note, svg))
     return tuple(panels)
 
 
-def _shots_chart(styles: Sequence[Series], task: TaskCard, measured: Sequence[Measurement]) -> Markup:
+def _guessing(task: TaskCard) -> list[Row]:
+    """Return the accuracy of guessing as the one row of its dotted line; no row where there is none."""
+    value = task.chance_accuracy if task.majority_accuracy is None else task.majority_accuracy
+    return [{"value": value}] if value is not None and task.primary_metric == "accuracy" else []
+
+
+def _shots_chart(styles: Sequence[Series], shots: Sequence[int]) -> "altair.LayerChart | altair.FacetChart":
     import altair as alt
 
-    means: dict[tuple[str, int], list[float]] = {}
-    for item in measured:
-        means.setdefault((item.variant, item.shots), []).append(item.value)
-    rows: list[Row] = [
-        {"model": _code(styles, model), "shots": shots, "value": float(np.mean(values))}
-        for (model, shots), values in means.items()
-    ]
-    shots = sorted({shots for _, shots in means})
     chart = _lines(
         styles,
-        alt.X("shots:Q", title="shots", axis=alt.Axis(values=shots, grid=False, format="d")),
+        alt.X("shots:Q", title="shots", axis=alt.Axis(values=list(shots), grid=False, format="d")),
         alt.Y("value:Q", title=None, scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5)),
         has_points=True,
     )
-    guessing = task.chance_accuracy if task.majority_accuracy is None else task.majority_accuracy
-    if guessing is not None and task.primary_metric == "accuracy":
-        majority = alt.Chart(alt.InlineData(values=[{"value": guessing}]))
-        chart = majority.mark_rule(color="var(--muted)", strokeDash=[1, 3]).encode(y="value:Q") + chart
-    return svg(chart.properties(width=190, height=130), rows)
+    guessing = alt.Chart(alt.NamedData(name=GUESSING))
+    line = guessing.mark_rule(color="var(--muted)", strokeDash=[1, 3]).encode(y="value:Q")
+    layered: altair.LayerChart | altair.FacetChart = (line + chart).properties(width=190, height=130)
+    return layered
 
 
 def drift_heat_maps(results: StudyResults) -> tuple[Panel, ...]:
@@ -255,9 +268,12 @@ def _lines(
 
 
 def svg(chart: "altair.TopLevelMixin", rows: Sequence[Row], *, spare: float = 4) -> Markup:
-    """Render a chart with ``spare`` pixels on its left; Vega escapes the text in it, and nothing is fetched."""
-    import vl_convert
+    """Render a chart with ``spare`` pixels on its left."""
+    return _drawn(_spec(chart, spare=spare), {ROWS: rows})
 
+
+def _spec(chart: "altair.TopLevelMixin", *, spare: float = 4) -> dict[str, object]:
+    """Return a chart's Vega-Lite without its rows, since altair copies and checks everything it holds at every step."""
     axis = {f"{part}Color": "var(--line)" for part in ("domain", "tick", "grid")}
     axis |= {f"{part}Color": "var(--soft)" for part in ("label", "title")}
     styled = chart.configure(
@@ -269,6 +285,11 @@ def svg(chart: "altair.TopLevelMixin", rows: Sequence[Row], *, spare: float = 4)
         axisLeft={"titlePadding": 12},
         header={"labelColor": "var(--ink)", "labelFontSize": 12},
     )
-    # The rows join at the end: altair copies and checks everything it holds at every step.
-    spec = {**styled.to_dict(), "datasets": {ROWS: rows}}
-    return Markup(vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]))
+    return dict(styled.to_dict())
+
+
+def _drawn(spec: Mapping[str, object], datasets: Mapping[str, Sequence[Row]]) -> Markup:
+    """Render a chart with its rows; Vega escapes the text in it, and nothing is fetched."""
+    import vl_convert
+
+    return Markup(vl_convert.vegalite_to_svg({**spec, "datasets": dict(datasets)}, allowed_base_urls=[]))

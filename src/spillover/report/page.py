@@ -10,12 +10,14 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from spillover.analysis.calibration import reliabilities
 from spillover.analysis.claims import MARGIN
 from spillover.analysis.generalization import Analysis
 from spillover.analysis.verdicts import LABEL_SHARE_MENTIONED, RULE, change, interval_words, plain, signed
 from spillover.records import BASE, PromptCard, StudyResults
 from spillover.report import figures, tables
 from spillover.report.drift import correlation_rows, drift_facts, drift_rows, forgetting_rows
+from spillover.report.explorer import explorer
 from spillover.report.frontier import frontier_views
 from spillover.report.text import LIGHT_SYMBOLS, markdown, printable, visible
 
@@ -29,8 +31,9 @@ SHORTEST_PROMPT = 400
 
 
 def html_page(results: StudyResults, analysis: Analysis) -> str:
-    """Return the whole page; no script, no request, all text from data escaped."""
+    """Return the whole page; no request, no script but its own, all text from data escaped."""
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    script = (TEMPLATES / "explorer.js").read_text(encoding="utf-8")
     limit = max(SHORTEST_PROMPT, min(LONGEST_PROMPT, PROMPT_BUDGET // max(1, len(results.prompts))))
     has_losses = any(card.training.get("losses") for card in results.variants)
     has_drift = any(card.drift for card in results.variants)
@@ -41,7 +44,12 @@ def html_page(results: StudyResults, analysis: Analysis) -> str:
         .render(
             **_facts(results, analysis),
             style=Markup(style),
-            style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+            style_hash=_digest(style),
+            script=Markup(script),
+            script_hash=_digest(script),
+            explorer=explorer(results),
+            reliabilities=reliabilities(results),
+            short=partial(visible, limit=SHORTEST_PROMPT * 2),
             relation_chart=figures.relation_chart(analysis),
             frontiers=frontier_views(analysis.frontiers),
             series=figures.series_of(results),
@@ -56,6 +64,11 @@ def html_page(results: StudyResults, analysis: Analysis) -> str:
             tints=tables.TINTS,
         )
     )
+
+
+def _digest(text: str) -> str:
+    """Return what a Content-Security-Policy calls the text by."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def markdown_page(results: StudyResults, analysis: Analysis) -> str:
@@ -79,7 +92,7 @@ def _facts(results: StudyResults, analysis: Analysis) -> dict[str, object]:
         "matrices": tables.matrices(results, analysis),
         "choice_rows": tables.choice_rows(results, analysis),
         "choice_metrics": tables.CHOICE_METRICS,
-        "condition": partial(tables.condition_words, results),
+        "condition": tables.condition_words(results).__getitem__,
         "guessing": tables.guessing_words,
         "flip_floors": tables.flip_floors(results),
         "scoring": results.provenance.get("scoring", "raw"),

@@ -39,6 +39,9 @@ class MatrixRow:
     """A tested cell: what the base scored and how the variants differ from it."""
 
     tested_on: str
+    task: int
+    """Position of the tested task in the study."""
+    shots: int
     condition: str
     metric: str
     item_count: int
@@ -61,6 +64,8 @@ class Matrix:
 
     trained_on: str
     variants: tuple[str, ...]
+    models: tuple[int, ...]
+    """Positions of the variants in the study."""
     groups: tuple[MatrixGroup, ...]
 
 
@@ -92,20 +97,22 @@ def matrices(results: StudyResults, analysis: Analysis) -> tuple[Matrix, ...]:
     primary = {task.name: task.primary_metric for task in results.tasks}
     found = {(row.variant, _cell(row)): row for row in analysis.measurements if row.metric == primary[row.tested_on]}
     cells = [cell for variant, cell in found if variant == BASE]
+    conditions = condition_words(results)
     made: list[Matrix] = []
     for trained_on in dict.fromkeys(card.trained_on for card in results.variants):
         variants = tuple(card.id for card in results.variants if card.trained_on == trained_on)
         groups = []
         for relation in Relation:
             rows = tuple(
-                _row(results, found[BASE, cell], [found[variant, cell] for variant in variants])
+                _row(results, conditions[cell], found[BASE, cell], [found[variant, cell] for variant in variants])
                 for cell in cells
                 if all((variant, cell) in found for variant in variants)
                 and results.relations[variants[0], cell.tested_on] == relation
             )
             if rows:
                 groups.append(MatrixGroup(relation, rows))
-        made.append(Matrix(trained_on, variants, tuple(groups)))
+        models = tuple(index for index, card in enumerate(results.variants) if card.trained_on == trained_on)
+        made.append(Matrix(trained_on, variants, models, tuple(groups)))
     return tuple(made)
 
 
@@ -113,25 +120,31 @@ def _cell(row: Measurement) -> Cell:
     return Cell(row.tested_on, row.prompt_form, row.shots, row.demonstration_seed)
 
 
-def condition_words(results: StudyResults, cell: Cell) -> str:
-    """Name a cell's shots, and its prompt form and demonstration seed where the study has several."""
-    words = [str(cell.shots)]
-    if len({scores.cell.prompt_form for scores in results.scores}) > 1:
-        words.append(f"form {cell.prompt_form}")
-    if len({scores.cell.demonstration_seed for scores in results.scores}) > 1:
-        words.append(f"seed {cell.demonstration_seed}")
-    return ", ".join(words)
+def condition_words(results: StudyResults) -> dict[Cell, str]:
+    """Name each cell's shots, and its prompt form and demonstration seed where the study has several."""
+    cells = list(dict.fromkeys(scores.cell for scores in results.scores))
+    has_forms = len({cell.prompt_form for cell in cells}) > 1
+    has_seeds = len({cell.demonstration_seed for cell in cells}) > 1
+    return {
+        cell: f"{cell.shots}"
+        + (f", form {cell.prompt_form}" if has_forms else "")
+        + (f", seed {cell.demonstration_seed}" if has_seeds else "")
+        for cell in cells
+    }
 
 
-def _row(results: StudyResults, base: Measurement, rows: list[Measurement]) -> MatrixRow:
+def _row(results: StudyResults, condition: str, base: Measurement, rows: list[Measurement]) -> MatrixRow:
     card = results.metrics[base.metric]
+    task = [task.name for task in results.tasks].index(base.tested_on)
     return MatrixRow(
         tested_on=base.tested_on,
-        condition=condition_words(results, _cell(base)),
+        task=task,
+        shots=base.shots,
+        condition=condition,
         metric=card.name,
         item_count=base.item_count,
         base_score=plain(base.value),
-        majority=guessing_words(next(task for task in results.tasks if task.name == base.tested_on)),
+        majority=guessing_words(results.tasks[task]),
         cells=tuple(_matrix_cell(row, card, results.flip_floors.get((row.variant, _cell(row)))) for row in rows),
     )
 
@@ -187,11 +200,12 @@ def choice_rows(results: StudyResults, analysis: Analysis) -> tuple[ChoiceRow, .
     found = {
         (row.variant, _cell(row), row.metric): row for row in analysis.measurements if row.metric in CHOICE_METRICS
     }
+    conditions = condition_words(results)
     return tuple(
         ChoiceRow(
             variant,
             cell.tested_on,
-            condition_words(results, cell),
+            conditions[cell],
             tuple(found.get((variant, cell, metric)) for metric in CHOICE_METRICS),
         )
         for variant, cell in dict.fromkeys((variant, cell) for variant, cell, _ in found)
@@ -203,8 +217,9 @@ def label_shares(results: StudyResults, analysis: Analysis) -> tuple[LabelShares
     """Return how many generations are a bare label word, per cell and model; None where a model was not scored."""
     found = {(row.variant, _cell(row)): row.value for row in analysis.measurements if row.metric == LABEL_SHARE}
     models = [BASE, *(card.id for card in results.variants)]
+    conditions = condition_words(results)
     return tuple(
-        LabelShares(cell.tested_on, condition_words(results, cell), tuple(found.get((model, cell)) for model in models))
+        LabelShares(cell.tested_on, conditions[cell], tuple(found.get((model, cell)) for model in models))
         for cell in dict.fromkeys(cell for _, cell in found)
     )
 

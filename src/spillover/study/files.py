@@ -1,15 +1,20 @@
 """How rows are written into a step's folder and read back: one JSON object a line, exact floats."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from spillover.prompts.encoding import TokenIds, common_prefix_length
 from spillover.records import Cell, FloatArray, Prediction, PromptCard
 from spillover.tasks.prepare import PreparedTask, from_record, to_record
+
+ROWS = "rows.json"
+PREDICTIONS = "predictions.jsonl"
+PROMPT_IDS = "prompt_ids.json"
 
 
 def write_json(path: Path, value: object) -> None:
@@ -37,8 +42,8 @@ def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
     _write_lines(path, map(asdict, predictions))
 
 
-def read_predictions(path: Path) -> list[Prediction]:
-    """Read predictions in order."""
+def read_predictions(path: Path, indices: Iterable[int] | None = None) -> list[Prediction]:
+    """Read predictions in order, all of them or those at ``indices`` alone; parsing is what takes time."""
     return [
         Prediction(
             row["example_id"],
@@ -50,7 +55,7 @@ def read_predictions(path: Path) -> list[Prediction]:
             tuple(row["content_free"]),
             tuple(row["premise"]),
         )
-        for row in _read_lines(path)
+        for row in _read_lines(path, indices)
     ]
 
 
@@ -65,6 +70,18 @@ def read_prompt(path: Path) -> PromptCard:
     answers = {answer: tuple(ids) for answer, ids in data["answer_token_ids"].items()}
     cell, ids = Cell(**data["cell"]), tuple(data["token_ids"])
     return PromptCard(**{**data, "cell": cell, "token_ids": ids, "answer_token_ids": answers})
+
+
+def write_prompt_ids(path: Path, prompts: Sequence[TokenIds]) -> None:
+    """Write the token ids of a cell's prompts, what they begin with once."""
+    shared = common_prefix_length(prompts)
+    write_json(path, {"shared": list(prompts[0][:shared]), "own": [list(ids[shared:]) for ids in prompts]})
+
+
+def read_prompt_ids(path: Path) -> list[TokenIds]:
+    """Read the token ids of a cell's prompts, in the order of its examples."""
+    data = read_json(path)
+    return [(*data["shared"], *ids) for ids in data["own"]]
 
 
 def write_statistics(path: Path, example_ids: Iterable[str], statistics: Mapping[str, FloatArray]) -> None:
@@ -86,6 +103,9 @@ def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
             opened.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _read_lines(path: Path) -> list[dict[str, Any]]:
+def _read_lines(path: Path, indices: Iterable[int] | None = None) -> list[dict[str, Any]]:
     with path.open(encoding="utf-8", newline="\n") as opened:
-        return [json.loads(line) for line in opened]
+        if indices is None:
+            return [json.loads(line) for line in opened]
+        lines = opened.readlines()
+    return [json.loads(lines[index]) for index in indices]

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from spillover.errors import UserError
 from spillover.evaluation.metrics import METRICS
-from spillover.records import CellScores, FlipFloor, PromptCard, StudyResults, TaskCard, VariantCard
+from spillover.records import CellChanges, CellScores, FlipFloor, PromptCard, StudyResults, TaskCard, VariantCard
 from spillover.study import files
 from spillover.study.identity import digest
+from spillover.study.items import ItemReader, compared_metric
 from spillover.study.step import Derive, Score, Step, Variant
 from spillover.study.store import Store
 from spillover.study.study import Study, scored_metrics
 from spillover.study.work import machine
 from spillover.tasks.relation import relation
 from spillover.tasks.task import Task
+
+MOST_ITEMS = 10
+"""Regressions, and gains, of a cell that are handed to the report; the others are counted."""
 
 
 def collect(study: Study, store: Store, *, command: str) -> StudyResults:
@@ -50,6 +54,7 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         for step in study.scores
         if (step.predictions.variant.variant if step.predictions.variant else None) in wanted
     ]
+    cell_scores = [(step, _cell_scores(step, store)) for step in scores]
     return StudyResults(
         study.name,
         _base_card(study),
@@ -57,12 +62,25 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         tuple(_task_card(task, base_steps, store) for task in study.test_on),
         {(step.variant, task.name): relation(step.data.task, task) for step in finished for task in study.test_on},
         {name: METRICS[name].card for task in study.test_on for name in scored_metrics(task)},
-        tuple(scored for step in scores for scored in _cell_scores(step, store)),
+        tuple(scored for _, rows in cell_scores for scored in rows),
         tuple(_prompt(step, store) for step in base_steps),
         tuple(skipped),
         _provenance(study, store, command),
         {(step.predictions.model, step.predictions.cell): floor for step in scores if (floor := _floor(step, store))},
+        _changes(cell_scores, store),
     )
+
+
+def _changes(cell_scores: Sequence[tuple[Score, Sequence[CellScores]]], store: Store) -> tuple[CellChanges, ...]:
+    """Compare every variant's items with the base's, cell by cell."""
+    reader, compared = ItemReader(store), dict[str, CellScores]()
+    for step, rows in cell_scores:
+        wanted = compared_metric(step.predictions.data.task, [row.metric for row in rows])
+        compared[step.key] = next(row for row in rows if row.metric == wanted)
+    base = {step.predictions.cell: step for step, _ in cell_scores if step.predictions.variant is None}
+    variants = [step for step, _ in cell_scores if step.predictions.variant is not None]
+    variants.sort(key=lambda step: step.predictions.cell)  # the reader keeps a cell's prompts until the next one
+    return tuple(reader.changes(base[step.predictions.cell], step, compared, most=MOST_ITEMS) for step in variants)
 
 
 def _floor(step: Score, store: Store) -> FlipFloor | None:
@@ -104,7 +122,7 @@ def _variant_card(study: Study, store: Store, step: Variant) -> VariantCard:
 def _task_card(task: Task, base_steps: list[Score], store: Store) -> TaskCard:
     source = next(step.predictions for step in base_steps if step.predictions.data.task is task)
     facts = files.read_json(store.file(source.kind, source.key, "facts.json"))
-    predictions = files.read_predictions(store.file(source.kind, source.key, "predictions.jsonl"))
+    predictions = files.read_predictions(store.file(source.kind, source.key, files.PREDICTIONS))
     targets = Counter(prediction.target for prediction in predictions)
     majority = targets.most_common(1)[0][1] / len(predictions) if task.answers else None
     counts = [len(prediction.options) or len(task.answers) for prediction in predictions]

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from spillover.evaluation.choice import ScoringKind
+from spillover.evaluation.choice import Scoring, ScoringKind
 from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
 from spillover.records import BASE, Cell
@@ -271,6 +271,12 @@ class Score(Step):
         """Whether answers are compared by nats per character."""
         task = self.predictions.data.task
         return task.has_own_options and task.length_normalised
+
+    @property
+    def rule(self) -> Scoring:
+        """How answers are compared."""
+        answers = self.predictions.data.task.answers
+        return Scoring(self.trained_answers, answers, self.scoring, self.is_length_normalised)
 
     def inputs(self) -> Mapping[str, Step]:
         return {"predictions": self.predictions}

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from spillover.errors import SpilloverError, UserError
 from spillover.models.fingerprint import weights_fingerprint
-from spillover.prompts.demonstrations import choose
 from spillover.prompts.encoding import Encoder
-from spillover.prompts.template import Template, content_free_prompts, demonstrated_prompt, premise
+from spillover.prompts.template import Template, content_free_prompts, premise
 from spillover.records import FlipFloor, Prediction
 from spillover.study import files
+from spillover.study.items import rendered_prompts
 from spillover.study.step import Derive, Drift, Finetune, Predict, Prepare, Score, Step, Variant
 from spillover.study.store import Store
 from spillover.tasks.prepare import PreparedTask, prepare, protocol_rows, training_rows
@@ -40,8 +40,6 @@ Advance = Callable[[float], None]
 
 Tell = Callable[[str], None]
 """Called with what is worth knowing of the current step while it runs."""
-
-ROWS = "rows.json"
 SECONDS_BETWEEN_CHECKPOINTS = 300.0
 """Of training that a killed run may lose."""
 WEIGHTS, ADAPTER = "weights", "adapter"
@@ -80,7 +78,7 @@ class Workshop:
         wall, cpu, started = time.monotonic(), time.process_time(), time.time()
         match step:
             case Prepare():
-                files.write_prepared(folder / ROWS, self.prepared(step))
+                files.write_prepared(folder / files.ROWS, self.prepared(step))
             case Finetune():
                 self._finetune(step, folder, advance, tell)
             case Derive():
@@ -106,7 +104,7 @@ class Workshop:
         """Return a task's rows: from memory, from the store, or read now."""
         if step.key not in self._prepared:
             if self._store.has(step.kind, step.key):
-                self._prepared[step.key] = files.read_prepared(self._store.file(step.kind, step.key, ROWS))
+                self._prepared[step.key] = files.read_prepared(self._store.file(step.kind, step.key, files.ROWS))
             else:
                 self._prepared[step.key] = prepare(step.suite, step.task, cache=step.cache, notice=self._notice)
         return self._prepared[step.key]
@@ -126,12 +124,10 @@ class Workshop:
         )
         if name not in self._encoded:
             prepared, task, cell = self.prepared(step.data), step.data.task, step.cell
-            examples, dropped = protocol_rows(prepared, split="test", protocol=step.protocol)
-            examples = examples[: step.test_limit]
-            shown = choose(prepared.demonstrations, cell.shots, seed=cell.demonstration_seed)
-            template = Template(step.template)
-            prompts = tuple(demonstrated_prompt(template, shown, example.fields) for example in examples)
-            generation = task.generation
+            rows, dropped = protocol_rows(prepared, split="test", protocol=step.protocol)
+            examples = rows[: step.test_limit]
+            shown, prompts = rendered_prompts(step, prepared, examples)
+            template, generation = Template(step.template), task.generation
             asked = Asked(
                 cell,
                 examples,
@@ -287,8 +283,10 @@ class Workshop:
         encoded, dropped = self.encoded_cell(step)
         loaded = self._model(step)
         predictions = predict(loaded.model, encoded, self._encoder(step.base.path), loaded.prefixes)
-        files.write_predictions(folder / "predictions.jsonl", predictions)
+        files.write_predictions(folder / files.PREDICTIONS, predictions)
         files.write_prompt(folder / "prompt.json", encoded.card())
+        if step.variant is None:  # every variant is asked the same
+            files.write_prompt_ids(folder / files.PROMPT_IDS, encoded.prompts)
         facts: dict[str, object] = {"dropped": dropped, "item_count": len(predictions)}
         if step.checked_count and (floor := self._flip_floor(step, loaded.model, encoded, predictions)):
             facts["flip_floor"] = asdict(floor)
@@ -311,14 +309,11 @@ class Workshop:
         return floor
 
     def _score(self, step: Score, folder: Path) -> None:
-        from spillover.evaluation.choice import Scoring
         from spillover.evaluation.metrics import statistics
 
         source = step.predictions
-        predictions = files.read_predictions(self._store.file(source.kind, source.key, "predictions.jsonl"))
-        answers = source.data.task.answers
-        scoring = Scoring(step.trained_answers, answers, step.scoring, step.is_length_normalised)
-        values = {metric: statistics(metric, predictions, scoring) for metric in step.metrics}
+        predictions = files.read_predictions(self._store.file(source.kind, source.key, files.PREDICTIONS))
+        values = {metric: statistics(metric, predictions, step.rule) for metric in step.metrics}
         ids = [prediction.example_id for prediction in predictions]
         files.write_statistics(folder / "statistics.json", ids, values)
 

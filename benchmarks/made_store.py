@@ -1,0 +1,156 @@
+"""Makes the finished store of a study that was never run: made rows, made answers, the real metrics over them."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spillover.config import load_study
+from spillover.evaluation.metrics import statistics
+from spillover.records import Example, Prediction, PromptCard
+from spillover.study import files
+from spillover.study.items import rendered_prompts
+from spillover.study.step import Finetune, Predict, Prepare, Score, Step
+from spillover.study.store import Store
+from spillover.tasks.prepare import prepare, protocol_rows
+
+LABELS = {"mood": ("positive", "negative"), "logic": ("entailment", "contradiction", "neutral"), "question": ()}
+TASKS = (
+    *("mood-shop", "mood-film", "mood-news", "mood-phone"),
+    *("logic-news", "logic-story", "logic-exam"),
+    *("question-story", "question-exam", "question-news"),
+)
+VARIANTS = 9
+SHOTS = (0, 1, 2, 4, 8)
+SENTENCE = "the old ship left a quiet harbour before dawn because nobody had asked its captain to wait for rain"
+WORDS = SENTENCE.split()
+INPUT_WORDS = 60
+
+SUITE = """
+families:
+  mood:
+    prompts: {1: "### Input:\\n{text}\\n### Mood:"}
+    answers: [positive, negative]
+    metrics: [accuracy, macro_f1, mcc, ece, brier]
+  logic:
+    prompts: {1: "### Input:\\n{text}\\n### Relation:"}
+    answers: [entailment, contradiction, neutral]
+    metrics: [accuracy, macro_f1, mcc, ece, brier]
+  question:
+    prompts: {1: "### Input:\\n{text}\\n### Question:"}
+    metrics: [rouge_l, bleu, label_share]
+tasks:
+"""
+
+
+def make_store(folder: Path, *, item_count: int) -> tuple[Path, Store]:
+    """Write a study of 500 cells, its suite, its model's files and its finished steps; return the study's file."""
+    _write_model(folder / "model")
+    suite = SUITE
+    for name in TASKS:
+        _write_rows(folder, name, item_count)
+        suite += (
+            f"  {name}:\n    family: {name.split('-')[0]}\n    sources: {{pool: {name}.jsonl}}\n"
+            f"    columns: {{text: text}}\n    target: answer\n"
+            f"    split: {{demonstrations: 8, test: {item_count}}}\n"
+        )
+    (folder / "made.yaml").write_text(suite, encoding="utf-8")
+    variants = "".join(
+        f"  - {{name: v{index}, train_on: [{TASKS[index % len(TASKS)]}], sizes: [16]}}\n" for index in range(VARIANTS)
+    )
+    path = folder / "study.yaml"
+    path.write_text(
+        f"base: ./model\nsuite: ./made.yaml\nvariants:\n{variants}test_on: [{', '.join(TASKS)}]\n"
+        f"shots: {list(SHOTS)}\ntest_limit: {item_count}\nprecision: float32\n",
+        encoding="utf-8",
+    )
+    study, store = load_study(path, cache=folder / "cache", notice=print), Store(folder / "store")
+    for step in study.steps:
+        _finish(store, step)
+    return path, store
+
+
+def _finish(store: Store, step: Step) -> None:
+    fill: Callable[[Path], None]
+    if isinstance(step, Prepare):
+        rows = prepare(step.suite, step.task, cache=step.cache)
+        fill = lambda target: files.write_prepared(target / files.ROWS, rows)  # noqa: E731
+    elif isinstance(step, Predict):
+        fill = lambda target: _predict(store, step, target)  # noqa: E731
+    elif isinstance(step, Score):
+        fill = lambda target: _score(store, step, target)  # noqa: E731
+    elif isinstance(step, Finetune):
+        losses = [2 / (1 + index / 20) for index in range(200)]
+        log = {"step_count": 200, "losses": losses, "rows": 16, "dropped": {}, "fingerprint": step.key}
+        fill = lambda target: files.write_json(target / "training.json", log)  # noqa: E731
+    else:
+        layers = {f"layers.{index}": 0.01 + index / 5000 for index in range(30)}
+        moved = {"mean_absolute_difference": 4e-4, "relative_norm": 0.011, "layers": layers, "tensors": {}}
+        fill = lambda target: files.write_json(target / "drift.json", moved)  # noqa: E731
+
+    def write(target: Path) -> Mapping[str, Any]:
+        fill(target)
+        return {"duration_seconds": 1.0, "cpu_seconds": 1.0}
+
+    store.write(step.kind, step.key, write, fields=step.fields())
+
+
+def _predict(store: Store, step: Predict, folder: Path) -> None:
+    task, rows = step.data.task, files.read_prepared(store.file("prepare", step.data.key, files.ROWS))
+    examples = protocol_rows(rows, split="test", protocol=step.protocol)[0][: step.test_limit]
+    _, prompts = rendered_prompts(step, rows, examples)
+    draw = np.random.default_rng(int(step.key[:8], 16))
+    predictions = [_prediction(task.answers, example, draw) for example in examples]
+    files.write_predictions(folder / files.PREDICTIONS, predictions)
+    ids = [tuple(sum(map(ord, word)) % 49_152 for word in prompt.split(" ")) for prompt in prompts]
+    if step.variant is None:
+        files.write_prompt_ids(folder / files.PROMPT_IDS, ids)
+    card = PromptCard(step.cell, examples[0].id, prompts[0], ids[0], 4, examples[0].target, {})
+    files.write_prompt(folder / "prompt.json", card)
+    files.write_json(folder / "facts.json", {"dropped": {}, "item_count": len(predictions)})
+
+
+def _prediction(answers: Sequence[str], example: Example, draw: np.random.Generator) -> Prediction:
+    if not answers:
+        words = example.target.split()
+        kept = [word for word in words if draw.random() < 0.6]
+        answer = " ".join([*kept, *(WORDS[index] for index in draw.integers(0, len(WORDS), 6))])
+        return Prediction(example.id, example.target, answer, token_ids=tuple(range(100, 120)))
+    scores = draw.normal(-2, 1, len(answers)) + [0.8 * (answer == example.target) for answer in answers]
+    nats = tuple(map(float, scores))
+    prior = tuple(float(value) for value in draw.normal(-1, 0.2, len(answers)))
+    return Prediction(
+        example.id, example.target, answers[int(scores.argmax())], nats, content_free=prior, premise=prior
+    )
+
+
+def _score(store: Store, step: Score, folder: Path) -> None:
+    source = step.predictions
+    predictions = files.read_predictions(store.file(source.kind, source.key, files.PREDICTIONS))
+    values = {metric: statistics(metric, predictions, step.rule) for metric in step.metrics}
+    files.write_statistics(folder / "statistics.json", [row.example_id for row in predictions], values)
+
+
+def _write_model(folder: Path) -> None:
+    """Write what identifies a model and its tokenizer; nothing here ever loads it."""
+    from safetensors.numpy import save_file
+
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama", "max_position_embeddings": 8192}))
+    (folder / "tokenizer.json").write_text("{}")
+    save_file({"weight": np.zeros((4, 4), dtype=np.float32)}, folder / "model.safetensors")
+
+
+def _write_rows(folder: Path, name: str, item_count: int) -> None:
+    draw, labels = random.Random(name), LABELS[name.split("-")[0]]
+    lines = []
+    for index in range(item_count + 80):
+        text = f"{index} {name}: {' '.join(draw.choices(WORDS, k=INPUT_WORDS))}"
+        answer = draw.choice(labels) if labels else f"what did {' '.join(draw.choices(WORDS, k=8))}?"
+        lines.append(json.dumps({"text": text, "answer": answer}))
+    (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
