@@ -42,6 +42,7 @@ def test_the_section_is_there_only_where_variants_share_task_and_size():
         RESULTS,
         variants=RESULTS.variants[1:],
         scores=tuple(scores for scores in RESULTS.scores if scores.variant != RESULTS.variants[0].id),
+        changes=tuple(changes for changes in RESULTS.changes if changes.variant != RESULTS.variants[0].id),
     )
     analysis = analyse(alone, resample_count=50)
     assert analysis.frontiers == ()
