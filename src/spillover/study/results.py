@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from spillover.study.identity import digest
 from spillover.study.step import Derive, Score, Step, Variant
 from spillover.study.store import Store
 from spillover.study.study import Study, scored_metrics
-from spillover.study.work import machine
+from spillover.study.work import ROWS, machine
 from spillover.tasks.relation import relation
 from spillover.tasks.task import Task
 
@@ -50,6 +50,7 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         for step in study.scores
         if (step.predictions.variant.variant if step.predictions.variant else None) in wanted
     ]
+    groups = _groups(base_steps, store)
     return StudyResults(
         study.name,
         _base_card(study),
@@ -57,12 +58,29 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         tuple(_task_card(task, base_steps, store) for task in study.test_on),
         {(step.variant, task.name): relation(step.data.task, task) for step in finished for task in study.test_on},
         {name: METRICS[name].card for task in study.test_on for name in scored_metrics(task)},
-        tuple(scored for step in scores for scored in _cell_scores(step, store)),
+        tuple(_grouped(scored, groups) for step in scores for scored in _cell_scores(step, store)),
         tuple(_prompt(step, store) for step in base_steps),
         tuple(skipped),
         _provenance(study, store, command),
         {(step.predictions.model, step.predictions.cell): floor for step in scores if (floor := _floor(step, store))},
+        margin=study.margin,
     )
+
+
+def _groups(base_steps: Sequence[Score], store: Store) -> Mapping[str, Mapping[str, str]]:
+    """Return the source of each test row, by tested task and row id, of tasks in which rows share a source."""
+    found = {}
+    for data in {step.predictions.data.key: step.predictions.data for step in base_steps}.values():
+        rows = files.read_prepared(store.file(data.kind, data.key, ROWS)).test
+        named = [row.group for row in rows if row.group]
+        if len(set(named)) < len(named):
+            found[data.task.name] = {row.id: row.group for row in rows}
+    return found
+
+
+def _grouped(scores: CellScores, groups: Mapping[str, Mapping[str, str]]) -> CellScores:
+    of_task = groups.get(scores.cell.tested_on)
+    return replace(scores, groups=tuple(of_task[name] for name in scores.example_ids)) if of_task else scores
 
 
 def _floor(step: Score, store: Store) -> FlipFloor | None:
