@@ -69,3 +69,45 @@ def test_limits_may_differ_by_family(study_file):
     text = study_file.read_text()
     study_file.write_text(text.replace("test_limit: 10", "test_limit: {default: 8, echo: 3}"))
     assert load(study_file).test_limits == {"first": 8, "second": 8, "words": 3}
+
+
+def test_a_sweep_is_the_same_variants_written_out(study_file):
+    text = study_file.read_text()
+    entry = "  - {name: sft, train_on: [first, words], sizes: [16]}"
+    assert entry in text
+    study_file.write_text(text.replace(entry, entry[:-1] + ", sweep: {training.learning_rate: [0.02, 1e-4]}}"))
+    swept = load(study_file)
+    by_hand = [
+        entry.replace("sft", f"sft-{rate}")[:-1] + f", training: {{learning_rate: {rate}}}}}" for rate in (0.02, 1e-4)
+    ]
+    study_file.write_text(text.replace(entry, "\n".join(by_hand)))
+    assert [step.key for step in swept.finetunes] == [step.key for step in load(study_file).finetunes]
+    assert [plan.name for plan in swept.variants] == ["sft~learning_rate=0.02", "sft~learning_rate=1e-4", "fticl"]
+
+
+@pytest.mark.parametrize(
+    ("sweep", "message"),
+    [
+        (
+            "{training.learning_rat: 1}",
+            "variant 'fticl': sweep: unknown setting .* did you mean 'training.learning_rate'",
+        ),
+        (
+            "{training.learning_rate: []}",
+            r"variants\[1\]\.sweep\.training\.learning_rate: Value should have at least 1 item",
+        ),
+        ("{training.learning_rate: [1, 1]}", "1 is listed twice; list it once"),
+        (
+            "{training.learning_rate: [-1]}",
+            "'fticl~learning_rate=-1': training: learning_rate is -1; it should be greater",
+        ),
+        ("{recipe.demonstrations: [0, 2]}", "recipe.demonstrations is both set and swept"),
+        ("{recipe.constraint: [none, l2/sp]}", "is 'l2/sp'"),
+    ],
+)
+def test_a_mistake_in_a_sweep_is_one_line(study_file, sweep, message):
+    text = study_file.read_text()
+    study_file.write_text(text.replace("recipe: {demonstrations: 2}", f"recipe: {{demonstrations: 2}}, sweep: {sweep}"))
+    with pytest.raises(UserError, match=message) as raised:
+        load(study_file)
+    assert "\n" not in str(raised.value)

@@ -17,6 +17,7 @@ from spillover.tasks.settings import Settings, load_yaml, parse_settings
 from spillover.tasks.suite import Suite, load_suite
 from spillover.tasks.task import Task
 from spillover.training.settings import Recipe, TrainingSettings, contradiction_with_training
+from spillover.training.sweep import sweep_points
 
 T = TypeVar("T")
 DEFAULT_TEST_LIMIT = 250
@@ -38,6 +39,14 @@ def _each_once(value: tuple[T, ...]) -> tuple[T, ...]:
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1), AfterValidator(_each_once)]
 Counts = Annotated[
     tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_listed), Field(min_length=1), AfterValidator(_each_once)
+]
+
+SweptWord = Annotated[str, Field(strict=True, pattern=r"^[\w.+-]+$")]
+SweptValues = Annotated[
+    tuple[bool | int | float | SweptWord, ...],
+    BeforeValidator(_listed),
+    Field(min_length=1),
+    AfterValidator(_each_once),
 ]
 
 
@@ -62,6 +71,8 @@ class VariantEntry(Settings):
     recipe: Recipe = Recipe()
     training: dict[str, object] = {}
     """Training settings that differ from the study's."""
+    sweep: dict[str, SweptValues] = {}
+    """Dotted path of a setting above, such as ``training.learning_rate``, to its values; one variant for each."""
 
 
 class StudyFile(Settings):
@@ -118,7 +129,8 @@ def load_study(
     data = load_yaml(path)
     settings = parse_settings(StudyFile, data, where=str(path))
     suite = _suite(path, settings.suite, folder, notice)
-    plans = tuple(_plan(entry, settings, suite, where=str(path), cache=cache) for entry in settings.variants)
+    entries = tuple(point for entry in settings.variants for point in _points(entry, where=str(path)))
+    plans = tuple(_plan(entry, settings, suite, where=str(path), cache=cache) for entry in entries)
     test_on = tuple(suite.tasks.values()) if settings.test_on == ("all",) else tuple(map(suite.task, settings.test_on))
     shots, skipped = _shots(settings, suite, test_on, cache=cache)
     if not any(shots.values()):
@@ -169,6 +181,16 @@ def _beside(path: Path, name: str) -> str:
     beside = path.parent / name
     is_path = name.startswith((".", "/")) or (beside.exists() and ("/" in name or "." in name))
     return str(beside) if is_path else name
+
+
+def _points(entry: VariantEntry, *, where: str) -> list[VariantEntry]:
+    """Return the entry once for every combination of what it sweeps."""
+    where = f"{where}: variant {entry.name!r}"
+    points = sweep_points(entry.name, entry.recipe, entry.training, entry.sweep, where=where)
+    return [
+        entry.model_copy(update={"name": point.name, "recipe": point.recipe, "training": point.training})
+        for point in points
+    ]
 
 
 def _plan(entry: VariantEntry, settings: StudyFile, suite: Suite, *, where: str, cache: Path) -> VariantPlan:

@@ -117,9 +117,10 @@ class VariantCard:
     """The resolved recipe as plain data."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """Of its training log: ``rows``, ``dropped`` (reason to count), ``step_count``, ``losses`` (one per optimizer
-    step, nats per target token), ``duration_seconds``."""
+    step, nats per target token), ``duration_seconds``; where it was watched ``forgetting`` (``step``,
+    ``general_loss`` and ``kl_to_base``, from before the first step on)."""
     drift: Mapping[str, Any] = field(default_factory=dict)
-    """``mean_absolute_difference``, ``relative_norm`` and ``layers`` (name to relative norm), see training.drift."""
+    """What `training.drift.measure.measure_drift` returns."""
 
 
 @dataclass(frozen=True, slots=True)

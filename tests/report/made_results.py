@@ -3,6 +3,7 @@
 import math
 import zlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -158,7 +159,6 @@ def _variant(name: str, hostile: str) -> VariantCard:
     recipe, trained_on, size, seed = name.split("/")
     steps = 64
     losses = [float(2.4 * math.exp(-step / 18) + 1.1 + rng.normal(0, 0.08)) for step in range(steps)]
-    layers = {f"layers.{index}": 0.004 + 0.0002 * index + float(rng.normal(0, 1e-4)) for index in range(30)}
     scale = 0.86 if recipe == "fticl" else 1.0
     return VariantCard(
         id=name + hostile,
@@ -173,13 +173,50 @@ def _variant(name: str, hostile: str) -> VariantCard:
             "step_count": steps,
             "losses": losses,
             "duration_seconds": 95.3,
+            "forgetting": [
+                {"step": step, "general_loss": 3.1 + 0.004 * step * scale, "kl_to_base": 0.002 * step * scale}
+                for step in (0, 32, 64)
+            ],
         },
-        drift={
-            "mean_absolute_difference": 4.9e-4 * scale,
-            "relative_norm": 0.011 * scale,
-            "layers": {layer: value * scale for layer, value in layers.items()},
-        },
+        drift=_drift(scale, hostile),
     )
+
+
+def _drift(scale: float, hostile: str) -> dict[str, Any]:
+    modules = ("attention q", "attention o", "mlp down", "norm")
+    moved = {"cosine": 0.99994, "moved_share": 0.81 * scale, "new_direction_share": 0.93}
+    matrix = {"element_count": 4096, "mean_absolute_difference": 4.9e-4 * scale, "effective_rank": 212.5, **moved}
+    norm = {**matrix, "effective_rank": None, "new_direction_share": None}
+    relative = [
+        {
+            "layer": str(layer),
+            "module": module,
+            **(norm if module == "norm" else matrix),
+            "relative_norm": (0.004 + 0.0002 * layer + 0.001 * index) * scale,
+        }
+        for layer in range(30)
+        for index, module in enumerate(modules)
+    ]
+    return {
+        **matrix,
+        "relative_norm": 0.011 * scale,
+        "layers": {str(layer): (0.004 + 0.0002 * layer) * scale for layer in range(30)},
+        "module_types": {
+            module: {**(norm if module == "norm" else matrix), "relative_norm": 0.01 * scale} for module in modules
+        },
+        "modules": relative,
+        "spectrum": {"directions": 16, "layers": [str(layer) for layer in range(30)]},
+        "moved_tokens": [
+            {"token_id": 28 + index, "token": f" word{index}\n{hostile}", "relative_norm": 0.2 * scale / (index + 1)}
+            for index in range(20)
+        ],
+        "probe": {
+            "row_count": 16,
+            "token_count": 733,
+            "kl_to_base": 0.12 * scale,
+            "similarity": [1.0, *(1 - 0.001 * layer * scale for layer in range(30))],
+        },
+    }
 
 
 def _task(name: str, hostile: str) -> TaskCard:

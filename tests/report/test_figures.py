@@ -6,7 +6,15 @@ import pytest
 
 from spillover.analysis.generalization import analyse
 from spillover.records import BASE
-from spillover.report.figures import drift_chart, loss_chart, relation_chart, series_of, shots_panels
+from spillover.report.figures import (
+    drift_heat_maps,
+    forgetting_panels,
+    loss_chart,
+    relation_chart,
+    series_of,
+    shots_panels,
+    similarity_chart,
+)
 from tests.report.made_results import made_results
 
 RESULTS = made_results()
@@ -22,8 +30,9 @@ def names(svg: str) -> set[str]:
 
 
 def test_charts_are_plain_drawings_coloured_by_the_page() -> None:
-    svgs = [relation_chart(ANALYSIS), drift_chart(RESULTS), loss_chart(RESULTS)]
-    svgs += [panel.svg for panel in shots_panels(RESULTS, ANALYSIS)]
+    svgs = [relation_chart(ANALYSIS), similarity_chart(RESULTS), loss_chart(RESULTS)]
+    panels = (*shots_panels(RESULTS, ANALYSIS), *drift_heat_maps(RESULTS), *forgetting_panels(RESULTS))
+    svgs += [panel.svg for panel in panels]
     for svg in svgs:
         assert names(svg) <= {"svg", "g", "path", "line", "text", "rect", "defs", "clipPath"}
         colors = {element.get(kind) for element in elements(svg) for kind in ("fill", "stroke")}

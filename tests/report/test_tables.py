@@ -1,14 +1,11 @@
 import re
 from dataclasses import replace
 
-import pytest
-
 from spillover.analysis.generalization import analyse
 from spillover.records import Relation
 from spillover.report.tables import (
     CHOICE_METRICS,
     choice_rows,
-    drift_rows,
     flat_rows,
     guessing_words,
     label_shares,
@@ -58,21 +55,6 @@ def test_other_metrics_of_choices_stand_beside_one_another() -> None:
     assert len(rows) == 3 * 3 * 2
     for row in rows:
         assert [item.metric for item in row.metrics if item] == list(CHOICE_METRICS)
-
-
-def test_drift_is_set_against_the_variant_that_differs_by_demonstrations_alone() -> None:
-    plain, fticl, other = drift_rows(RESULTS)
-    assert plain.ratio_to_plain is None
-    assert other.ratio_to_plain is None
-    assert fticl.plain_variant == "sft/siqa/128/0"
-    assert fticl.ratio_to_plain == pytest.approx(0.86)
-
-
-def test_drift_has_no_counterpart_when_another_slot_differs() -> None:
-    sft, fticl, other = RESULTS.variants
-    frozen = replace(fticl, recipe={**fticl.recipe, "parameters": {"kind": "lora"}})
-    rows = drift_rows(replace(RESULTS, variants=(sft, frozen, other)))
-    assert rows[1].ratio_to_plain is None
 
 
 def test_label_shares_stand_side_by_side() -> None:

@@ -24,7 +24,7 @@ from spillover.study.store import Store
 from spillover.study.work import Workshop
 from tests.study.made_study import make_study
 
-GOLDEN = "de6b234b21242e9345526c779ac12070498ce188fb009504f52b58e946aac237"
+GOLDEN = "cf7f05a786a0f8e8f5edea32988d08ae4713360e1695fcec513026da9559159c"
 
 
 class Quiet:

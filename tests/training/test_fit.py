@@ -97,6 +97,15 @@ def test_every_row_is_seen_once_an_epoch():
     assert sorted(row.prompt for batch in seen[:3] for row in batch) == sorted(row.prompt for row in data.rows)
 
 
+def test_training_ends_after_the_most_steps_and_the_rate_decays_over_them():
+    data = made_rows(7, count=6)
+    limited, log = trained(data, epochs=3, batch_size=3, max_steps=2)
+    one_epoch, _ = trained(data, epochs=1, batch_size=3)
+    assert log.step_count == len(log.losses) == 2
+    for ours, theirs in zip(limited.parameters(), one_epoch.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_a_batch_without_target_tokens_is_an_error():
     rows = TrainingRows((TrainingRow((3, 4), ()),), 0, {})
     with pytest.raises(SpilloverError, match="no target token"):

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, replace
 
 from spillover.analysis.cells import ResampledScore, ScoreKey, Scores, resample_scores
+from spillover.analysis.claims import Claim, claims
+from spillover.analysis.drift import DriftFindings, drift_findings
+from spillover.analysis.frontier import Frontier, frontiers
 from spillover.analysis.in_context import InContextGain, in_context_gains
 from spillover.analysis.inference import Inference, infer, mcnemar_p_value, wilson
 from spillover.analysis.losses import AccuracyDrop, accuracy_drops
@@ -25,6 +28,11 @@ class Analysis:
     verdicts: tuple[Verdict, ...]
     accuracy_drops: tuple[AccuracyDrop, ...]
     in_context_gains: tuple[InContextGain, ...]
+    drift: DriftFindings
+    claims: tuple[Claim, ...]
+    """Those of the generalization paper, with what this study says of each."""
+    frontiers: tuple[Frontier, ...]
+    """One per training task and size that several variants share."""
     left_out: tuple[str, ...]
     """Tested tasks whose primary metric is not a share that is better when higher, and so enters no relation mean."""
     resample_count: int
@@ -49,6 +57,9 @@ def analyse(results: StudyResults, *, resample_count: int = RESAMPLE_COUNT, leve
         verdicts=verdicts(results, relations, rows),
         accuracy_drops=accuracy_drops(rows),
         in_context_gains=in_context_gains(results, scores, level=level),
+        drift=drift_findings(results, relations, level=level),
+        claims=claims(results, scores, level=level),
+        frontiers=frontiers(results, scores, level=level),
         left_out=tuple(task.name for task in results.tasks if not enters_means(task, results)),
         resample_count=resample_count,
         level=level,

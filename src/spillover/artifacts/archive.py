@@ -3,7 +3,6 @@
 import gzip
 import io
 import re
-import shutil
 import stat
 import tarfile
 import zipfile
@@ -16,7 +15,6 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from spillover.artifacts.cache import whole_file
 from spillover.errors import UserError
 
 NESTED = "!"
@@ -63,14 +61,6 @@ def read_members(archive: Path, pattern: str, *, limits: Limits = DEFAULT_LIMITS
                     yield prefix + entry.name, stream.read()
 
 
-def list_members(archive: Path, pattern: str = "*", *, limits: Limits = DEFAULT_LIMITS) -> tuple[str, ...]:
-    """Return the sorted names of the files that match ``pattern`` (see `read_members`)."""
-    outer, _, inner = pattern.rpartition(NESTED)
-    prefix = outer + NESTED if outer else ""
-    with _opened_archive(archive, outer, limits) as entries:
-        return tuple(sorted(prefix + entry.name for entry in entries if fnmatchcase(entry.name, inner)))
-
-
 @contextmanager
 def open_member(archive: Path, member: str, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[IO[bytes]]:
     """Open one member for streaming inside the block; errors as `read_member`."""
@@ -84,16 +74,6 @@ def open_member(archive: Path, member: str, *, limits: Limits = DEFAULT_LIMITS) 
                     yield stream
                 return
     raise UserError(f"{archive}: no member {member!r}; check its spelling, or the release the archive is of")
-
-
-def extract_member(archive: Path, member: str, destination: Path, *, limits: Limits = DEFAULT_LIMITS) -> None:
-    """Stream one member to the file ``destination``, which appears whole or not at all; errors as `read_member`."""
-    with (
-        open_member(archive, member, limits=limits) as stream,
-        whole_file(destination) as temporary,
-        temporary.open("wb") as copy,
-    ):
-        shutil.copyfileobj(stream, copy, 1 << 20)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,10 @@ class Encoder:
             self._tokenizer.decode(list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         )
 
+    def token_text(self, token_id: int) -> str:
+        """Return the text of one token, also of a special one; bytes that are no whole character become U+FFFD."""
+        return str(self._tokenizer.decode([token_id], clean_up_tokenization_spaces=False))
+
     def _encode(self, texts: Sequence[str], *, special: bool) -> list[TokenIds]:
         if not texts:
             return []

@@ -109,7 +109,7 @@ def relation_chart(analysis: Analysis) -> Markup:
     )
     # Vega measures text with another font than the reader sees; long labels need room on the left.
     spare = 8 + 1.5 * min(40, max(len(str(row["variant"])) for row in rows))
-    return _svg(chart, rows, spare=spare)
+    return svg(chart, rows, spare=spare)
 
 
 def shots_panels(results: StudyResults, analysis: Analysis) -> tuple[Panel, ...]:
@@ -148,25 +148,74 @@ def _shots_chart(styles: Sequence[Series], task: TaskCard, measured: Sequence[Me
     if guessing is not None and task.primary_metric == "accuracy":
         majority = alt.Chart(alt.InlineData(values=[{"value": guessing}]))
         chart = majority.mark_rule(color="var(--muted)", strokeDash=[1, 3]).encode(y="value:Q") + chart
-    return _svg(chart.properties(width=190, height=130), rows)
+    return svg(chart.properties(width=190, height=130), rows)
 
 
-def drift_chart(results: StudyResults) -> Markup:
-    """Draw the relative norm of the weight change of each layer, one line per variant, layers in the model's order."""
+def drift_heat_maps(results: StudyResults) -> tuple[Panel, ...]:
+    """Draw the relative norm of the weight change per layer and module type, one panel a variant, on one scale."""
+    cards = [card for card in results.variants if card.drift]
+    largest = max((row["relative_norm"] for card in cards for row in card.drift["modules"]), default=0.0)
+    note = f"relative norm, full colour at {largest:.2g}"
+    return tuple(Panel(card.id, note, _heat_map(card.drift["modules"], largest)) for card in cards)
+
+
+def _heat_map(modules: Sequence[Mapping[str, str | float]], largest: float) -> Markup:
+    import altair as alt
+
+    rows: list[Row] = [
+        {"layer": str(row["layer"]), "module": str(row["module"]), "value": float(row["relative_norm"])}
+        for row in modules
+    ]
+    layers, types = (list(dict.fromkeys(str(row[name]) for row in rows)) for name in ("layer", "module"))
+    axis = alt.Axis(title=None, labelAngle=-50, labelOverlap="greedy", domain=False, ticks=False)
+    shade = alt.Scale(type="sqrt", domain=[0, largest or 1], range=[0.04, 1])
+    chart = (
+        alt.Chart(alt.NamedData(name=ROWS))
+        .mark_rect(color="var(--series-1)")
+        .encode(
+            x=alt.X("layer:O", sort=layers, axis=axis),
+            y=alt.Y("module:O", sort=types, axis=alt.Axis(title=None, domain=False, ticks=False)),
+            fillOpacity=alt.FillOpacity("value:Q", legend=None, scale=shade),
+        )
+    )
+    return svg(chart.properties(width=alt.Step(9), height=alt.Step(15)), rows, spare=28)
+
+
+def similarity_chart(results: StudyResults) -> Markup:
+    """Draw the similarity (CKA) of each depth's hidden states to the base's, one line per variant."""
     import altair as alt
 
     styles = series_of(results)
-    cards = [card for card in results.variants if card.drift]
-    names = list(dict.fromkeys(name for card in cards for name in card.drift["layers"]))
     rows: list[Row] = [
-        {"model": _code(styles, card.id), "layer": printable(name), "value": float(value)}
-        for card in cards
-        for name, value in card.drift["layers"].items()
+        {"model": _code(styles, card.id), "depth": depth, "value": float(value)}
+        for card in results.variants
+        if card.drift
+        for depth, value in enumerate(card.drift["probe"]["similarity"])
     ]
-    axis = alt.Axis(labelAngle=-50, labelOverlap="greedy", labelLimit=110, grid=False)
-    x = alt.X("layer:O", title=None, sort=[printable(name) for name in names], axis=axis)
-    y = alt.Y("value:Q", title="relative norm of the change", scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5))
-    return _svg(_lines(styles, x, y, has_points=False).properties(width=640, height=190), rows)
+    x = alt.X("depth:Q", title="layers passed", axis=alt.Axis(grid=False, format="d", tickMinStep=1))
+    y = alt.Y("value:Q", title="linear CKA", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5))
+    return svg(_lines(styles, x, y, has_points=False).properties(width=640, height=150), rows)
+
+
+FORGETTING = {"general_loss": "loss on general text, nats per token", "kl_to_base": "KL to the base, nats per token"}
+
+
+def forgetting_panels(results: StudyResults) -> tuple[Panel, ...]:
+    """Draw what was watched while training, one panel per quantity, one line per variant."""
+    import altair as alt
+
+    styles, panels = series_of(results), []
+    for name, title in FORGETTING.items():
+        rows: list[Row] = [
+            {"model": _code(styles, card.id), "step": int(entry["step"]), "value": float(entry[name])}
+            for card in results.variants
+            for entry in card.training.get("forgetting", ())
+        ]
+        x = alt.X("step:Q", title="optimizer step", axis=alt.Axis(grid=False, format="d", tickMinStep=1))
+        y = alt.Y("value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5))
+        chart = _lines(styles, x, y, has_points=True).properties(width=270, height=150)
+        panels.append(Panel("While training", title, svg(chart, rows)))
+    return tuple(panels)
 
 
 def loss_chart(results: StudyResults) -> Markup:
@@ -184,7 +233,7 @@ def loss_chart(results: StudyResults) -> Markup:
             rows.append({"model": _code(styles, card.id), "step": step, "value": float(block.mean())})
     x = alt.X("step:Q", title="optimizer step", axis=alt.Axis(grid=False, format="d", tickMinStep=1))
     y = alt.Y("value:Q", title="nats per target token", scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5))
-    return _svg(_lines(styles, x, y, has_points=False).properties(width=640, height=190), rows)
+    return svg(_lines(styles, x, y, has_points=False).properties(width=640, height=190), rows)
 
 
 def _code(styles: Sequence[Series], model: str) -> str:
@@ -210,7 +259,7 @@ def _lines(
     return chart
 
 
-def _svg(chart: "altair.TopLevelMixin", rows: Sequence[Row], *, spare: float = 4) -> Markup:
+def svg(chart: "altair.TopLevelMixin", rows: Sequence[Row], *, spare: float = 4) -> Markup:
     """Render a chart with ``spare`` pixels on its left; Vega escapes the text in it, and nothing is fetched."""
     import vl_convert
 

@@ -10,10 +10,13 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from spillover.analysis.claims import MARGIN
 from spillover.analysis.generalization import Analysis
 from spillover.analysis.verdicts import LABEL_SHARE_MENTIONED, RULE, change, interval_words, plain, signed
 from spillover.records import BASE, PromptCard, StudyResults
 from spillover.report import figures, tables
+from spillover.report.drift import correlation_rows, drift_facts, drift_rows, forgetting_rows
+from spillover.report.frontier import frontier_views
 from spillover.report.text import LIGHT_SYMBOLS, markdown, printable, visible
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -30,7 +33,8 @@ def html_page(results: StudyResults, analysis: Analysis) -> str:
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     limit = max(SHORTEST_PROMPT, min(LONGEST_PROMPT, PROMPT_BUDGET // max(1, len(results.prompts))))
     has_losses = any(card.training.get("losses") for card in results.variants)
-    drift = tables.drift_rows(results)
+    has_drift = any(card.drift for card in results.variants)
+    has_forgetting = any(card.training.get("forgetting") for card in results.variants)
     return (
         _environment("html", printable)
         .get_template("page.html.j2")
@@ -39,9 +43,12 @@ def html_page(results: StudyResults, analysis: Analysis) -> str:
             style=Markup(style),
             style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
             relation_chart=figures.relation_chart(analysis),
+            frontiers=frontier_views(analysis.frontiers),
             series=figures.series_of(results),
             panels=figures.shots_panels(results, analysis),
-            drift_chart=figures.drift_chart(results) if drift else None,
+            heat_maps=figures.drift_heat_maps(results),
+            similarity_chart=figures.similarity_chart(results) if has_drift else None,
+            forgetting_panels=figures.forgetting_panels(results) if has_forgetting else (),
             loss_chart=figures.loss_chart(results) if has_losses else None,
             prompts_of=partial(_prompts_of, results),
             visible=partial(visible, limit=limit),
@@ -78,10 +85,14 @@ def _facts(results: StudyResults, analysis: Analysis) -> dict[str, object]:
         "scoring": results.provenance.get("scoring", "raw"),
         "label_shares": tables.label_shares(results, analysis),
         "label_share_mentioned": LABEL_SHARE_MENTIONED,
-        "drift": tables.drift_rows(results),
+        "drift": drift_rows(results, analysis),
+        **drift_facts(results),
+        "drift_correlations": correlation_rows(analysis),
+        "forgetting": forgetting_rows(results),
         "provenance": list(tables.flat_rows(results.provenance)),
         "base_facts": list(tables.flat_rows(results.base)),
         "command": results.provenance.get("command"),
+        "claim_margin": MARGIN,
         "rule": RULE.format(margin=results.margin),
         "symbols": LIGHT_SYMBOLS,
         "change": change,

@@ -1,4 +1,4 @@
-"""The report's tables as plain rows: the matrix of differences, drift against plain fine-tuning, provenance."""
+"""The report's tables as plain rows: the matrix of differences, other metrics of choices, provenance."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,6 @@ from spillover.records import (
     Relation,
     StudyResults,
     TaskCard,
-    VariantCard,
 )
 
 TINTS = (0.02, 0.05, 0.1, 0.2)
@@ -86,18 +85,6 @@ class LabelShares:
     tested_on: str
     condition: str
     shares: tuple[float | None, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class DriftRow:
-    """How far a variant's weights moved from the base's."""
-
-    variant: str
-    mean_absolute_difference: float
-    relative_norm: float
-    plain_variant: str
-    """The variant that differs only by training without demonstrations; empty when there is none."""
-    ratio_to_plain: float | None
 
 
 def matrices(results: StudyResults, analysis: Analysis) -> tuple[Matrix, ...]:
@@ -225,40 +212,6 @@ def label_shares(results: StudyResults, analysis: Analysis) -> tuple[LabelShares
         LabelShares(cell.tested_on, condition_words(results, cell), tuple(found.get((model, cell)) for model in models))
         for cell in dict.fromkeys(cell for _, cell in found)
     )
-
-
-def drift_rows(results: StudyResults) -> tuple[DriftRow, ...]:
-    """Return the drift of every variant that has one, beside its plain counterpart's where the study holds it."""
-    rows: list[DriftRow] = []
-    for card in results.variants:
-        if not card.drift:
-            continue
-        counterpart = _plain_counterpart(card, results)
-        moved = float(card.drift["mean_absolute_difference"])
-        ratio = moved / float(counterpart.drift["mean_absolute_difference"]) if counterpart else None
-        rows.append(
-            DriftRow(card.id, moved, float(card.drift["relative_norm"]), counterpart.id if counterpart else "", ratio)
-        )
-    return tuple(rows)
-
-
-def _plain_counterpart(card: VariantCard, results: StudyResults) -> VariantCard | None:
-    if not _demonstration_count(card):
-        return None
-    for other in results.variants:
-        same_run = (other.trained_on, other.size, other.seed) == (card.trained_on, card.size, card.seed)
-        if same_run and other.drift and not _demonstration_count(other) and _rest(other) == _rest(card):
-            return other
-    return None
-
-
-def _demonstration_count(card: VariantCard) -> int:
-    slot = card.recipe.get("demonstrations")
-    return int(slot.get("count", 0)) if isinstance(slot, Mapping) else int(slot or 0)
-
-
-def _rest(card: VariantCard) -> dict[str, object]:
-    return {slot: value for slot, value in card.recipe.items() if slot != "demonstrations"}
 
 
 def flat_rows(facts: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ import json
 import tempfile
 from pathlib import Path
 
+from spillover.analysis.claims import Claim
 from spillover.analysis.generalization import Analysis
 from spillover.records import Measurement, StudyResults
 
@@ -68,14 +69,25 @@ def summary_json(results: StudyResults, analysis: Analysis) -> str:
         "recipes": [dataclasses.asdict(item) for item in analysis.recipes],
         "best_of_shots_optimistic": [dataclasses.asdict(item) for item in analysis.best_of_shots],
         "in_context_gains": [dataclasses.asdict(item) for item in analysis.in_context_gains],
+        "frontiers": [dataclasses.asdict(item) for item in analysis.frontiers],
         "accuracy_drops": [dataclasses.asdict(item) for item in analysis.accuracy_drops],
+        "claims": [_claim(item) for item in analysis.claims],
         "flip_floors": [
             {"variant": variant, **dataclasses.asdict(cell), **dataclasses.asdict(floor)}
             for (variant, cell), floor in results.flip_floors.items()
         ],
         "not_in_relations": list(analysis.left_out),
         "drift": {card.id: dict(card.drift) for card in results.variants if card.drift},
+        "drift_findings": dataclasses.asdict(analysis.drift),
+        "forgetting": {
+            card.id: card.training["forgetting"] for card in results.variants if card.training.get("forgetting")
+        },
         "skipped": list(results.skipped),
         "provenance": dict(results.provenance),
     }
     return json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
+
+
+def _claim(claim: Claim) -> dict[str, object]:
+    parts = [{**dataclasses.asdict(part), "outcome": part.outcome} for part in claim.parts]
+    return {**dataclasses.asdict(claim), "outcome": claim.outcome, "parts": parts}

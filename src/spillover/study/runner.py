@@ -113,8 +113,9 @@ def step_work(step: Step, workshop: Workshop) -> float:
         case Finetune():
             rows, _ = workshop.training_rows(step)
             own = sum(len(row) - rows.shared_prefix_length for row in rows.rows)
-            step_count = len(rows.rows) / step.settings.batch_size
-            return BACKWARD * step.settings.epochs * (own + step_count * rows.shared_prefix_length)
+            steps = step.settings.step_count(len(rows.rows))
+            own_of_step = own * step.settings.batch_size / len(rows.rows)
+            return BACKWARD * steps * (own_of_step + rows.shared_prefix_length)
         case Predict():
             encoded, _ = workshop.encoded_cell(step)
             card = encoded.card()

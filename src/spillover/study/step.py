@@ -122,7 +122,7 @@ class Finetune(Step):
             "seed": self.seed,
             "protocol": self.protocol,
             "recipe": self.recipe.training_identity(),
-            "settings": self.settings.model_dump(mode="json"),
+            "settings": self.settings.identity(),
             "precision": self.precision,
             **({"general_text": general_text_digest()} if self.recipe.constraint.reads_general_text else {}),
             **({"replayed_templates": [template for _, template in self.replayed]} if self.replayed else {}),
@@ -278,10 +278,10 @@ class Score(Step):
 
 @dataclass(frozen=True)
 class Drift(Step):
-    """Measure how far a variant's weights moved from the base's."""
+    """Measure how far a variant's weights and what it computes moved from the base's."""
 
     kind: ClassVar[str] = "drift"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     variant: Variant
 
     @property
@@ -289,7 +289,12 @@ class Drift(Step):
         return f"measure drift of {self.variant.variant}"
 
     def fields(self) -> Mapping[str, Any]:
-        return {"base": self.variant.base.fingerprint}
+        base = self.variant.base
+        return {
+            "base": base.fingerprint,
+            "tokenizer": base.tokenizer_fingerprint,
+            "probe_text": general_text_digest(),
+        }
 
     def inputs(self) -> Mapping[str, Step]:
         return {"variant": self.variant}

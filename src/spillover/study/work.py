@@ -198,6 +198,12 @@ class Workshop:
             step, folder, f"after {log.step_count} steps: nothing was learnt; raise training.learning_rate or sizes"
         )
         checkpoints.remove()
+        if log.forgetting and self._notice:
+            first, last = log.forgetting[0], log.forgetting[-1]
+            self._notice(
+                f"{step.variant}: loss on general text {first['general_loss']:.3f} to {last['general_loss']:.3f}, "
+                f"KL to the base {last['kl_to_base']:.4f} nats a token"
+            )
         shown = {"rows": len(rows.rows), "dropped": dropped, "fingerprint": fingerprint}
         files.write_json(folder / "training.json", {**asdict(log), **shown})
 
@@ -278,11 +284,11 @@ class Workshop:
 
     def _drift(self, step: Drift, folder: Path) -> None:
         from spillover.models.load import load_model
-        from spillover.training.drift import Tensors, drift
+        from spillover.training.drift.measure import measure_drift
 
         base = load_model(step.variant.base.path, dtype="float32", device="cpu")
         tuned = self._whole_model(step.variant)
-        files.write_json(folder / "drift.json", drift(Tensors.of_model(tuned), Tensors.of_model(base)))
+        files.write_json(folder / "drift.json", measure_drift(tuned, base, self._encoder(step.variant.base.path)))
 
     def _model(self, step: Predict) -> LoadedModel:
         """Return the model a step asks: the one at hand with other weights, or with another adapter."""
@@ -321,7 +327,7 @@ def kept_weights(store: Store, step: Variant) -> Path:
 def _fingerprint(step: Variant, folder: Path, when: str) -> str:
     """Return what a variant's weights are; those of its base are an error."""
     from spillover.models.adapters import adapter_fingerprint
-    from spillover.training.drift import Tensors, same_numbers
+    from spillover.training.drift.tensors import Tensors, same_numbers
 
     if step.saves_adapter:
         fingerprint, unchanged = adapter_fingerprint(folder / ADAPTER)

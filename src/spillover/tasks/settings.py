@@ -21,6 +21,16 @@ class Settings(BaseModel):
 
     shorthand: ClassVar[str] = ""
     """The field that a bare word or number stands for; empty when a mapping is required."""
+    added_later: ClassVar[frozenset[str]] = frozenset()
+    """Fields that came after results had been stored."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the settings decide, as plain data.
+
+        A field that was added later is named only where it is not at its default, so that it changes no earlier key.
+        """
+        unnamed = {name for name in self.added_later if getattr(self, name) == type(self).model_fields[name].default}
+        return self.model_dump(mode="json", exclude=unnamed)
 
     @model_validator(mode="before")
     @classmethod

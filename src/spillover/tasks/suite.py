@@ -94,10 +94,6 @@ class Suite:
         }
         return {**settings, "sources": sources, "digests": source_digests(task.sources.all, self.places(cache))}
 
-    def prompt_identity(self, task: Task, form: int) -> dict[str, object]:
-        """Return, as plain data and without reading a release, what decides the prompt's text."""
-        return self._prompt(task, form).model_dump(mode="json", exclude_defaults=True)
-
     def _prompt(self, task: Task, form: int) -> Prompt:
         if form not in task.prompts:
             raise unknown_name(f"prompt form of task {task.name!r}", str(form), map(str, task.prompts))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from spillover.training.afterwards.change import Change
-from spillover.training.drift import Tensors
+from spillover.training.drift.tensors import Tensors
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -110,7 +110,7 @@ def fit(
     accelerator = Accelerator(
         cpu=model.device.type == "cpu", mixed_precision="bf16" if precision == "bfloat16" else "no"
     )
-    step_count = settings.epochs * math.ceil(len(data.rows) / settings.batch_size)
+    step_count = settings.step_count(len(data.rows))
     weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     optimizer = torch.optim.AdamW(
         weights.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
@@ -125,7 +125,7 @@ def fit(
     probe = ForgettingProbe(model, logits, watch.rows) if watch else None
     run_state = RunState(weights, optimizer, schedule, rule.constraint, log)
     done = checkpoints.restore(run_state) if checkpoints else 0
-    for step, batch in islice(enumerate(batches(data.rows, settings, seed=seed)), done, None):
+    for step, batch in islice(enumerate(batches(data.rows, settings, seed=seed)), done, step_count):
         if probe and watch and step % watch.every == 0:
             log.forgetting.append({"step": step, **probe.measure()})
         model.train()

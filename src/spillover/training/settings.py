@@ -1,5 +1,6 @@
 """How a variant learns: the recipe's slots and the settings of the training loop, as frozen data."""
 
+import math
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -114,10 +115,13 @@ def _contradiction(parameters: Settings, constraint: Settings, change: Settings)
 class TrainingSettings(Settings):
     """The optimization, the same for every variant unless a study says otherwise."""
 
+    added_later: ClassVar[frozenset[str]] = frozenset({"max_steps"})
     learning_rate: float = Field(default=2e-5, gt=0)
     """Peak rate of AdamW; it decays linearly to zero without warm-up."""
     epochs: int = Field(default=2, ge=1)
     """Passes over the training rows."""
+    max_steps: int | None = Field(default=None, ge=1)
+    """Optimizer steps after which training ends before its epochs do; the learning rate decays to zero over them."""
     batch_size: int = Field(default=16, ge=1)
     """Rows of one optimizer step."""
     weight_decay: float = Field(default=0.0, ge=0)
@@ -127,6 +131,11 @@ class TrainingSettings(Settings):
     """Tokens of a row, prompt and target; longer rows are treated as ``overlong`` says."""
     overlong: Literal["drop", "trim"] = "drop"
     """Drop rows that are too long, or trim the start of their prompt; a target is never cut. Both are counted."""
+
+    def step_count(self, row_count: int) -> int:
+        """Return the optimizer steps of a training on so many rows."""
+        steps = self.epochs * math.ceil(row_count / self.batch_size)
+        return steps if self.max_steps is None else min(steps, self.max_steps)
 
 
 def contradiction_with_training(recipe: Recipe, training: TrainingSettings) -> str | None:

@@ -1,0 +1,1 @@
+"""How far fine-tuning moved a model: its weights, where and in which directions, and what it computes."""
