@@ -4,13 +4,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup
 
-.PHONY: demo test check bench format clean
+.PHONY: demo test test-long check bench format clean
 
 demo: $(SETUP)
 	$(BIN)/spillover run examples/quickstart.yaml --store store --report report --threads 1
 
 test: $(SETUP)
 	$(BIN)/python -m pytest
+
+test-long: $(SETUP)
+	$(BIN)/python -m pytest -m long
 
 check: $(SETUP)
 	$(BIN)/ruff format --check .

@@ -85,22 +85,27 @@ def run(
 
 
 @app.command()
-def plan(study_file: StudyPath, store: StorePath = Path("store"), folder: FromFolder = None) -> None:
-    """List every step of a study: its key, whether it is done, and the disk that is still needed."""
-    from spillover.study.runner import disk_bytes, missing_steps
+def plan(
+    study_file: StudyPath,
+    store: StorePath = Path("store"),
+    folder: FromFolder = None,
+    threads: Threads = None,
+    device: Device = "auto",
+    calibration: Annotated[
+        bool, typer.Option("--calibration/--no-calibration", help="Load the base and measure what steps will take.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan for programs.")] = False,
+) -> None:
+    """Say what is to be done, what it takes in time and disk, and how small a difference it can show."""
+    from spillover.commands.plan import made_plan, print_json, print_plan
     from spillover.study.store import Store
 
-    study, kept = _study(study_file, folder), Store(store)
-    missing = missing_steps(study, kept)
-    todo = {step.key for step in missing}
-    table = Table("step", "key", "state")
-    for step in study.steps:
-        _row(table, step.label, step.key[:12], "to do" if step.key in todo else "done")
-    out.print(table)
-    for sentence in study.skipped:
-        out.print(f"skipped: {sentence}", markup=False)
-    needed = disk_bytes(study, missing) / 1e9
-    out.print(f"{len(missing)} of {len(study.steps)} steps to do, about {needed:.1f} GB of disk", highlight=False)
+    chosen = _device(device, threads) if calibration else None
+    found = made_plan(_study(study_file, folder), Store(store), device=chosen, notice=_notice)
+    if as_json:
+        print_json(out, found)
+    else:
+        print_plan(out, found)
 
 
 @app.command()

@@ -104,6 +104,8 @@ class StudyFile(Settings):
     """Training settings that differ from the suite's."""
     watch: int = Field(default=0, ge=0)
     """Optimizer steps from one look at forgetting to the next while a variant trains; 0 does not look."""
+    margin: float = Field(default=0.02, gt=0, lt=1)
+    """Losses up to it count as nothing lost; a share, and 100 times that for metrics from 0 to 100."""
 
 
 def load_study(
@@ -161,6 +163,7 @@ def load_study(
         settings.model_dump(mode="json", by_alias=True) | {"precision": precision},
         settings.scoring,
         settings.watch,
+        settings.margin,
     )
 
 

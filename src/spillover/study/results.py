@@ -55,6 +55,7 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         if (step.predictions.variant.variant if step.predictions.variant else None) in wanted
     ]
     cell_scores = [(step, _cell_scores(step, store)) for step in scores]
+    groups = _groups(base_steps, store)
     return StudyResults(
         study.name,
         _base_card(study),
@@ -62,12 +63,13 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         tuple(_task_card(task, base_steps, store) for task in study.test_on),
         {(step.variant, task.name): relation(step.data.task, task) for step in finished for task in study.test_on},
         {name: METRICS[name].card for task in study.test_on for name in scored_metrics(task)},
-        tuple(scored for _, rows in cell_scores for scored in rows),
+        tuple(_grouped(scored, groups) for _, rows in cell_scores for scored in rows),
         tuple(_prompt(step, store) for step in base_steps),
         tuple(skipped),
         _provenance(study, store, command),
         {(step.predictions.model, step.predictions.cell): floor for step in scores if (floor := _floor(step, store))},
         _changes(cell_scores, store),
+        margin=study.margin,
     )
 
 
@@ -81,6 +83,22 @@ def _changes(cell_scores: Sequence[tuple[Score, Sequence[CellScores]]], store: S
     variants = [step for step, _ in cell_scores if step.predictions.variant is not None]
     variants.sort(key=lambda step: step.predictions.cell)  # the reader keeps a cell's prompts until the next one
     return tuple(reader.changes(base[step.predictions.cell], step, compared, most=MOST_ITEMS) for step in variants)
+
+
+def _groups(base_steps: Sequence[Score], store: Store) -> Mapping[str, Mapping[str, str]]:
+    """Return the source of each test row, by tested task and row id, of tasks in which rows share a source."""
+    found = {}
+    for data in {step.predictions.data.key: step.predictions.data for step in base_steps}.values():
+        rows = files.read_prepared(store.file(data.kind, data.key, files.ROWS)).test
+        named = [row.group for row in rows if row.group]
+        if len(set(named)) < len(named):
+            found[data.task.name] = {row.id: row.group for row in rows}
+    return found
+
+
+def _grouped(scores: CellScores, groups: Mapping[str, Mapping[str, str]]) -> CellScores:
+    of_task = groups.get(scores.cell.tested_on)
+    return replace(scores, groups=tuple(of_task[name] for name in scores.example_ids)) if of_task else scores
 
 
 def _floor(step: Score, store: Store) -> FlipFloor | None:

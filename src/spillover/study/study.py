@@ -66,6 +66,8 @@ class Study:
     scoring: ScoringKind = "raw"
     watch: int = 0
     """Optimizer steps from one look at forgetting to the next; 0 does not look."""
+    margin: float = 0.02
+    """Losses up to this share count as nothing lost; part of no key."""
 
     def __post_init__(self) -> None:
         """Refuse metrics that a tested task cannot have."""
