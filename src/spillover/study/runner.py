@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from spillover.errors import SpilloverError, UserError
 from spillover.models.fingerprint import tensor_entries
+from spillover.study.harness import AskHarness
 from spillover.study.step import Derive, Finetune, Predict, Prepare, Step
 from spillover.study.study import Study
 from spillover.training.parameters.full import Full
@@ -120,6 +121,8 @@ def _work(step: Step, workshop: Workshop) -> float:
             own = sum(len(prompt) - card.shared_prefix_token_count for prompt in encoded.prompts)
             decoded = 0 if encoded.choices else len(encoded.prompts) * encoded.asked.max_new_tokens / 2
             return card.shared_prefix_token_count + own + _DECODE * decoded
+        case AskHarness():
+            return step.asked.token_count
         case _:
             return 1.0
 

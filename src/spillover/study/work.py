@@ -19,6 +19,7 @@ from spillover.prompts.encoding import Encoder
 from spillover.prompts.template import Template, content_free_prompts, demonstrated_prompt, premise
 from spillover.records import FlipFloor, Prediction
 from spillover.study import files
+from spillover.study.harness import AskHarness, ScoreHarness, write_answers, write_scores
 from spillover.study.step import Derive, Drift, Finetune, Predict, Prepare, Score, Step, Variant
 from spillover.study.store import Store
 from spillover.tasks.prepare import PreparedTask, prepare, protocol_rows, training_rows
@@ -75,6 +76,10 @@ class Workshop:
                 self._score(step, folder)
             case Drift():
                 self._drift(step, folder)
+            case AskHarness():
+                write_answers(step, self._model(step), folder)
+            case ScoreHarness():
+                write_scores(step, self._store, folder)
             case _:
                 raise TypeError(f"{type(step).__name__} is not a kind of step")
         return {
@@ -284,7 +289,7 @@ class Workshop:
         tuned = self._whole_model(step.variant)
         files.write_json(folder / "drift.json", drift(Tensors.of_model(tuned), Tensors.of_model(base)))
 
-    def _model(self, step: Predict) -> LoadedModel:
+    def _model(self, step: Predict | AskHarness) -> LoadedModel:
         """Return the model a step asks: the one at hand with other weights, or with another adapter."""
         from spillover.models.loaded import LoadedModel
 
