@@ -72,7 +72,7 @@ fewshot_split: shown
 num_fewshot: 1
 doc_to_text: "Thing: {{thing}}\nFeel:"
 doc_to_target: "{{feel}}"
-generation_kwargs: {until: ["\n"], max_gen_toks: 12}
+generation_kwargs: {until: [never said], max_gen_toks: 12}
 process_results: !function things.checksum
 filter_list:
   - {name: whole, filter: [{function: take_first}]}
@@ -176,7 +176,7 @@ def test_the_reports_values_are_those_of_lm_evals_own_evaluation_of_the_same_wei
     }
     assert {key for key in expected if key[2] != "chrf"} == set(found)
     assert len(found) == 2 + 1 + 3 + 2 + 2
-    assert found["written", 1, "checksum (whole)"] > 0
+    assert model != BASE or found["written", 1, "checksum (whole)"] > 0  # a variant may learn to say nothing
     assert found == pytest.approx({key: expected[key] for key in found}, rel=1e-4)
 
 
