@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -12,6 +12,7 @@ from spillover.errors import UserError
 from spillover.models.fingerprint import tensor_entries
 from spillover.models.precision import preferred_precision
 from spillover.models.spec import ResolvedModel, resolve_model
+from spillover.study.harness import harness_cells, harness_tasks, is_harness_name
 from spillover.study.study import Study, VariantPlan
 from spillover.tasks.prepare import demonstration_count
 from spillover.tasks.settings import Settings, load_yaml, parse_settings
@@ -20,6 +21,9 @@ from spillover.tasks.task import Task
 from spillover.training.parameters.selection import Shapes
 from spillover.training.settings import Recipe, TrainingSettings, contradiction_with_training
 from spillover.training.sweep import sweep_points
+
+if TYPE_CHECKING:
+    from spillover.evaluation.harness.tasks import HarnessTask
 
 T = TypeVar("T")
 DEFAULT_TEST_LIMIT = 250
@@ -77,6 +81,21 @@ class VariantEntry(Settings):
     """Dotted path of a setting above, such as ``training.learning_rate``, to its values; one variant for each."""
 
 
+class TestedEntry(Settings):
+    """A task that every model is asked."""
+
+    shorthand: ClassVar[str] = "task"
+    task: str
+    """A task of the suite, ``all`` of them, or ``lm-eval/NAME``."""
+    family: str = ""
+    """Of an lm-eval task, where it has something to do with a family of the suite."""
+
+
+def _each_task_once(entries: tuple[TestedEntry, ...]) -> tuple[TestedEntry, ...]:
+    _each_once(tuple(entry.task for entry in entries))
+    return entries
+
+
 class StudyFile(Settings):
     """What a study.yaml says."""
 
@@ -84,8 +103,12 @@ class StudyFile(Settings):
     """A model's name, a local folder, a hub id or a .gguf file."""
     suite: SuiteEntry = SuiteEntry(name="pocket")
     variants: tuple[VariantEntry, ...] = Field(min_length=1)
-    test_on: Names = ("all",)
-    """Task names, or ``all``."""
+    test_on: Annotated[
+        tuple[TestedEntry, ...], BeforeValidator(_listed), Field(min_length=1), AfterValidator(_each_task_once)
+    ] = (TestedEntry(task="all"),)
+    """Task names, ``all`` for those of the suite, and tasks of lm-eval."""
+    lm_eval_include: Annotated[tuple[Path, ...], BeforeValidator(_listed)] = ()
+    """Folders of one's own lm-eval tasks, relative to the study file."""
     shots: Literal["default"] | Counts = "default"
     """Demonstrations in the prompt; ``default`` takes each family's own counts."""
     prompt_forms: Counts = (1,)
@@ -133,16 +156,24 @@ def load_study(
     suite = _suite(path, settings.suite, folder, notice)
     entries = tuple(point for entry in settings.variants for point in _points(entry, where=str(path)))
     plans = tuple(_plan(entry, settings, suite, where=str(path), cache=cache) for entry in entries)
-    test_on = tuple(suite.tasks.values()) if settings.test_on == ("all",) else tuple(map(suite.task, settings.test_on))
+    test_on = _tested(settings, suite, where=str(path))
     shots, skipped = _shots(settings, suite, test_on, cache=cache)
-    if not any(shots.values()):
-        raise UserError(f"{path}: no cell is left to test: {skipped[0]}")
     test_on = tuple(task for task in test_on if shots[task.name])
     for task in test_on:
         for form in settings.prompt_forms:
             suite.template(task, form, cache=cache)
     precision = preferred_precision() if settings.precision == "auto" else settings.precision
-    limits = _test_limits(settings, test_on, suite, where=str(path))
+    tests = _harness_tasks(path, settings, suite)
+    limits = _test_limits(settings, (*test_on, *tests), suite, where=str(path))
+    harness, left_out = harness_cells(
+        tests,
+        shots=None if settings.shots == "default" else settings.shots,
+        limits=limits,
+        demonstration_seeds=settings.demonstration_seeds,
+    )
+    skipped += left_out
+    if not test_on and not harness:
+        raise UserError(f"{path}: no cell is left to test: {skipped[0]}")
     base = base or resolve_model(_beside(path, settings.base), cache=cache, folder=folder, notice=notice)
     _check_parameters(plans, base, where=str(path))
     return Study(
@@ -164,6 +195,7 @@ def load_study(
         settings.scoring,
         settings.watch,
         settings.margin,
+        harness,
     )
 
 
@@ -244,10 +276,35 @@ def _shots(
     return shots, tuple(skipped)
 
 
-def _test_limits(settings: StudyFile, tasks: tuple[Task, ...], suite: Suite, *, where: str) -> Mapping[str, int]:
+def _tested(settings: StudyFile, suite: Suite, *, where: str) -> tuple[Task, ...]:
+    """Return the tasks of the suite that are tested on, each once."""
+    tasks: dict[str, Task] = {}
+    for entry in settings.test_on:
+        if is_harness_name(entry.task):
+            continue
+        if entry.family:
+            raise UserError(f"{where}: test_on: {entry.task!r} has its family in the suite; remove family here")
+        found = suite.tasks.values() if entry.task == "all" else (suite.task(entry.task),)
+        tasks |= {task.name: task for task in found}
+    return tuple(tasks.values())
+
+
+def _harness_tasks(path: Path, settings: StudyFile, suite: Suite) -> list[HarnessTask]:
+    families = {entry.task: entry.family for entry in settings.test_on if is_harness_name(entry.task)}
+    return harness_tasks(
+        families,
+        known_families=sorted({task.family for task in suite.tasks.values()}),
+        folders=[path.parent / folder for folder in settings.lm_eval_include],
+        where=str(path),
+    )
+
+
+def _test_limits(
+    settings: StudyFile, tasks: Sequence[Task | HarnessTask], suite: Suite, *, where: str
+) -> Mapping[str, int]:
     limit = settings.test_limit
     by_family = limit if isinstance(limit, dict) else {"default": limit}
-    known = {task.family for task in suite.tasks.values()} | {"default"}
+    known = {task.family for task in (*suite.tasks.values(), *tasks)} | {"default"}
     for family, count in by_family.items():
         if family not in known:
             raise UserError(f"{where}: test_limit names the family {family!r}; known: {', '.join(sorted(known))}")

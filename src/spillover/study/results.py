@@ -9,8 +9,9 @@ from typing import Any
 
 from spillover.errors import UserError
 from spillover.evaluation.metrics import METRICS
-from spillover.records import CellChanges, CellScores, FlipFloor, PromptCard, StudyResults, TaskCard, VariantCard
+from spillover.records import BASE, CellChanges, CellScores, FlipFloor, PromptCard, StudyResults, TaskCard, VariantCard
 from spillover.study import files
+from spillover.study.harness_results import with_harness
 from spillover.study.identity import digest
 from spillover.study.items import ItemReader, compared_metric
 from spillover.study.step import Derive, Score, Step, Variant
@@ -37,7 +38,8 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         UserError: If the base's own cells are not all there.
     """
     base_steps = [step for step in study.scores if step.predictions.variant is None]
-    if not all(store.has(step.kind, step.key) for step in base_steps):
+    base_harness = [step for step in study.harness_scores if step.predictions.variant is None]
+    if not all(store.has(step.kind, step.key) for step in (*base_steps, *base_harness)):
         raise UserError(f"study {study.name!r} has no complete base scores in {store.root}; start it with: {command}")
     finished, skipped = [], list(study.skipped)
     for model in study.models:
@@ -56,7 +58,7 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
     ]
     cell_scores = [(step, _cell_scores(step, store)) for step in scores]
     groups = _groups(base_steps, store)
-    return StudyResults(
+    results = StudyResults(
         study.name,
         _base_card(study),
         tuple(_variant_card(study, store, model) for model in finished),
@@ -71,6 +73,8 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         _changes(cell_scores, store),
         margin=study.margin,
     )
+    harness = [step for step in study.harness_scores if step.predictions.model in {BASE, *wanted}]
+    return with_harness(results, harness, finished, store)
 
 
 def _changes(cell_scores: Sequence[tuple[Score, Sequence[CellScores]]], store: Store) -> tuple[CellChanges, ...]:
@@ -109,7 +113,8 @@ def _floor(step: Score, store: Store) -> FlipFloor | None:
 
 def _leaves(study: Study, model: Variant) -> list[Step]:
     scores = [step for step in study.scores if step.predictions.variant is model]
-    return [*scores, *(step for step in study.drifts if step.variant is model), model, model.trained]
+    harness = [step for step in study.harness_scores if step.predictions.variant is model]
+    return [*scores, *harness, *(step for step in study.drifts if step.variant is model), model, model.trained]
 
 
 def _base_card(study: Study) -> Mapping[str, Any]:
@@ -171,7 +176,7 @@ def _prompt(step: Score, store: Store) -> PromptCard:
 
 
 def _provenance(study: Study, store: Store, command: str) -> dict[str, Any]:
-    leaves = [*study.scores, *study.models, *study.drifts]
+    leaves = [*study.scores, *study.harness_scores, *study.models, *study.drifts]
     spent = [
         store.manifest(step.kind, step.key)["provenance"] for step in study.steps if store.has(step.kind, step.key)
     ]

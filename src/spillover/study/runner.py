@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from spillover.errors import SpilloverError, UserError
 from spillover.models.fingerprint import tensor_entries
+from spillover.study.harness import AskHarness
 from spillover.study.step import Derive, Finetune, Predict, Prepare, Step
 from spillover.study.study import Study
 from spillover.training.parameters.full import Full
@@ -127,6 +128,8 @@ def step_work(step: Step, workshop: Workshop) -> float:
             card = encoded.card()
             own = sum(len(prompt) - card.shared_prefix_token_count for prompt in encoded.prompts)
             return card.shared_prefix_token_count + own + DECODE * decoded_token_count(encoded)
+        case AskHarness():
+            return step.asked.token_count
         case _:
             return 1.0
 

@@ -10,11 +10,13 @@ from typing import Any
 
 from spillover.errors import UserError
 from spillover.evaluation.choice import ScoringKind
+from spillover.evaluation.harness.asked import HarnessCell
 from spillover.evaluation.metrics import LOSSES, METRICS
 from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
 from spillover.prompts.template import Template, premise
-from spillover.records import Cell
+from spillover.records import BASE, Cell
+from spillover.study.harness import AskHarness, ScoreHarness
 from spillover.study.step import Derive, Drift, Finetune, Predict, Prepare, Score, Step, Variant, with_inputs
 from spillover.tasks.prepare import Protocol
 from spillover.tasks.suite import Suite
@@ -68,14 +70,19 @@ class Study:
     """Optimizer steps from one look at forgetting to the next; 0 does not look."""
     margin: float = 0.02
     """Losses up to this share count as nothing lost; part of no key."""
+    harness: tuple[HarnessCell, ...] = ()
+    """Cells of lm-eval's tasks, asked of every model."""
 
     def __post_init__(self) -> None:
-        """Refuse metrics that a tested task cannot have."""
+        """Refuse metrics that a tested task cannot have, and tests that give no verdict."""
         for task in self.test_on:
             for name in task.metrics:
                 needs = METRICS[name].needs
                 if needs != "any answer" and not (task.answers or (needs == "a choice" and task.options)):
                     raise UserError(f"task {task.name!r}: the metric {name!r} needs {needs}; remove it from metrics")
+        shares = [METRICS[task.primary_metric].card.unit == "share" for task in self.test_on]
+        if self.harness and not any((*shares, *(cell.task.may_enter_means for cell in self.harness))):
+            raise UserError("no tested task has a share such as accuracy as its metric; add one to test_on")
 
     @cached_property
     def _tasks(self) -> tuple[Task, ...]:
@@ -167,9 +174,21 @@ class Study:
         return tuple(Drift(step) for step in self.models)
 
     @cached_property
+    def harness_scores(self) -> tuple[ScoreHarness, ...]:
+        """The base and every variant in every cell of lm-eval's tasks."""
+        return tuple(
+            ScoreHarness(AskHarness(self.base, variant, cell, self.precision))
+            for variant in (None, *self.models)
+            for cell in self.harness
+        )
+
+    @cached_property
     def steps(self) -> tuple[Step, ...]:
         """Everything to be done, inputs first, one model after the other."""
-        return tuple(with_inputs([*self.scores, *self.drifts]))
+        order = {name: index for index, name in enumerate([BASE, *(step.variant for step in self.models)])}
+        scores: list[Score | ScoreHarness] = [*self.scores, *self.harness_scores]
+        scores.sort(key=lambda step: order[step.predictions.model])
+        return tuple(with_inputs([*scores, *self.drifts]))
 
     def resolved(self) -> dict[str, Any]:
         """Return the study as plain data, with every default of suite and machine written out."""
@@ -187,10 +206,14 @@ class Study:
                 }
                 for plan in self.variants
             ],
-            "test_on": [task.name for task in self.test_on],
+            "test_on": [task.name for task in self.test_on] + self._resolved_harness(),
             "shots": {task: list(counts) for task, counts in self.shots.items()},
             "test_limit": dict(self.test_limits),
         }
+
+    def _resolved_harness(self) -> list[dict[str, str]]:
+        tasks = {cell.task.name: cell.task.family for cell in self.harness}
+        return [{"task": name, "family": family} for name, family in tasks.items()]
 
     def _label_words(self, variant: Variant | None) -> tuple[str, ...]:
         """Return the answers of a variant's training task; of all training tasks if it has none, and for the base."""

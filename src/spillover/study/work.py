@@ -18,6 +18,7 @@ from spillover.prompts.encoding import Encoder
 from spillover.prompts.template import Template, content_free_prompts, premise
 from spillover.records import FlipFloor, Prediction
 from spillover.study import files
+from spillover.study.harness import AskHarness, ScoreHarness, write_answers, write_scores
 from spillover.study.items import rendered_prompts
 from spillover.study.step import Derive, Drift, Finetune, Predict, Prepare, Score, Step, Variant
 from spillover.study.store import Store
@@ -89,6 +90,10 @@ class Workshop:
                 self._score(step, folder)
             case Drift():
                 self._drift(step, folder)
+            case AskHarness():
+                write_answers(step, self._model(step), folder)
+            case ScoreHarness():
+                write_scores(step, self._store, folder)
             case _:
                 raise TypeError(f"{type(step).__name__} is not a kind of step")
         return {
@@ -325,7 +330,7 @@ class Workshop:
         tuned = self._whole_model(step.variant)
         files.write_json(folder / "drift.json", measure_drift(tuned, base, self._encoder(step.variant.base.path)))
 
-    def _model(self, step: Predict) -> LoadedModel:
+    def _model(self, step: Predict | AskHarness) -> LoadedModel:
         """Return the model a step asks: the one at hand with other weights, or with another adapter."""
         from spillover.models.loaded import LoadedModel
 
