@@ -19,6 +19,7 @@ from spillover.prompts.encoding import Encoder
 from spillover.prompts.template import Template, content_free_prompts, demonstrated_prompt, premise
 from spillover.records import FlipFloor, Prediction
 from spillover.study import files
+from spillover.study.identity import digest
 from spillover.study.step import Derive, Drift, Finetune, Predict, Prepare, Score, Step, Variant
 from spillover.study.store import Store
 from spillover.tasks.prepare import PreparedTask, prepare, protocol_rows, training_rows
@@ -70,7 +71,7 @@ class Workshop:
             case Derive():
                 self._derive(step, folder)
             case Predict():
-                self._predict(step, folder)
+                self._predict(step, folder, advance)
             case Score():
                 self._score(step, folder)
             case Drift():
@@ -235,18 +236,32 @@ class Workshop:
             return load_merged(step.base.path, path)
         return load_model(path, dtype="float32", device="cpu")
 
-    def _predict(self, step: Predict, folder: Path) -> None:
-        from spillover.evaluation.predict import predict
+    def _predict(self, step: Predict, folder: Path, advance: Advance) -> None:
+        from spillover.evaluation.predict import Rows, predict
+        from spillover.study.partial import PartialCell
 
         encoded, dropped = self.encoded_cell(step)
         loaded = self._model(step)
-        predictions = predict(loaded.model, encoded, self._encoder(step.base.path), loaded.prefixes)
+        # Rounding may differ between machines, and a cell's provenance names one: another one starts the cell anew.
+        identity = digest([encoded.prompts, encoded.choices, self._device, machine()])
+        partial = PartialCell(
+            self._store.root / "checkpoints" / step.key, identity=identity, row_count=encoded.row_count
+        )
+
+        def keep(rows: Rows) -> None:
+            partial.add(rows)
+            advance(partial.share)
+
+        known = dict(partial.rows)
+        encoder = self._encoder(step.base.path)
+        predictions = predict(loaded.model, encoded, encoder, loaded.prefixes, known=known, keep=keep)
         files.write_predictions(folder / "predictions.jsonl", predictions)
         files.write_prompt(folder / "prompt.json", encoded.card())
         facts: dict[str, object] = {"dropped": dropped, "item_count": len(predictions)}
         if step.checked_count and (floor := self._flip_floor(step, loaded.model, encoded, predictions)):
             facts["flip_floor"] = asdict(floor)
         files.write_json(folder / "facts.json", facts)
+        partial.remove()
 
     def _flip_floor(
         self, step: Predict, model: PreTrainedModel, cell: EncodedCell, predictions: Sequence[Prediction]
