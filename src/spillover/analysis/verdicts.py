@@ -1,6 +1,6 @@
 """The sentence and the light that sum up a variant, and how differences are put into words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -15,7 +15,8 @@ RULE = (
     "whole interval lies below zero, and otherwise shows no clear change. No clear change does not mean that nothing "
     "was lost: the lower end of the interval is the loss that remains possible. A variant keeps when some relation is "
     "gained and none lost, is unclear when none is either, is mixed when some relation is gained and some is lost, and "
-    "loses when some is lost and none is gained."
+    "loses when some is lost and none is gained. Where it is not stated what a variant was trained on, a gain does not "
+    "make it keep: it may be that of its own task."
 )
 
 LABEL_SHARE = "label_share"
@@ -52,6 +53,7 @@ _WHERE = {
     Relation.IN_DOMAIN: "its task",
     Relation.OUT_OF_DOMAIN: "out of domain",
     Relation.CROSS_TASK: "across tasks",
+    Relation.UNSTATED: "over the tested tasks, of which any may be its own",
 }
 
 
@@ -111,8 +113,14 @@ def verdicts(
         clauses = ", ".join(_clause(relation, outcome) for relation, outcome in changes.items())
         reading = clauses + _label_words(results, card.id, measurements)
         sentence = f"{card.id}: {', '.join(numbers)}: {reading}."
-        found.append(Verdict(card.id, sentence, numbers, reading, light(list(changes.values())), RULE))
+        found.append(Verdict(card.id, sentence, numbers, reading, light(_judged(changes)), RULE))
     return tuple(found)
+
+
+def _judged(changes: Mapping[Relation, Change]) -> list[Change]:
+    """Return the changes that decide the light."""
+    own_task_may_be_in_it = changes.get(Relation.UNSTATED) is Change.GAINED
+    return [Change.UNCLEAR] if own_task_may_be_in_it else list(changes.values())
 
 
 def _number(summary: RelationSummary, results: StudyResults) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from spillover.errors import SpilloverError, UserError
 from spillover.models.fingerprint import tensor_entries
-from spillover.study.step import Derive, Finetune, Predict, Prepare, Step
+from spillover.study.step import Adopt, Derive, Finetune, Predict, Prepare, Step
 from spillover.study.study import Study
 from spillover.training.parameters.full import Full
 
@@ -114,6 +114,9 @@ def _work(step: Step, workshop: Workshop) -> float:
             own = sum(len(row) - rows.shared_prefix_length for row in rows.rows)
             step_count = len(rows.rows) / step.settings.batch_size
             return _BACKWARD * step.settings.epochs * (own + step_count * rows.shared_prefix_length)
+        case Adopt():
+            workshop.check_adopted(step)
+            return 1.0
         case Predict():
             encoded, _ = workshop.encoded_cell(step)
             card = encoded.card()
