@@ -11,12 +11,11 @@ from spillover.records import Measurement, Relation, StudyResults
 Light = Literal["keeps", "unclear", "mixed", "loses"]
 
 RULE = (
-    "A relation is gained when the whole interval of its mean difference to the base lies above zero, lost when the "
-    "whole interval lies below zero, and otherwise shows no clear change. No clear change does not mean that nothing "
-    "was lost: the lower end of the interval is the loss that remains possible. A variant keeps when some relation is "
-    "gained and none lost, is unclear when none is either, is mixed when some relation is gained and some is lost, and "
-    "loses when some is lost and none is gained. Where it is not stated what a variant was trained on, a gain does not "
-    "make it keep: it may be that of its own task."
+    "A relation is gained when the whole interval of its mean difference to the base lies above zero, lost when it "
+    "lies below, and otherwise shows no clear change, which does not mean that nothing was lost: the lower end is the "
+    "loss that remains possible. A variant keeps when some relation is gained and none lost, is unclear when none is "
+    "either, mixed when some is gained and some lost, and loses when some is lost, none gained. An unstated "
+    "relation's gain may be on its own task: it counts as none."
 )
 
 LABEL_SHARE = "label_share"
