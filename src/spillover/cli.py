@@ -15,16 +15,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from spillover.commands.evaluate import add_evaluate
+from spillover.commands.terminal import FAILED, Terminal
 from spillover.errors import SpilloverError, UserError
 
 if TYPE_CHECKING:
-    from spillover.study.step import Step
     from spillover.study.store import Store
     from spillover.study.study import Study
     from spillover.tasks.task import Task
     from spillover.training.processes import Crew
 
-DONE, FAILED, USER_MISTAKE, INTERRUPTED = 0, 1, 2, 130
+DONE, USER_MISTAKE, INTERRUPTED = 0, 2, 130
 
 app = typer.Typer(
     help="What does fine-tuning an LLM do to everything it was not fine-tuned on, and which recipe keeps the most?",
@@ -72,16 +73,8 @@ def run(
             follow(crew, lambda: _study(study_file, folder), kept)
             return
         study = _study(study_file, folder)
-        failed = _compute(study, kept, crew, lambda: crew.device if crew else _device(device, threads))
-    if failed:
-        messages.print(f"{len(failed)} steps failed; the first: {failed[0][0].label}: {failed[0][1]}", markup=False)
-    try:
-        _write_report(study, kept, report_folder, study_file, folder)
-    except UserError:
-        if not failed:
-            raise
-    if failed:
-        raise typer.Exit(FAILED)
+        failed = terminal.compute(study, kept, lambda: crew.device if crew else _device(device, threads), crew=crew)
+    terminal.finish(failed, lambda: _write_report(study, kept, report_folder, study_file, folder))
 
 
 @app.command()
@@ -291,20 +284,6 @@ def import_lm_eval(
     out.print(f"report: {report_folder / 'index.html'}", markup=False, highlight=False)
 
 
-def _compute(study: Study, kept: Store, crew: Crew | None, device: Callable[[], str]) -> list[tuple[Step, str]]:
-    """Do whatever is missing and return what failed, and why."""
-    from spillover.progress import progress
-    from spillover.study.runner import missing_steps, run_study
-    from spillover.study.work import Workshop
-
-    if not missing_steps(study, kept):
-        _notice("nothing to do: every step is in the store")
-        return []
-    workshop = Workshop(kept, device=device(), notice=_notice, announce=crew.announce if crew else None)
-    with progress(messages) as observer:
-        return run_study(study, kept, workshop, observer).failed
-
-
 def _crew(device: str, threads: int | None) -> AbstractContextManager[Crew | None]:
     """Return the processes that a launcher started together, as `accelerate launch -m spillover run` does."""
     if os.environ.get("WORLD_SIZE", "1") == "1":
@@ -321,24 +300,8 @@ def _study(path: Path, folder: Path | None) -> Study:
 
 
 def _write_report(study: Study, kept: Store, folder: Path, study_file: Path, suite_folder: Path | None) -> None:
-    import yaml
-
-    from spillover.analysis.generalization import analyse
-    from spillover.report.text import text_summary
-    from spillover.report.write import write_report
-    from spillover.study.results import collect
-
     given = f" --from {shlex.quote(str(suite_folder))}" if suite_folder else ""
-    results = collect(study, kept, command=f"spillover run {shlex.quote(str(study_file))}{given}")
-    analysis = analyse(results)
-    try:
-        write_report(results, analysis, folder)
-        resolved = yaml.safe_dump(study.resolved(), sort_keys=False, allow_unicode=True)
-        (folder / "study.yaml").write_text(resolved, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write the report to {folder}: {error}; name another folder with --report") from error
-    out.print(text_summary(results, analysis))
-    out.print(f"report: {folder / 'index.html'}", markup=False, highlight=False)
+    terminal.report(study, kept, folder, f"spillover run {shlex.quote(str(study_file))}{given}")
 
 
 def _row(table: Table, *cells: str) -> None:
@@ -365,6 +328,10 @@ def _device(name: str, threads: int | None) -> str:
 
 def _notice(line: str) -> None:
     messages.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+terminal = Terminal(out, messages, _cache, _device)
+add_evaluate(app, terminal)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from spillover.errors import UserError
+from spillover.errors import UserError, unknown_name
+from spillover.models.adopted import resolve_adapter, resolve_whole
 from spillover.models.fingerprint import tensor_entries
 from spillover.models.precision import preferred_precision
 from spillover.models.spec import ResolvedModel, resolve_model
+from spillover.records import BASE
 from spillover.study.harness import harness_cells, harness_tasks, is_harness_name
+from spillover.study.step import Adopt
 from spillover.study.study import Study, VariantPlan
 from spillover.tasks.prepare import demonstration_count
+from spillover.tasks.relation import DataOfFamily, TrainedOn
 from spillover.tasks.settings import Settings, load_yaml, parse_settings
 from spillover.tasks.suite import Suite, load_suite
 from spillover.tasks.task import Task
@@ -96,13 +100,43 @@ def _each_task_once(entries: tuple[TestedEntry, ...]) -> tuple[TestedEntry, ...]
     return entries
 
 
+class AdoptedEntry(Settings):
+    """A variant that was trained elsewhere: an adapter of the base, or a whole model."""
+
+    name: str = Field(min_length=1, pattern=r"^[\w.+-]+$")
+    adapter: str | None = None
+    """A folder that peft's save_pretrained wrote."""
+    model: str | None = None
+    """A folder, a hub id or a .gguf file."""
+    train_on: str | None = None
+    """The task it was trained on or, where that is none of the suite's, its family; relations follow from it."""
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Self:
+        if (self.adapter is None) == (self.model is None):
+            raise ValueError(f"variant {self.name!r}: give adapter or model, one of the two")
+        if self.name == BASE and self.train_on is None:
+            raise ValueError(f"a variant is called {BASE!r}, as the untouched model is; give it another name")
+        return self
+
+
+def _kind_of_entry(entry: object) -> str:
+    names = entry.keys() if isinstance(entry, Mapping) else ()
+    return "adopted" if isinstance(entry, AdoptedEntry) or {"adapter", "model"} & set(names) else "trained"
+
+
+AnyEntry = Annotated[
+    Annotated[VariantEntry, Tag("trained")] | Annotated[AdoptedEntry, Tag("adopted")], Discriminator(_kind_of_entry)
+]
+
+
 class StudyFile(Settings):
     """What a study.yaml says."""
 
     base: str = "smollm2-135m-instruct"
     """A model's name, a local folder, a hub id or a .gguf file."""
     suite: SuiteEntry = SuiteEntry(name="pocket")
-    variants: tuple[VariantEntry, ...] = Field(min_length=1)
+    variants: tuple[AnyEntry, ...] = Field(min_length=1)
     test_on: Annotated[
         tuple[TestedEntry, ...], BeforeValidator(_listed), Field(min_length=1), AfterValidator(_each_task_once)
     ] = (TestedEntry(task="all"),)
@@ -151,10 +185,23 @@ def load_study(
     Raises:
         UserError: If the file, or anything it names, is not as expected.
     """
-    data = load_yaml(path)
+    return resolve_study(load_yaml(path), path, cache=cache, folder=folder, base=base, notice=notice)
+
+
+def resolve_study(
+    data: object,
+    path: Path,
+    *,
+    cache: Path,
+    folder: Path | None = None,
+    base: ResolvedModel | None = None,
+    notice: Callable[[str], None] = print,
+) -> Study:
+    """Return the study that the content of a study file means; ``path`` is the file, or where one would lie."""
     settings = parse_settings(StudyFile, data, where=str(path))
     suite = _suite(path, settings.suite, folder, notice)
-    entries = tuple(point for entry in settings.variants for point in _points(entry, where=str(path)))
+    trained = [entry for entry in settings.variants if isinstance(entry, VariantEntry)]
+    entries = tuple(point for entry in trained for point in _points(entry, where=str(path)))
     plans = tuple(_plan(entry, settings, suite, where=str(path), cache=cache) for entry in entries)
     test_on = _tested(settings, suite, where=str(path))
     shots, skipped = _shots(settings, suite, test_on, cache=cache)
@@ -176,6 +223,11 @@ def load_study(
         raise UserError(f"{path}: no cell is left to test: {skipped[0]}")
     base = base or resolve_model(_beside(path, settings.base), cache=cache, folder=folder, notice=notice)
     _check_parameters(plans, base, where=str(path))
+    adopted = tuple(
+        _adopt(entry, base, suite, path, cache=cache, folder=folder, notice=notice)
+        for entry in settings.variants
+        if isinstance(entry, AdoptedEntry)
+    )
     return Study(
         path.stem,
         base,
@@ -196,6 +248,7 @@ def load_study(
         settings.watch,
         settings.margin,
         harness,
+        adopted,
     )
 
 
@@ -215,7 +268,7 @@ def _beside(path: Path, name: str) -> str:
     """Return a path in a study file relative to that file; anything else is a name and stays."""
     beside = path.parent / name
     is_path = name.startswith((".", "/")) or (beside.exists() and ("/" in name or "." in name))
-    return str(beside) if is_path else name
+    return str(beside.absolute()) if is_path else name
 
 
 def _points(entry: VariantEntry, *, where: str) -> list[VariantEntry]:
@@ -259,6 +312,34 @@ def _check_parameters(plans: tuple[VariantPlan, ...], base: ResolvedModel, *, wh
     for plan in plans:
         if fault := plan.recipe.parameters.fault(shapes):
             raise UserError(f"{where}: variant {plan.name!r}: {fault}")
+
+
+def _adopt(
+    entry: AdoptedEntry,
+    base: ResolvedModel,
+    suite: Suite,
+    path: Path,
+    *,
+    cache: Path,
+    folder: Path | None,
+    notice: Callable[[str], None],
+) -> Adopt:
+    if entry.adapter is not None:
+        adopted = resolve_adapter(path.parent / entry.adapter, base, cache=cache, notice=notice)
+    else:
+        assert entry.model is not None
+        adopted = resolve_whole(_beside(path, entry.model), base, cache=cache, folder=folder, notice=notice)
+    return Adopt(entry.name, base, adopted, _trained_on(entry.train_on, suite))
+
+
+def _trained_on(name: str | None, suite: Suite) -> TrainedOn | None:
+    """Return the task, or the data of a family, that a name means; without a name nothing is known."""
+    if name is None or name in suite.tasks:
+        return suite.tasks[name] if name else None
+    families = {task.family: task for task in suite.tasks.values()}
+    if name not in families:
+        raise unknown_name(f"task or family of suite {suite.name!r}", name, {*suite.tasks, *families})
+    return DataOfFamily(name, families[name].answers)
 
 
 def _shots(

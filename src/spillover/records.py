@@ -20,6 +20,8 @@ class Relation(StrEnum):
     IN_DOMAIN = "in-domain"
     OUT_OF_DOMAIN = "out-of-domain"
     CROSS_TASK = "cross-task"
+    UNSTATED = "unstated"
+    """Nothing is known of what the variant was trained on, so that each tested task may be its own."""
 
 
 @dataclass(frozen=True, slots=True)

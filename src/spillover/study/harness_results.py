@@ -50,7 +50,7 @@ def with_harness(
         tasks=(*results.tasks, *cards),
         relations={
             **results.relations,
-            **{(v.variant, name): relation(v.data.task, task) for v in variants for name, task in tasks.items()},
+            **{(v.variant, name): relation(v.trained_on, task) for v in variants for name, task in tasks.items()},
         },
         metrics=metrics,
         scores=tuple(scores),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from spillover.errors import SpilloverError, UserError
 from spillover.models.fingerprint import tensor_entries
 from spillover.study.harness import AskHarness
-from spillover.study.step import Derive, Finetune, Predict, Prepare, Step
+from spillover.study.step import Adopt, Derive, Finetune, Predict, Prepare, Step
 from spillover.study.study import Study
 from spillover.training.parameters.full import Full
 
@@ -123,6 +123,9 @@ def step_work(step: Step, workshop: Workshop) -> float:
             steps = step.settings.step_count(len(rows.rows))
             own_of_step = own * step.settings.batch_size / len(rows.rows)
             return BACKWARD * steps * (own_of_step + rows.shared_prefix_length)
+        case Adopt():
+            workshop.check_adopted(step)
+            return 1.0
         case Predict():
             encoded, _ = workshop.encoded_cell(step)
             card = encoded.card()

@@ -17,7 +17,7 @@ from spillover.models.spec import ResolvedModel
 from spillover.prompts.template import Template, premise
 from spillover.records import BASE, Cell
 from spillover.study.harness import AskHarness, ScoreHarness
-from spillover.study.step import Derive, Drift, Finetune, Predict, Prepare, Score, Step, Variant, with_inputs
+from spillover.study.step import Adopt, Derive, Drift, Finetune, Predict, Prepare, Score, Step, Variant, with_inputs
 from spillover.tasks.prepare import Protocol
 from spillover.tasks.suite import Suite
 from spillover.tasks.task import Task
@@ -72,6 +72,8 @@ class Study:
     """Losses up to this share count as nothing lost; part of no key."""
     harness: tuple[HarnessCell, ...] = ()
     """Cells of lm-eval's tasks, asked of every model."""
+    adopted: tuple[Adopt, ...] = ()
+    """Variants that were trained elsewhere."""
 
     def __post_init__(self) -> None:
         """Refuse metrics that a tested task cannot have, and tests that give no verdict."""
@@ -129,11 +131,12 @@ class Study:
 
     @cached_property
     def models(self) -> tuple[Variant, ...]:
-        """Every variant: each training, or where its recipe goes on afterwards, what is derived from it."""
+        """Every variant: each training, or what its recipe derives from it afterwards, and what was adopted."""
         steps: list[Variant] = []
         for finetune in self.finetunes:
             points = finetune.recipe.afterwards.points()
             steps += [Derive(finetune, point) for point in points] if points else [finetune]
+        steps += self.adopted
         ids = [step.variant for step in steps]
         repeated = {variant for variant in ids if ids.count(variant) > 1}
         if repeated:
@@ -205,6 +208,14 @@ class Study:
                     "training": plan.settings.model_dump(mode="json"),
                 }
                 for plan in self.variants
+            ]
+            + [
+                {
+                    "name": step.name,
+                    "adapter" if step.saves_adapter else "model": str(step.adopted.path),
+                    **({"train_on": step.trained_on.name} if step.trained_on else {}),
+                }
+                for step in self.adopted
             ],
             "test_on": [task.name for task in self.test_on] + self._resolved_harness(),
             "shots": {task: list(counts) for task, counts in self.shots.items()},
@@ -217,9 +228,11 @@ class Study:
 
     def _label_words(self, variant: Variant | None) -> tuple[str, ...]:
         """Return the answers of a variant's training task; of all training tasks if it has none, and for the base."""
-        if variant and variant.data.task.answers:
-            return tuple(sorted(variant.data.task.answers))
-        return tuple(sorted({answer for plan in self.variants for task in plan.train_on for answer in task.answers}))
+        if variant and variant.trained_on and variant.trained_on.answers:
+            return tuple(sorted(variant.trained_on.answers))
+        known = [step.trained_on for step in self.adopted if step.trained_on]
+        trained = [*known, *(task for plan in self.variants for task in plan.train_on)]
+        return tuple(sorted({answer for task in trained for answer in task.answers}))
 
     def _check_premise(self, task: Task, form: int) -> None:
         if self.scoring == "pmi" and task.is_classification and not premise(Template(self._templates[task.name, form])):
