@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from spillover.errors import SpilloverError
-from spillover.models.packing import chain, encode_prefix, pack, packs, run
+from spillover.models.packing import chain, pack, packs, run
 from spillover.training.checkpoints import Checkpoints, RunState
 from spillover.training.constraints.constraint import Constraint, Training
 from spillover.training.constraints.timed import TimedConstraint
@@ -48,7 +48,8 @@ class TrainingLog:
 class SharedPrefixLogits(nn.Module):
     """Next-token logits of a pack of rows behind one shared prefix, which is encoded once and back-propagated through.
 
-    Prefix and rows are computed in one ``forward`` so that autocast and gradient hooks see all of it.
+    Prefix and rows are one pass of the model: every weight is read, and its gradient written, once, and autocast and
+    gradient hooks see all of it.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -58,13 +59,13 @@ class SharedPrefixLogits(nn.Module):
     def forward(self, rows: Sequence[TrainingRow], shared: int) -> torch.Tensor:
         """Return the logits ``(target tokens, vocabulary)`` in float32; rows share their first ``shared`` ids."""
         trees = [chain((*row.prompt[shared:], *row.target[:-1])) for row in rows]
-        packed = pack(trees, shared, self.model.device)
+        packed = pack(trees, 0, self.model.device, trunk=rows[0].prompt[:shared])
         wanted = [
             offset + len(row.prompt) - shared - 1 + index
             for row, offset in zip(rows, packed.offsets, strict=True)
             for index in range(len(row.target))
         ]
-        return run(self.model, packed, encode_prefix(self.model, rows[0].prompt[:shared]), wanted)
+        return run(self.model, packed, None, wanted)
 
 
 def summed_loss(logits: torch.Tensor, rows: Sequence[TrainingRow]) -> torch.Tensor:
@@ -192,7 +193,7 @@ def best_pack_tokens(hidden_size: int, prefix_length: int) -> int:
     """Return the pack size that costs least.
 
     Splitting rows into packs of n tokens repeats the prefix of P tokens, which costs about 24 h^2 P / n operations a
-    token and layer, while attention over pack-mates costs 4 h n; their sum is least at n = sqrt(6 h P). Every pack
-    also adds a full set of gradients to memory, so a pack has at least 1024 tokens.
+    token and layer, while attention over pack-mates, where it is masked and not left out, costs 4 h n; their sum is
+    least at n = sqrt(6 h P). Every pack adds a full set of gradients to memory, so a pack has at least 2048 tokens.
     """
-    return min(max(1024, round(math.sqrt(6 * hidden_size * prefix_length))), 4096)
+    return min(max(2048, round(math.sqrt(6 * hidden_size * prefix_length))), 4096)
