@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,8 +84,8 @@ def trl_settings(job: Job, *, padding_free: bool) -> dict[str, Any]:
 
 def train_trl(model: PreTrainedModel, job: Job, after_step: AfterStep, *, padding_free: bool) -> list[float]:
     """Train with TRL on the same token ids; return the loss of every step."""
-    from datasets import Dataset
-    from transformers import TrainerCallback
+    from datasets import Dataset, disable_progress_bars
+    from transformers import PrinterCallback, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
     from spillover.models.load import load_tokenizer
@@ -101,6 +102,7 @@ def train_trl(model: PreTrainedModel, job: Job, after_step: AfterStep, *, paddin
         def on_step_end(self, *_: Any, **__: Any) -> None:
             after_step()
 
+    disable_progress_bars()
     data = Dataset.from_list(
         [
             {
@@ -111,12 +113,16 @@ def train_trl(model: PreTrainedModel, job: Job, after_step: AfterStep, *, paddin
         ]
     )
     with tempfile.TemporaryDirectory() as folder:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # `gradient_checkpointing` has a newer name, too
+            config = SFTConfig(folder, **trl_settings(job, padding_free=padding_free))
         trainer = Recording(
             model,
-            args=SFTConfig(folder, **trl_settings(job, padding_free=padding_free)),
+            args=config,
             train_dataset=data,
             processing_class=load_tokenizer(job.model),
             callbacks=[Stopping()],
         )
+        trainer.remove_callback(PrinterCallback)
         trainer.train()
     return losses

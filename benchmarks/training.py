@@ -26,10 +26,11 @@ from spillover.models.spec import resolve_model
 from spillover.prompts.demonstrations import choose
 from spillover.tasks.prepare import prepare, protocol_rows
 from spillover.tasks.suite import load_suite
-from spillover.training.rows import TrainingRows
 from spillover.training.settings import TrainingSettings
 
-OURS, PADDED, PADDING_FREE = "spillover", "TRL, padded", "TRL, padding-free"
+OURS = "spillover"
+TRL = {"padded": "TRL, padded", "padding-free": "TRL, padding-free"}
+"""Ways in which it batches rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ def _train(connection: Connection, name: str, job: trainers.Job, segments: tuple
         if name == OURS:
             losses = trainers.train_ours(model, job, turns.after_step)
         else:
-            losses = trainers.train_trl(model, job, turns.after_step, padding_free=name == PADDING_FREE)
+            losses = trainers.train_trl(model, job, turns.after_step, padding_free=name == TRL["padding-free"])
         connection.send(losses)
     except (EOFError, BrokenPipeError):  # the parent has seen enough
         return
@@ -169,9 +170,10 @@ def segments_of(step_count: int) -> list[int]:
 def faster_trl(job: trainers.Job) -> str:
     """Return which way of batching costs TRL less processor time on the first step."""
     costs = {}
-    for name in (PADDED, PADDING_FREE):
+    for name in TRL.values():
         with closing(Side(name, job, [1, 1])) as side:  # it stops before the second step
             costs[name] = side.turn().cpu_seconds
+    print("first step: " + ", ".join(f"{name} {cost:.1f} CPU s" for name, cost in costs.items()), flush=True)
     return min(costs, key=lambda name: costs[name])
 
 
@@ -202,7 +204,7 @@ def compare(title: str, job: trainers.Job, trl: str, step_count: int) -> Outcome
         job.settings.batch_size,
         job.precision,
         False,
-        trainers.trl_settings(job, padding_free=trl == PADDING_FREE),
+        trainers.trl_settings(job, padding_free=trl == TRL["padding-free"]),
         spent[trl],
         spent[OURS],
     )
@@ -231,8 +233,7 @@ def job_of(work: Work, options: argparse.Namespace) -> trainers.Job:
         choose(prepared.demonstrations, work.demonstrations, seed=0),
         settings,
     )
-    chosen = TrainingRows(rows.rows, rows.shared_prefix_length, rows.dropped)
-    return trainers.Job(model, chosen, settings, options.precision, options.threads)
+    return trainers.Job(model, rows, settings, options.precision, options.threads)
 
 
 def show(outcome: Outcome, trl: str) -> None:
@@ -256,7 +257,7 @@ def parsed() -> argparse.Namespace:
     options.add_argument("--only", choices=WORKS, help="one work of the table")
     options.add_argument("--steps", type=int, help="optimizer steps (default 20, the first not counted)")
     options.add_argument("--batch-size", type=int, help="rows of a step, one micro-batch for TRL (default 16)")
-    options.add_argument("--trl", choices=["fastest", PADDED, PADDING_FREE], default="fastest", help="TRL's batching")
+    options.add_argument("--trl", choices=["fastest", *TRL], default="fastest", help="how TRL batches rows")
     options.add_argument("--json", type=Path, help="write the outcomes here")
     options.add_argument("--model", default="smollm2-135m-instruct", help="a name, a folder or a hub id")
     options.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="of the passes")
@@ -277,7 +278,7 @@ def main() -> None:
     for name, work in WORKS.items():
         if options.only in (None, name):
             job = job_of(work, options)
-            trl = faster_trl(job) if options.trl == "fastest" else options.trl
+            trl = faster_trl(job) if options.trl == "fastest" else TRL[options.trl]
             task = work.release_task if options.release else work.pocket_task
             outcomes.append(compare(work.title.format(task), job, trl, options.steps))
             show(outcomes[-1], trl)
