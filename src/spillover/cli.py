@@ -218,12 +218,15 @@ def suites_pull(name: SuiteName, folder: FromFolder = None) -> None:
 
 
 @tasks_app.command("list")
-def tasks_list(suite_name: SuiteName = "pocket") -> None:
+def tasks_list(
+    suite_name: SuiteName = "pocket",
+    option: Annotated[str | None, typer.Option("--suite", help="The same, as an option.")] = None,
+) -> None:
     """List the tasks of a suite."""
     from spillover.tasks.suite import load_suite
 
     table = Table("task", "family", "domain", "answers", "licence of the data")
-    for task in load_suite(suite_name).tasks.values():
+    for task in load_suite(option or suite_name).tasks.values():
         _row(table, task.name, task.family, task.domain, _answer_words(task), task.licence)
     out.print(table)
 
