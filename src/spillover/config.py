@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from spillover.errors import UserError
 from spillover.models.precision import preferred_precision
 from spillover.models.spec import ResolvedModel, resolve_model
+from spillover.study.mix import Arm, Mix
 from spillover.study.study import Study, VariantPlan
+from spillover.tasks.mixture import Mixture, label_collisions
 from spillover.tasks.prepare import demonstration_count
 from spillover.tasks.settings import Settings, load_yaml, parse_settings
 from spillover.tasks.suite import Suite, load_suite
 from spillover.tasks.task import Task
+from spillover.training.constraints.none import Unconstrained
 from spillover.training.settings import Recipe, TrainingSettings, contradiction_with_training
 from spillover.training.sweep import sweep_points
 
@@ -41,6 +45,17 @@ Counts = Annotated[
     tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_listed), Field(min_length=1), AfterValidator(_each_once)
 ]
 
+
+def _each_mixture_once(value: tuple[Mixture, ...]) -> tuple[Mixture, ...]:
+    repeated = [mixture.target for index, mixture in enumerate(value) if mixture in value[:index]]
+    if repeated:
+        raise ValueError(f"{repeated[0]!r} is listed twice; list it once")
+    return value
+
+
+Trained = Annotated[
+    tuple[Mixture, ...], BeforeValidator(_listed), Field(min_length=1), AfterValidator(_each_mixture_once)
+]
 SweptWord = Annotated[str, Field(strict=True, pattern=r"^[\w.+-]+$")]
 SweptValues = Annotated[
     tuple[bool | int | float | SweptWord, ...],
@@ -64,8 +79,8 @@ class VariantEntry(Settings):
     """One way of fine-tuning."""
 
     name: str = Field(min_length=1, pattern=r"^[\w.+-]+$")
-    train_on: Names = Field(min_length=1)
-    """Tasks; one variant for each."""
+    train_on: Trained
+    """Tasks or mixtures of tasks; one variant for each."""
     sizes: Counts
     """Training rows; one variant for each."""
     recipe: Recipe = Recipe()
@@ -81,7 +96,9 @@ class StudyFile(Settings):
     base: str = "smollm2-135m-instruct"
     """A model's name, a local folder, a hub id or a .gguf file."""
     suite: SuiteEntry = SuiteEntry(name="pocket")
-    variants: tuple[VariantEntry, ...] = Field(min_length=1)
+    variants: tuple[VariantEntry, ...] = ()
+    mix: Annotated[tuple[Mix, ...], BeforeValidator(_listed)] = ()
+    """Designs that ask which data to mix in; each becomes variants, its arms."""
     test_on: Names = ("all",)
     """Task names, or ``all``."""
     shots: Literal["default"] | Counts = "default"
@@ -102,6 +119,12 @@ class StudyFile(Settings):
     """Training settings that differ from the suite's."""
     watch: int = Field(default=0, ge=0)
     """Optimizer steps from one look at forgetting to the next while a variant trains; 0 does not look."""
+
+    @model_validator(mode="after")
+    def _trains(self) -> Self:
+        if not self.variants and not self.mix:
+            raise ValueError("variants is missing; add it, or `mix`")
+        return self
 
 
 def load_study(
@@ -128,7 +151,13 @@ def load_study(
     settings = parse_settings(StudyFile, data, where=str(path))
     suite = _suite(path, settings.suite, folder, notice)
     entries = tuple(point for entry in settings.variants for point in _points(entry, where=str(path)))
-    plans = tuple(_plan(entry, settings, suite, where=str(path), cache=cache) for entry in entries)
+    plans = tuple(
+        plan
+        for entry, arm in (*((entry, None) for entry in entries), *_arms(settings))
+        for plan in _plans(entry, settings, suite, where=str(path), cache=cache, arm=arm)
+    )
+    for sentence in dict.fromkeys(s for plan in plans for s in label_collisions((*plan.train_on, *plan.added))):
+        notice(sentence)
     test_on = tuple(suite.tasks.values()) if settings.test_on == ("all",) else tuple(map(suite.task, settings.test_on))
     shots, skipped = _shots(settings, suite, test_on, cache=cache)
     if not any(shots.values()):
@@ -190,12 +219,61 @@ def _points(entry: VariantEntry, *, where: str) -> list[VariantEntry]:
     ]
 
 
-def _plan(entry: VariantEntry, settings: StudyFile, suite: Suite, *, where: str, cache: Path) -> VariantPlan:
+def _arms(settings: StudyFile) -> list[tuple[VariantEntry, Arm]]:
+    """Return every arm of every design as a variant's entry."""
+    return [
+        (
+            VariantEntry(
+                name=arm.name, train_on=(arm.mixture,), sizes=(arm.size,), recipe=mix.recipe, training=mix.training
+            ),
+            arm,
+        )
+        for mix in settings.mix
+        for arm in mix.expand()
+    ]
+
+
+def _plans(
+    entry: VariantEntry, settings: StudyFile, suite: Suite, *, where: str, cache: Path, arm: Arm | None
+) -> list[VariantPlan]:
+    """Return one plan for all tasks of an entry, and one for each of its mixtures."""
+    plain = tuple(mixture for mixture in entry.train_on if mixture.is_plain)
+    mixed = [mixture for mixture in entry.train_on if not mixture.is_plain]
+    plans = []
+    for chosen in ([plain] if plain else []) + [(mixture,) for mixture in mixed]:
+        plan = _plan(entry, chosen, settings, suite, where=where, cache=cache)
+        if not chosen[0].is_plain:
+            _check_mixture(chosen[0], plan, where=f"{where}: variant {entry.name!r}")
+            plan = replace(plan, mixture=chosen[0], added=tuple(suite.task(m.task) for m in chosen[0].added))
+        plans.append(replace(plan, arm=arm.facts) if arm else plan)
+    return plans
+
+
+def _check_mixture(mixture: Mixture, plan: VariantPlan, *, where: str) -> None:
+    """Refuse what has no meaning when weights are trained in two stages."""
+    if mixture.order == "joint":
+        return
+    if plan.recipe.constraint != Unconstrained():
+        raise UserError(
+            f"{where}: order 'sequential' and constraint {plan.recipe.constraint.kind!r} contradict each other: the "
+            "second stage would be held to the first stage's weights, not to the base's; use order 'joint'"
+        )
+    if plan.settings.max_steps is not None:
+        raise UserError(
+            f"{where}: order 'sequential' and training.max_steps contradict each other: each stage would be cut at "
+            "them; remove max_steps"
+        )
+
+
+def _plan(
+    entry: VariantEntry, chosen: tuple[Mixture, ...], settings: StudyFile, suite: Suite, *, where: str, cache: Path
+) -> VariantPlan:
     merged = {**suite.training_defaults, **settings.training, **entry.training}
     training = parse_settings(TrainingSettings, merged, where=f"{where}: variant {entry.name!r}: training")
-    tasks = tuple(suite.task(name) for name in entry.train_on)
+    tasks = tuple(suite.task(mixture.target) for mixture in chosen)
+    added = tuple(suite.task(member.task) for mixture in chosen for member in mixture.added)
     replayed = tuple(suite.task(name) for name in entry.recipe.constraint.replays)
-    for task in (*tasks, *replayed):
+    for task in (*tasks, *added, *replayed):
         suite.template(task, 1, cache=cache)
         if not task.sources.train and not task.sources.pool:
             raise UserError(
@@ -205,7 +283,7 @@ def _plan(entry: VariantEntry, settings: StudyFile, suite: Suite, *, where: str,
         raise UserError(f"{where}: variant {entry.name!r}: sizes holds 0; a variant needs training rows")
     if fault := contradiction_with_training(entry.recipe, training):
         raise UserError(f"{where}: variant {entry.name!r}: {fault}")
-    if own := {task.name for task in tasks} & {task.name for task in replayed}:
+    if own := {task.name for task in (*tasks, *added)} & {task.name for task in replayed}:
         raise UserError(
             f"{where}: variant {entry.name!r}: it replays {own.pop()!r}, which it is trained on; name another"
         )

@@ -19,6 +19,7 @@ from spillover.prompts.encoding import Encoder
 from spillover.prompts.template import Template, content_free_prompts, demonstrated_prompt, premise
 from spillover.records import FlipFloor, Prediction
 from spillover.study import files
+from spillover.study.mixed import mixed_rows
 from spillover.study.step import Derive, Drift, Finetune, Predict, Prepare, Score, Step, Variant
 from spillover.study.store import Store
 from spillover.tasks.prepare import PreparedTask, prepare, protocol_rows, training_rows
@@ -56,6 +57,7 @@ class Workshop:
         self._notice = notice
         self._prepared: dict[str, PreparedTask] = {}
         self._encoded: dict[tuple[object, ...], tuple[EncodedCell, dict[str, int]]] = {}
+        self._mixed: dict[str, TrainingRows] = {}
         self._encoders: dict[Path, Encoder] = {}
         self._loaded: LoadedModel | None = None
 
@@ -138,6 +140,10 @@ class Workshop:
         """
         from spillover.training.rows import encode_rows
 
+        if step.mixture:
+            if step.key not in self._mixed:
+                self._mixed[step.key] = mixed_rows(step, step.mixture, self.prepared, self._encoder(step.base.path))
+            return self._mixed[step.key], dict(self._mixed[step.key].dropped)
         prepared = self.prepared(step.data)
         selected = training_rows(prepared, step.size, seed=step.seed)
         rows, dropped = protocol_rows(prepared, split="train", protocol=step.protocol, rows=selected)
@@ -170,16 +176,16 @@ class Workshop:
     def _finetune(self, step: Finetune, folder: Path, advance: Advance) -> None:
         from spillover.models.load import load_model
         from spillover.training.checkpoints import Checkpoints
-        from spillover.training.fit import fit
         from spillover.training.general_text import general_rows
         from spillover.training.probe import Watch
+        from spillover.training.stages import fit_stages
 
         self._loaded = None
         rows, dropped = self.training_rows(step)
         model = load_model(step.base.path, dtype="float32", device=self._device)
         adapter = step.recipe.parameters.select(model, seed=step.seed)
         checkpoints = Checkpoints(self._store.root / "checkpoints" / step.key, seconds=SECONDS_BETWEEN_CHECKPOINTS)
-        log = fit(
+        log = fit_stages(
             model,
             rows,
             step.settings,

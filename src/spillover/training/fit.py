@@ -122,7 +122,7 @@ def fit(
     log = TrainingLog(step_count)
     rule = TimedConstraint(constraint or Constraint())
     rule.begin(Training(model, weights, logits, settings.batch_size, step_count, seed))
-    probe = ForgettingProbe(model, logits, watch.rows) if watch else None
+    probe = ForgettingProbe(model, logits, watch.rows, watch.base) if watch else None
     run_state = RunState(weights, optimizer, schedule, rule.constraint, log)
     done = checkpoints.restore(run_state) if checkpoints else 0
     for step, batch in islice(enumerate(batches(data.rows, settings, seed=seed)), done, step_count):
