@@ -125,14 +125,11 @@ def test_a_factorial_crosses_coverage_specialist_rows_general_rows_and_order(tmp
     ]
 
 
-def test_the_resolved_study_is_the_same_study(tmp_path):
-    import yaml
-
-    path = mix_study(tmp_path)
-    study = load(path)
-    again = path.with_name("again.yaml")
-    again.write_text(yaml.safe_dump(study.resolved() | {"base": "./model", "suite": "./made.yaml"}))
-    assert [step.key for step in load(again).steps] == [step.key for step in study.steps]
+def test_the_resolved_study_names_every_arm_and_its_mixture(tmp_path):
+    study = load(mix_study(tmp_path, more="arms: [alone, all]"))
+    written = {entry["name"]: entry["train_on"] for entry in study.resolved()["variants"][:3]}
+    everything = {"target": "first", "with": [{"task": "second"}, {"task": "third"}]}
+    assert written == {"alone": ["first"], "all": [everything], "all-matched": [{**everything, "budget": "matched"}]}
 
 
 @pytest.mark.parametrize(
@@ -143,7 +140,7 @@ def test_the_resolved_study_is_the_same_study(tmp_path):
         ("sizes: 16", "sizes: 16\n  arms: [everything]", r"mix.*arms\[0\] is 'everything'; it should be 'alone'"),
         ("sizes: 16", "sizes: 16\n  general_share: 1.5", r"general_share is 1.5; it should be less than 1"),
         ("sizes: 16", "specialist_rows: 16", r"unknown setting 'others'"),
-        ("others: third", "others: words", "'words' is in the mixture twice"),
+        ("others: third", "others: words", "'words' is named twice; a task is target, other, general"),
     ],
 )
 def test_a_mistake_in_a_mix_is_one_line(tmp_path, old, new, message):

@@ -158,8 +158,9 @@ def test_rows_that_another_source_tests_on_or_has_itself_are_dropped_and_counted
     lines = [json.dumps({"text": row.fields["text"].upper() + "  ", "answer": "up"}) for row in copied]
     extra = path.with_name("second.jsonl")
     extra.write_text("\n".join(lines) + "\n" + extra.read_text())
+    path.with_name("held.jsonl").write_text(json.dumps({"text": "a sun of its own", "answer": "up"}) + "\n")
     suite = path.with_name("made.yaml")
-    suite.write_text(suite.read_text().replace("pool: second.jsonl}", "train: second.jsonl, test: words.jsonl}"))
+    suite.write_text(suite.read_text().replace("pool: second.jsonl}", "train: second.jsonl, test: held.jsonl}"))
     path.write_text(path.read_text().replace("train_on: [first, words]", "train_on: {target: first, with: second}"))
     store = Store(tmp_path / "store")
     step = next(step for step in load(path).finetunes if step.mixture)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from spillover.tasks.mixture import Budget, Member, Mixture, Order
 from spillover.tasks.settings import Settings
@@ -88,6 +88,11 @@ class Cocktail(_Design):
     )
     arms: Annotated[tuple[ArmName, ...], BeforeValidator(_listed)] = ()
     """Which conditions; all that the named data allows when absent."""
+
+    @model_validator(mode="after")
+    def _plays_one_part(self) -> Self:
+        _check_once((*self.targets, *self.others, *self.general, *self.mathematics))
+        return self
 
     def expand(self) -> list[Arm]:
         """Return every arm; one that has nothing to add, such as all-but of two tasks, is left out."""
@@ -187,10 +192,11 @@ class Factorial(_Design):
     budgets: Annotated[tuple[Budget, ...], BeforeValidator(_listed), Field(min_length=1)] = ("additive",)
     """``steps`` trains a single task without general data for as many rows as with it."""
 
-    @field_validator("order")
-    @classmethod
-    def _once(cls, value: tuple[Order, ...]) -> tuple[Order, ...]:
-        return tuple(dict.fromkeys(value))
+    @model_validator(mode="after")
+    def _plays_one_part(self) -> Self:
+        for group in self.targets:
+            _check_once((*group, *self.general))
+        return self
 
     def expand(self) -> list[Arm]:
         """Return every combination; without general rows there is one arm, whatever the order and the budget."""
@@ -234,6 +240,11 @@ class Factorial(_Design):
         mixed = {"order": order, "budget": budget} if added or general else {}
         prefix = f"{'+'.join(group)}." if beside else ""
         return Arm(prefix + name, self._mixture(target, [*added, *general], **mixed), own, facts)
+
+
+def _check_once(names: Sequence[str]) -> None:
+    if repeated := [name for index, name in enumerate(names) if name in names[:index]]:
+        raise ValueError(f"{repeated[0]!r} is named twice; a task is target, other, general or mathematics")
 
 
 def _divided(total: int, count: int) -> list[int]:

@@ -196,7 +196,6 @@ class Study:
                     "training": plan.settings.model_dump(mode="json"),
                 }
                 for plan in self.variants
-                if not plan.arm  # `mix` stands for these
             ],
             "test_on": [task.name for task in self.test_on],
             "shots": {task: list(counts) for task, counts in self.shots.items()},
