@@ -44,6 +44,9 @@ ReportPath = Annotated[Path, typer.Option("--report", help="Where the report is 
 FromFolder = Annotated[
     Path | None, typer.Option("--from", help="A folder with the suite's release or with downloaded archives.")
 ]
+Budget = Annotated[
+    str | None, typer.Option("--budget", help="Time such as 2h; of a `mix`, the arms that validate worse are dropped.")
+]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads; default: all.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 SuiteName = Annotated[str, typer.Argument(help="A built-in suite or the path of a suite file.")]
@@ -57,19 +60,25 @@ def run(
     folder: FromFolder = None,
     threads: Threads = None,
     device: Device = "auto",
+    budget: Budget = None,
 ) -> None:
     """Do whatever is missing of a study, then write its report."""
     from spillover.progress import progress
+    from spillover.study.halving import budget_seconds, within_budget
     from spillover.study.runner import missing_steps, run_study
     from spillover.study.store import Store
     from spillover.study.work import Workshop
 
+    seconds = budget_seconds(budget) if budget else None
     study, kept = _study(study_file, folder), Store(store)
     failed = []
     if missing_steps(study, kept):
         workshop = Workshop(kept, device=_device(device, threads), notice=_notice)
         with progress(messages) as observer:
-            failed = run_study(study, kept, workshop, observer).failed
+            chosen = (
+                within_budget(study, kept, workshop, observer, seconds=seconds, notice=_notice) if seconds else study
+            )
+            failed = run_study(chosen, kept, workshop, observer).failed
     else:
         _notice("nothing to do: every step is in the store")
     if failed:

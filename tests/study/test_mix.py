@@ -1,7 +1,7 @@
 import pytest
 
 from spillover.errors import UserError
-from tests.study.made_study import make_study
+from tests.study.made_study import TASK, make_rows, make_study
 from tests.study.test_recipes import write_study
 from tests.study.test_runner import load
 
@@ -32,13 +32,10 @@ test_on: [first, words]
 def mix_study(folder, text=COCKTAIL, more=""):
     """Write a study with a design over five made tasks, and no variants of its own."""
     path = make_study(folder)
-    suite = path.with_name("made.yaml")
-    text_of_suite = suite.read_text()
-    for name, like in (("third", "second"), ("sums", "words")):
-        start = text_of_suite.index(f"  {like}:")
-        end = text_of_suite.find("\n\n", start)
-        task = text_of_suite[start : end if end > 0 else None]
-        suite.write_text(suite.read_text() + "\n" + task.replace(f"  {like}:", f"  {name}:") + "\n")
+    with path.with_name("made.yaml").open("a") as suite:
+        for name, family in (("third", "mood"), ("sums", "echo")):
+            make_rows(folder, name, 60, labels=family == "mood")
+            suite.write(TASK.format(name=name, family=family))
     return write_study(folder, text.format(more=more), fresh=False)
 
 

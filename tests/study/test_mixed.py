@@ -169,3 +169,15 @@ def test_rows_that_another_source_tests_on_or_has_itself_are_dropped_and_counted
     assert dropped["equals a row of first"] == 16
     assert rows.report["dropped"]["second"] == dropped
     assert rows.report["rows"] == {"first": 16, "second": 16}
+
+
+def test_a_source_whose_rows_are_all_another_sources_is_refused(tmp_path):
+    path = make_study(tmp_path)
+    path.with_name("second.jsonl").write_text(path.with_name("first.jsonl").read_text())
+    path.write_text(path.read_text().replace("train_on: [first, words]", "train_on: {target: first, with: second}"))
+    path.write_text(path.read_text().replace("sizes: [16]", "sizes: [44]"))
+    step = next(step for step in load(path).finetunes if step.mixture)
+    with pytest.raises(
+        UserError, match="'sft': its mixture, task 'second': all of its 44 training rows are held out or"
+    ):
+        Workshop(Store(tmp_path / "store")).training_rows(step)

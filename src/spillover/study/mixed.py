@@ -122,6 +122,11 @@ def _encoded(
 ) -> TrainingRows:
     from spillover.training.rows import encode_rows
 
+    where = f"variant {step.name!r}: its mixture, task {task!r}"
+    if not rows:
+        raise UserError(
+            f"{where}: all of its {len(source.train)} training rows are held out or repeat others; remove it"
+        )
     shown = step.recipe.demonstrations
     try:
         return encode_rows(
@@ -133,7 +138,7 @@ def _encoded(
             context_length=step.base.context_length,
         )
     except UserError as error:
-        raise UserError(f"variant {step.name!r}: its mixture, task {task!r}: {error}") from None
+        raise UserError(f"{where}: {error}") from None
 
 
 def _taken(portion: Portion, rows: Sequence[TrainingRow]) -> list[TrainingRow]:

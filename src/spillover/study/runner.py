@@ -11,6 +11,7 @@ from spillover.errors import SpilloverError, UserError
 from spillover.models.fingerprint import tensor_entries
 from spillover.study.step import Derive, Finetune, Predict, Prepare, Step
 from spillover.study.study import Study
+from spillover.study.validation import Validate
 from spillover.training.parameters.full import Full
 
 if TYPE_CHECKING:
@@ -67,8 +68,12 @@ def run_study(study: Study, store: Store, workshop: Workshop, observer: Observer
     Raises:
         UserError: If the data, the prompts or the disk cannot serve the study; nothing has been written then.
     """
-    missing = missing_steps(study, store)
-    work = {step.key: _work(step, workshop) for step in missing}
+    return run_steps(study, missing_steps(study, store), store, workshop, observer)
+
+
+def run_steps(study: Study, missing: Sequence[Step], store: Store, workshop: Workshop, observer: Observer) -> Outcome:
+    """Compute some steps of a study, inputs first, as `run_study` does."""
+    work = {step.key: work_of(step, workshop) for step in missing}
     _check_disk(study, store, missing)
     observer.planned(missing, sum(work.values()))
     outcome, lost = Outcome(), set[str]()
@@ -103,7 +108,7 @@ def _attempt(
         observer.failed(step, error)
 
 
-def _work(step: Step, workshop: Workshop) -> float:
+def work_of(step: Step, workshop: Workshop) -> float:
     """Check a step's data and return its work in tokens of forward passes."""
     match step:
         case Prepare():
@@ -121,6 +126,8 @@ def _work(step: Step, workshop: Workshop) -> float:
             own = sum(len(prompt) - card.shared_prefix_token_count for prompt in encoded.prompts)
             decoded = 0 if encoded.choices else len(encoded.prompts) * encoded.asked.max_new_tokens / 2
             return card.shared_prefix_token_count + own + _DECODE * decoded
+        case Validate():
+            return float(sum(map(len, workshop.validation_rows(step).rows)))
         case _:
             return 1.0
 

@@ -22,6 +22,7 @@ from spillover.study import files
 from spillover.study.mixed import mixed_rows
 from spillover.study.step import Derive, Drift, Finetune, Predict, Prepare, Score, Step, Variant
 from spillover.study.store import Store
+from spillover.study.validation import VALIDATION, Validate, validation_loss, validation_rows
 from spillover.tasks.prepare import PreparedTask, prepare, protocol_rows, training_rows
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class Workshop:
                 self._predict(step, folder)
             case Score():
                 self._score(step, folder)
+            case Validate():
+                self._validate(step, folder)
             case Drift():
                 self._drift(step, folder)
             case _:
@@ -158,6 +161,10 @@ class Workshop:
             context_length=step.base.context_length,
         )
         return encoded, {**dropped, **encoded.dropped}
+
+    def validation_rows(self, step: Validate) -> TrainingRows:
+        """Return the rows that a contest of arms is decided on."""
+        return validation_rows(step, self.prepared, self._encoder(step.variant.base.path))
 
     def _material(self, step: Finetune) -> Material:
         """Return the rows a recipe's constraint asks for besides the variant's own."""
@@ -295,6 +302,10 @@ class Workshop:
         base = load_model(step.variant.base.path, dtype="float32", device="cpu")
         tuned = self._whole_model(step.variant)
         files.write_json(folder / "drift.json", measure_drift(tuned, base, self._encoder(step.variant.base.path)))
+
+    def _validate(self, step: Validate, folder: Path) -> None:
+        model = self._whole_model(step.variant)
+        files.write_json(folder / VALIDATION, validation_loss(model, self.validation_rows(step)))
 
     def _model(self, step: Predict) -> LoadedModel:
         """Return the model a step asks: the one at hand with other weights, or with another adapter."""
