@@ -12,14 +12,13 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from spillover.errors import UserError
 from spillover.models.precision import preferred_precision
 from spillover.models.spec import ResolvedModel, resolve_model
-from spillover.study.mix import Arm, Mix
+from spillover.study.mix import Arm, Mix, contradiction_with_stages
 from spillover.study.study import Study, VariantPlan
 from spillover.tasks.mixture import Mixture, label_collisions
 from spillover.tasks.prepare import demonstration_count
 from spillover.tasks.settings import Settings, load_yaml, parse_settings
 from spillover.tasks.suite import Suite, load_suite
 from spillover.tasks.task import Task
-from spillover.training.constraints.none import Unconstrained
 from spillover.training.settings import Recipe, TrainingSettings, contradiction_with_training
 from spillover.training.sweep import sweep_points
 
@@ -243,26 +242,11 @@ def _plans(
     for chosen in ([plain] if plain else []) + [(mixture,) for mixture in mixed]:
         plan = _plan(entry, chosen, settings, suite, where=where, cache=cache)
         if not chosen[0].is_plain:
-            _check_mixture(chosen[0], plan, where=f"{where}: variant {entry.name!r}")
+            if fault := contradiction_with_stages(chosen[0], plan.recipe, plan.settings):
+                raise UserError(f"{where}: variant {entry.name!r}: {fault}")
             plan = replace(plan, mixture=chosen[0], added=tuple(suite.task(m.task) for m in chosen[0].added))
         plans.append(replace(plan, arm=arm.facts) if arm else plan)
     return plans
-
-
-def _check_mixture(mixture: Mixture, plan: VariantPlan, *, where: str) -> None:
-    """Refuse what has no meaning when weights are trained in two stages."""
-    if mixture.order == "joint":
-        return
-    if plan.recipe.constraint != Unconstrained():
-        raise UserError(
-            f"{where}: order 'sequential' and constraint {plan.recipe.constraint.kind!r} contradict each other: the "
-            "second stage would be held to the first stage's weights, not to the base's; use order 'joint'"
-        )
-    if plan.settings.max_steps is not None:
-        raise UserError(
-            f"{where}: order 'sequential' and training.max_steps contradict each other: each stage would be cut at "
-            "them; remove max_steps"
-        )
 
 
 def _plan(

@@ -1,5 +1,6 @@
 import pytest
 
+from spillover.config import load_study
 from spillover.errors import UserError
 from tests.study.made_study import TASK, make_rows, make_study
 from tests.study.test_recipes import write_study
@@ -194,3 +195,14 @@ def test_mixtures_that_differ_are_different_work(tmp_path):
     variants = "".join(f"  - {{name: v{n}, train_on: {entry}, sizes: 8}}\n" for n, entry in enumerate(entries))
     study = load(write_study(tmp_path, f"variants:\n{variants}shots: [0]\n"))
     assert len({step.key for step in study.finetunes}) == len(entries)
+
+
+def test_label_words_that_mean_something_else_in_two_families_are_told_as_the_study_is_read(tmp_path):
+    path = write_study(tmp_path, MIXTURE.format(mixture="{target: first, with: tone}", more=""))
+    suite = path.with_name("made.yaml")
+    family = '  tone:\n    prompts: {1: "Text:{text}\\nTone:"}\n    answers: [down, flat]\n    shots: [0]\ntasks:'
+    suite.write_text(suite.read_text().replace("tasks:", family) + TASK.format(name="tone", family="tone"))
+    told = []
+    load_study(path, cache=tmp_path / "cache", notice=told.append)
+    assert len(told) == 1
+    assert told[0].startswith("first (mood) and tone (tone) share the label words down, which mean something else")

@@ -11,7 +11,8 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from spillover.tasks.mixture import Budget, Member, Mixture, Order
 from spillover.tasks.settings import Settings
-from spillover.training.settings import Recipe
+from spillover.training.constraints.none import Unconstrained
+from spillover.training.settings import Recipe, TrainingSettings
 
 ArmName = Literal[
     "alone",
@@ -245,6 +246,23 @@ class Factorial(_Design):
 def _check_once(names: Sequence[str]) -> None:
     if repeated := [name for index, name in enumerate(names) if name in names[:index]]:
         raise ValueError(f"{repeated[0]!r} is named twice; a task is target, other, general or mathematics")
+
+
+def contradiction_with_stages(mixture: Mixture, recipe: Recipe, training: TrainingSettings) -> str | None:
+    """Return why weights cannot be trained so in two stages, if they cannot."""
+    if mixture.order == "joint":
+        return None
+    if recipe.constraint != Unconstrained():
+        return (
+            f"order 'sequential' and constraint {recipe.constraint.kind!r} contradict each other: the second stage "
+            "would be held to the first stage's weights, not to the base's; use order 'joint'"
+        )
+    if training.max_steps is not None:
+        return (
+            "order 'sequential' and training.max_steps contradict each other: each stage would be cut at them; remove "
+            "max_steps"
+        )
+    return None
 
 
 def _divided(total: int, count: int) -> list[int]:
