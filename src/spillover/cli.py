@@ -48,6 +48,9 @@ ReportPath = Annotated[Path, typer.Option("--report", help="Where the report is 
 FromFolder = Annotated[
     Path | None, typer.Option("--from", help="A folder with the suite's release or with downloaded archives.")
 ]
+Budget = Annotated[
+    str | None, typer.Option("--budget", help="Time such as 2h; of a `mix`, the arms that validate worse are dropped.")
+]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads; default: all.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 SuiteName = Annotated[str, typer.Argument(help="A built-in suite or the path of a suite file.")]
@@ -61,11 +64,13 @@ def run(
     folder: FromFolder = None,
     threads: Threads = None,
     device: Device = "auto",
+    budget: Budget = None,
 ) -> None:
     """Do whatever is missing of a study, then write its report."""
+    from spillover.study.halving import budget_seconds
     from spillover.study.store import Store
 
-    kept = Store(store)
+    seconds, kept = budget_seconds(budget) if budget else None, Store(store)
     with _crew(device, threads) as crew:
         if crew and not crew.leads:
             from spillover.study.follow import follow
@@ -73,7 +78,9 @@ def run(
             follow(crew, lambda: _study(study_file, folder), kept)
             return
         study = _study(study_file, folder)
-        failed = terminal.compute(study, kept, lambda: crew.device if crew else _device(device, threads), crew=crew)
+        failed = terminal.compute(
+            study, kept, lambda: crew.device if crew else _device(device, threads), crew=crew, seconds=seconds
+        )
     terminal.finish(failed, lambda: _write_report(study, kept, report_folder, study_file, folder))
 
 

@@ -40,10 +40,17 @@ class Terminal:
         self.messages.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def compute(
-        self, study: Study, store: Store, device: Callable[[], str], *, crew: Crew | None = None
+        self,
+        study: Study,
+        store: Store,
+        device: Callable[[], str],
+        *,
+        crew: Crew | None = None,
+        seconds: float | None = None,
     ) -> list[tuple[Step, str]]:
-        """Do whatever is missing of a study; return the steps that failed, and why."""
+        """Do whatever is missing of a study, or what ``seconds`` leave of it; return what failed, and why."""
         from spillover.progress import progress
+        from spillover.study.halving import within_budget
         from spillover.study.runner import missing_steps, run_study
         from spillover.study.work import Workshop
 
@@ -53,7 +60,10 @@ class Terminal:
         announce = crew.announce if crew else None
         workshop = Workshop(store, device=device(), notice=self.notice, announce=announce)
         with progress(self.messages) as observer:
-            return run_study(study, store, workshop, observer).failed
+            chosen = study
+            if seconds is not None:
+                chosen = within_budget(study, store, workshop, observer, seconds=seconds, notice=self.notice)
+            return run_study(chosen, store, workshop, observer).failed
 
     def finish(self, failed: list[tuple[Step, str]], report: Callable[[], None]) -> None:
         """Say what failed and write the report of the rest; exit 1 if steps failed."""
