@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from spillover.commands.init import add_init
+from spillover.commands.lint import add_lint
 from spillover.errors import SpilloverError, UserError
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ def run(
     folder: FromFolder = None,
     threads: Threads = None,
     device: Device = "auto",
+    check: Annotated[bool, typer.Option("--lint/--no-lint", help="Refuse faults that `spillover lint` finds.")] = True,
 ) -> None:
     """Do whatever is missing of a study, then write its report."""
     from spillover.study.store import Store
@@ -72,7 +75,8 @@ def run(
             follow(crew, lambda: _study(study_file, folder), kept)
             return
         study = _study(study_file, folder)
-        failed = _compute(study, kept, crew, lambda: crew.device if crew else _device(device, threads))
+        checked = study_file if check else None
+        failed = _compute(study, kept, crew, lambda: crew.device if crew else _device(device, threads), checked)
     if failed:
         messages.print(f"{len(failed)} steps failed; the first: {failed[0][0].label}: {failed[0][1]}", markup=False)
     try:
@@ -291,8 +295,10 @@ def import_lm_eval(
     out.print(f"report: {report_folder / 'index.html'}", markup=False, highlight=False)
 
 
-def _compute(study: Study, kept: Store, crew: Crew | None, device: Callable[[], str]) -> list[tuple[Step, str]]:
-    """Do whatever is missing and return what failed, and why."""
+def _compute(
+    study: Study, kept: Store, crew: Crew | None, device: Callable[[], str], checked: Path | None
+) -> list[tuple[Step, str]]:
+    """Do whatever is missing, after linting the study file ``checked``, and return what failed, and why."""
     from spillover.progress import progress
     from spillover.study.runner import missing_steps, run_study
     from spillover.study.work import Workshop
@@ -301,6 +307,10 @@ def _compute(study: Study, kept: Store, crew: Crew | None, device: Callable[[], 
         _notice("nothing to do: every step is in the store")
         return []
     workshop = Workshop(kept, device=device(), notice=_notice, announce=crew.announce if crew else None)
+    if checked:
+        from spillover.study.lint import lint, refuse_errors
+
+        refuse_errors(lint(study, kept, workshop), _notice, study_file=str(checked))
     with progress(messages) as observer:
         return run_study(study, kept, workshop, observer).failed
 
@@ -365,6 +375,10 @@ def _device(name: str, threads: int | None) -> str:
 
 def _notice(line: str) -> None:
     messages.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+add_init(app, out, _notice)
+add_lint(app, out, _study)
 
 
 def main(arguments: list[str] | None = None) -> None:

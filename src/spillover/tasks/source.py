@@ -6,7 +6,7 @@ import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated, ClassVar, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
@@ -24,10 +24,13 @@ _TIMEOUT_SECONDS = 60.0
 
 
 class _Table(Settings):
+    added_later: ClassVar[frozenset[str]] = frozenset({"delimiter"})
     format: Format | None = None
     """Read from the file's suffix when absent."""
     header: tuple[str, ...] = ()
     """Column names of a CSV or TSV that has no header line."""
+    delimiter: Literal[",", ";", "|", "\t"] | None = None
+    """What stands between the columns of a CSV, where it is no comma."""
 
     def format_of(self, file: str) -> Format:
         suffix = PurePosixPath(file).suffix.removeprefix(".").replace("txt", "text")
@@ -141,7 +144,9 @@ def source_rows(source: Source, places: Places) -> Iterator[RawRow]:
         yield from _hub_rows(source)
         return
     for file, content in _files(source, places):
-        yield from table_rows(content, file=file, format=source.format_of(file), header=source.header)
+        yield from table_rows(
+            content, file=file, format=source.format_of(file), header=source.header, delimiter=source.delimiter
+        )
 
 
 def source_digests(sources: Iterable[Source], places: Places) -> dict[str, str]:

@@ -13,7 +13,7 @@ from spillover.errors import UserError, unknown_name
 from spillover.prompts.template import Template
 from spillover.tasks.settings import Settings, load_yaml, parse_settings
 from spillover.tasks.source import Places, release_file, source_digests
-from spillover.tasks.task import Prompt, Task
+from spillover.tasks.task import Prompt, Task, Texts
 
 _NOT_ROWS = {
     "digest",
@@ -32,6 +32,8 @@ _NOT_ROWS = {
 class _SuiteFile(Settings):
     about: str = ""
     base_url: str | None = None
+    include: Texts = ()
+    """Built-in suites whose tasks are tasks of this one too, just as they are there."""
     training: dict[str, object] = Field(default_factory=dict)
     families: dict[str, dict[str, object]] = Field(default_factory=dict)
     tasks: dict[str, dict[str, object]] = Field(min_length=1)
@@ -89,7 +91,7 @@ class Suite:
         """Return, as plain data, everything that can change the task's prepared rows."""
         settings = task.model_dump(mode="json", exclude=_NOT_ROWS | {"sources"})
         sources = {
-            part: [source.model_dump(mode="json") for source in getattr(task.sources, part)]
+            part: [source.identity() for source in getattr(task.sources, part)]
             for part in type(task.sources).model_fields
         }
         return {**settings, "sources": sources, "digests": source_digests(task.sources.all, self.places(cache))}
@@ -120,7 +122,22 @@ def load_suite(name_or_path: str | Path, *, folder: Path | None = None) -> Suite
                 message = unknown_name("setting", key, Task.model_fields)
                 raise UserError(f"{path}: families.{name}: {message}")
     tasks = {name: _task(name, settings, file, path) for name, settings in file.tasks.items()}
-    return Suite(path.stem, path, tasks, folder, file.base_url, file.training, file.about)
+    base_url = file.base_url
+    for included in (_included(name, path) for name in file.include):
+        if repeated := sorted(tasks.keys() & included.tasks.keys()):
+            raise UserError(
+                f"{path}: task {repeated[0]!r} is also a task of the included suite {included.name!r}; rename yours"
+            )
+        tasks |= included.tasks
+        base_url = base_url or included.base_url
+    return Suite(path.stem, path, tasks, folder, base_url, file.training, file.about)
+
+
+def _included(name: str, path: Path) -> Suite:
+    """Return an included suite; only built-in ones, whose tasks read no file beside the suite that includes them."""
+    if name not in builtin_suites():
+        raise UserError(f"{path}: include: {unknown_name('built-in suite', name, builtin_suites())}")
+    return load_suite(name)
 
 
 _SUITES = resources.files("spillover.tasks").joinpath("suites")

@@ -53,12 +53,19 @@ class RawRow:
         )
 
 
-def table_rows(content: bytes, *, file: str, format: Format, header: tuple[str, ...] = ()) -> list[RawRow]:  # noqa: A002
+def table_rows(
+    content: bytes,
+    *,
+    file: str,
+    format: Format,  # noqa: A002
+    header: tuple[str, ...] = (),
+    delimiter: str | None = None,
+) -> list[RawRow]:
     """Read a whole file.
 
     A TSV has no quoting. A text file is one row with the columns ``first_paragraph`` and ``other_paragraphs``.
     Errors and ids name the file as ``file``. A ``header`` is given for a CSV or TSV whose first line is already data;
-    columns beyond it are ignored.
+    columns beyond it are ignored. A ``delimiter`` other than a comma is given for a CSV only.
     """
     text = _decoded(content, file)
     if format == "jsonl":
@@ -69,7 +76,7 @@ def table_rows(content: bytes, *, file: str, format: Format, header: tuple[str, 
         first, _, others = text.replace("\r\n", "\n").strip().partition("\n\n")
         rows = [RawRow(file, 1, {"first_paragraph": first, "other_paragraphs": others})] if first else []
     else:
-        rows = list(_separated(text, file, delimiter="," if format == "csv" else "\t", header=header))
+        rows = list(_separated(text, file, format, delimiter=delimiter, header=header))
     if not rows:
         raise UserError(f"{file}: the file holds no rows; expected at least one")
     return rows
@@ -114,12 +121,14 @@ def _json_row(entry: object, file: str, number: int) -> RawRow:
     return RawRow(file, number, entry)
 
 
-def _separated(text: str, file: str, *, delimiter: str, header: tuple[str, ...]) -> Iterator[RawRow]:
+def _separated(
+    text: str, file: str, kind: Format, *, delimiter: str | None, header: tuple[str, ...]
+) -> Iterator[RawRow]:
     stream = io.StringIO(text, newline="")
-    if delimiter == ",":
-        lines = csv.reader(stream, strict=True)
+    if kind == "csv":
+        lines = csv.reader(stream, delimiter=delimiter or ",", strict=True)
     else:
-        lines = csv.reader(stream, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+        lines = csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
     try:
         names = header or tuple(name.strip() for name in next(lines, ()))
         if len(set(names)) < len(names):
@@ -129,5 +138,6 @@ def _separated(text: str, file: str, *, delimiter: str, header: tuple[str, ...])
                 raise UserError(f"{file}: row {number} has {len(line)} columns; expected {len(names)}")
             yield RawRow(file, number, dict(zip(names, line, strict=False)))
     except csv.Error as error:
-        kind = "CSV" if delimiter == "," else "TSV"
-        raise UserError(f"{file}: line {lines.line_num} is not {kind} ({error}); correct it or use JSONL") from None
+        raise UserError(
+            f"{file}: line {lines.line_num} is not {kind.upper()} ({error}); correct it or use JSONL"
+        ) from None
