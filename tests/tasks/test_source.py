@@ -163,3 +163,13 @@ def test_a_hub_dataset_that_cannot_be_loaded_is_one_line(places, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", types.SimpleNamespace(load_dataset=load_dataset))
     with pytest.raises(UserError, match=r"owner/set/test: cannot be loaded from the hub \(no network\); check name"):
         rows(HUB, places)
+
+
+def test_a_delimiter_is_part_of_a_sources_identity_only_where_it_is_given(tmp_path):
+    (tmp_path / "a.csv").write_text("text;label\nx;y\n")
+    plain = FileSource.model_validate("a.csv")
+    assert "delimiter" not in plain.identity()
+    given = FileSource.model_validate({"file": "a.csv", "delimiter": ";"})
+    assert given.identity()["delimiter"] == ";"
+    (row,) = source_rows(given, Places(tmp_path, tmp_path))
+    assert row.values == {"text": "x", "label": "y"}

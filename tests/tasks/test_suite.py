@@ -147,3 +147,26 @@ def test_the_genpower_suite_has_the_papers_sets():
     }
     assert load_suite("genpower").training_defaults == {"learning_rate": 2e-5}
     assert load_suite("pocket").training_defaults == {"learning_rate": 1e-4}
+
+
+def test_an_included_suite_lends_its_tasks_unchanged_so_that_their_identity_is_the_same(tmp_path):
+    own = load_suite(written(tmp_path, "include: pocket\n" + MINE))
+    pocket = load_suite("pocket")
+    assert set(own.tasks) == {"shop", "cars", *pocket.tasks}
+    task = pocket.task("tweets")
+    assert own.task("tweets") == task
+    assert own.identity(task, cache=tmp_path) == pocket.identity(task, cache=tmp_path)
+    assert own.training_defaults == {}
+    assert load_suite(written(tmp_path, "include: genpower\n" + MINE)).base_url == load_suite("genpower").base_url
+
+
+@pytest.mark.parametrize(
+    ("include", "text", "line"),
+    [
+        ("poket", MINE, r"mine\.yaml: include: unknown built-in suite 'poket'; did you mean 'pocket'\?"),
+        ("pocket", MINE.replace("shop:", "tweets:"), "task 'tweets' is also a task of the included suite 'pocket'"),
+    ],
+)
+def test_a_suite_that_cannot_be_included_is_named(tmp_path, include, text, line):
+    with pytest.raises(UserError, match=line):
+        load_suite(written(tmp_path, f"include: {include}\n{text}"))

@@ -70,3 +70,10 @@ def test_a_missing_column_lists_the_ones_there_are_and_a_list_says_what_to_do():
         row.text("text")
     with pytest.raises(UserError, match=r"column 'label' holds a dict; expected text$"):
         row.text("label")
+
+
+@pytest.mark.parametrize("delimiter", [";", "|", "\t"])
+def test_a_csv_may_have_another_delimiter_and_keeps_its_quoting(delimiter):
+    content = f'text{delimiter}label\n"one{delimiter} ""two"", three"{delimiter}good\n'.encode()
+    (row,) = table_rows(content, file="a.csv", format="csv", delimiter=delimiter)
+    assert row.values == {"text": f'one{delimiter} "two", three', "label": "good"}

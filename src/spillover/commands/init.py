@@ -111,7 +111,8 @@ def written(proposal: Proposal, base: str, study_file: Path, *, force: bool) -> 
         for own in (proposal.trained, *proposal.also):
             prepare(suite, suite.task(own.name), cache=study_file.parent)
         unfinished.replace(suite_file)
-        study_file.write_text(study_text(proposal, base, suite_file.name), encoding="utf-8")
+        named = _from_study(base, study_file.parent)
+        study_file.write_text(study_text(proposal, named, suite_file.name), encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write {study_file}: {error.strerror}; name another place with --out") from None
     finally:
@@ -146,6 +147,15 @@ def ask(question: str, default: str) -> str:
     answer = sys.stdin.readline().strip() or default
     typer.echo(answer, err=True)
     return answer
+
+
+def _from_study(base: str, folder: Path) -> str:
+    """Return a base as a study in ``folder`` names it: a path starts there, a name stays."""
+    from spillover.models.spec import model_specs
+    from spillover.tasks.look import relative_file
+
+    path = Path(base).expanduser()
+    return f"./{relative_file(path, folder)}" if path.exists() and base not in model_specs() else base
 
 
 def _a_data_file() -> str:

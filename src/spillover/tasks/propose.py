@@ -19,8 +19,8 @@ MOST_LABELS = 50
 LONGEST_LABEL = 60
 """Characters; longer targets are text and no labels."""
 LEAST_TRAIN, LEAST_TEST, MOST_TEST, MOST_TRAIN = 16, 20, 250, 1000
-"""Rows. 250 test rows show a loss of 7 points at two shot counts (`analysis.power`). A thousand training rows take a small
-model hours on a processor; the study file says where to ask for more."""
+"""Rows. 250 test rows show a loss of 7 points at two shot counts (`analysis.power`). A thousand training rows take a
+small model hours on a processor; the study file says where to ask for more."""
 PROMPT_WORDS = 600
 """Words of a whole prompt with its demonstrations, at 1.5 tokens a word about 900 of the 1024 that a row may have."""
 LOPSIDED = 0.8
