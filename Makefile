@@ -21,9 +21,10 @@ check: $(SETUP)
 	$(BIN)/mypy
 
 bench: $(SETUP)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,harness]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,benchmark]'
 	$(BIN)/python benchmarks/scoring.py --quick
 	$(BIN)/python benchmarks/generation.py --quick
+	$(BIN)/python benchmarks/training.py --quick
 
 format: $(SETUP)
 	$(BIN)/ruff check --fix .

@@ -20,6 +20,8 @@ class Relation(StrEnum):
     IN_DOMAIN = "in-domain"
     OUT_OF_DOMAIN = "out-of-domain"
     CROSS_TASK = "cross-task"
+    UNSTATED = "unstated"
+    """Nothing is known of what the variant was trained on, so that each tested task may be its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,8 @@ class VariantCard:
     ``general_loss`` and ``kl_to_base``, from before the first step on)."""
     drift: Mapping[str, Any] = field(default_factory=dict)
     """What `training.drift.measure.measure_drift` returns."""
+    mixture: Mapping[str, Any] = field(default_factory=dict)
+    """What was mixed and which arm of the design it is, see `study.mixed.mixture_card`; empty for plain variants."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ ANALYSIS = analyse(RESULTS, resample_count=200)
 def test_there_is_one_matrix_per_task_trained_on_with_rows_by_relation() -> None:
     siqa, amazon = matrices(RESULTS, ANALYSIS)
     assert (siqa.trained_on, siqa.variants) == ("siqa", ("sft/siqa/128/0", "fticl/siqa/128/0"))
-    assert [group.relation for group in siqa.groups] == list(Relation)
+    assert [group.relation for group in siqa.groups] == list(Relation)[:3]
     assert [[(row.tested_on, row.condition) for row in group.rows] for group in amazon.groups] == [
         [("amazon", "0"), ("amazon", "2")],
         [("nyt", "0"), ("nyt", "2")],

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from spillover.errors import UserError
+from spillover.tasks.prepare import prepare
 from spillover.tasks.suite import builtin_suites, load_suite
 
 MINE = """
@@ -124,8 +125,8 @@ def test_unknown_suites_tasks_and_folders_come_with_what_to_do(tmp_path):
 
 
 def test_the_built_in_suites_have_every_family_with_two_domains():
-    assert builtin_suites() == ["genpower", "pocket"]
-    for name in builtin_suites():
+    assert builtin_suites() == ["finance", "genpower", "pocket", "skills"]
+    for name in ("genpower", "pocket"):
         domains = {}
         for task in load_suite(name).tasks.values():
             domains.setdefault(task.family, set()).add(task.domain)
@@ -149,24 +150,36 @@ def test_the_genpower_suite_has_the_papers_sets():
     assert load_suite("pocket").training_defaults == {"learning_rate": 1e-4}
 
 
-def test_an_included_suite_lends_its_tasks_unchanged_so_that_their_identity_is_the_same(tmp_path):
-    own = load_suite(written(tmp_path, "include: pocket\n" + MINE))
-    pocket = load_suite("pocket")
-    assert set(own.tasks) == {"shop", "cars", *pocket.tasks}
+def test_a_suite_includes_the_tasks_of_a_built_in_one(tmp_path):
+    path = written(tmp_path, MINE + "include: [skills]\n")
+    suite = load_suite(path)
+    assert set(suite.tasks) == {"shop", "cars", *load_suite("skills").tasks}
+    with pytest.raises(UserError, match=r"include: unknown suite 'skils'; did you mean 'skills'"):
+        load_suite(written(tmp_path, MINE + "include: [skils]\n"))
+    with pytest.raises(UserError, match=r"include: suite 'genpower' has a release of its own; copy the tasks you need"):
+        load_suite(written(tmp_path, MINE + "include: [genpower]\n"))
+
+
+@pytest.mark.parametrize("name", sorted(load_suite("skills").tasks))
+def test_generated_tasks_are_prepared_without_any_file_and_have_their_pinned_digest(tmp_path, name):
+    suite = load_suite("skills")
+    prepared = prepare(suite, suite.task(name), cache=tmp_path)
+    assert min(len(prepared.train), len(prepared.test)) >= 100
+    assert len(prepared.demonstrations) == 16
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_task_of_finance_has_a_digest_and_a_licence_and_says_where_its_files_are_to_be_named(tmp_path):
+    suite = load_suite("finance")
+    assert all(task.digest and task.licence for task in suite.tasks.values())
+    with pytest.raises(
+        UserError, match=r"task 'fpb': finance/fpb.*: the suite has no base_url.*its folder with --from"
+    ):
+        prepare(suite, suite.task("fpb"), cache=tmp_path)
+
+
+def test_an_included_task_has_the_identity_it_has_at_home(tmp_path):
+    own, pocket = load_suite(written(tmp_path, "include: [pocket]\n" + MINE)), load_suite("pocket")
     task = pocket.task("tweets")
     assert own.task("tweets") == task
     assert own.identity(task, cache=tmp_path) == pocket.identity(task, cache=tmp_path)
-    assert own.training_defaults == {}
-    assert load_suite(written(tmp_path, "include: genpower\n" + MINE)).base_url == load_suite("genpower").base_url
-
-
-@pytest.mark.parametrize(
-    ("include", "text", "line"),
-    [
-        ("poket", MINE, r"mine\.yaml: include: unknown built-in suite 'poket'; did you mean 'pocket'\?"),
-        ("pocket", MINE.replace("shop:", "tweets:"), "task 'tweets' is also a task of the included suite 'pocket'"),
-    ],
-)
-def test_a_suite_that_cannot_be_included_is_named(tmp_path, include, text, line):
-    with pytest.raises(UserError, match=line):
-        load_suite(written(tmp_path, f"include: {include}\n{text}"))

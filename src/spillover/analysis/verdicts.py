@@ -1,6 +1,6 @@
 """The sentence and the light that sum up a variant, and how differences are put into words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -14,7 +14,7 @@ RULE = (
     "A variant keeps when every relation is gained (the whole 95 % interval of its mean difference to the base lies "
     "above zero) or shown to have lost less than {margin:g} (one-sided test at 5 %), loses when some relation's whole "
     "interval lies below zero, is mixed when it gains one and loses another, and is unclear otherwise: too few items "
-    "to tell."
+    "to tell. An unstated relation's gain may be on its own task, so it does not count."
 )
 
 LABEL_SHARE = "label_share"
@@ -57,6 +57,7 @@ _WHERE = {
     Relation.IN_DOMAIN: "its task",
     Relation.OUT_OF_DOMAIN: "out of domain",
     Relation.CROSS_TASK: "across tasks",
+    Relation.UNSTATED: "over the tested tasks, of which any may be its own",
 }
 
 
@@ -130,8 +131,14 @@ def verdicts(
         reading = clauses + named + _label_words(results, card.id, measurements)
         sentence = f"{card.id}: {', '.join(numbers)}: {reading}."
         rule = RULE.format(margin=results.margin)
-        found.append(Verdict(card.id, sentence, numbers, reading, light(list(changes.values())), rule, harmed))
+        found.append(Verdict(card.id, sentence, numbers, reading, light(_judged(changes)), rule, harmed))
     return tuple(found)
+
+
+def _judged(changes: Mapping[Relation, Change]) -> list[Change]:
+    """Return the changes that decide the light."""
+    own_task_may_be_in_it = changes.get(Relation.UNSTATED) is Change.GAINED
+    return [Change.UNCLEAR] if own_task_may_be_in_it else list(changes.values())
 
 
 def _number(summary: RelationSummary, results: StudyResults) -> str:

@@ -20,7 +20,7 @@ def suite_text(proposal: Proposal, folder: Path) -> str:
     return "".join(
         [
             "# The tasks of your own data. Everything here may be changed; see `spillover tasks show --help`.\n",
-            "include: pocket # the tasks of this built-in suite are at hand too: spillover tasks list\n\n",
+            "include: [pocket] # the tasks of this built-in suite are at hand too: spillover tasks list\n\n",
             "families: # what tasks of one kind share; another task of the family is out-of-domain to a variant\n",
             f"  {proposal.family}:\n",
             "    prompts: # the answer follows the prompt directly; a second form shows whether wording matters\n",
@@ -104,7 +104,7 @@ def _limit_lines(proposal: Proposal) -> Iterable[str]:
 
 def _task_text(proposal: Proposal, task: OwnTask, folder: Path) -> str:
     file = _plain(relative_file(task.table.path, folder))
-    source = f"{{file: {file}, delimiter: {_quoted(task.table.delimiter)}}}" if task.table.delimiter else file
+    source = f"{{file: {file}, separator: {_quoted(task.table.separator)}}}" if task.table.separator else file
     columns = ", ".join(f"{field}: {_plain(column)}" for field, column in proposal.inputs)
     lines = [
         f"  {_plain(task.name)}:",

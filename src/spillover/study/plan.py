@@ -87,7 +87,7 @@ def detectable_differences(study: Study, store: Store, workshop: Workshop) -> tu
     rows: list[Detectable] = []
     for model in study.models:
         for wanted in Relation:
-            own = [found for found in tested if relation(model.data.task, found.task) == wanted]
+            own = [found for found in tested if relation(model.trained_on, found.task) == wanted]
             if not own:
                 continue
             difference = detectable_difference([found.items for found in own])
@@ -119,7 +119,7 @@ def suggestions(study: Study, rows: Sequence[Detectable], workshop: Workshop) ->
             task
             for task in study.test_on
             if _is_share(task)
-            and any(model.variant == row.variant and relation(model.data.task, task) == kind for model in study.models)
+            and any(model.variant == row.variant and relation(model.trained_on, task) == kind for model in study.models)
         ]
         short = [task.name for task in tasks if len(_test_rows(task, study, workshop)) < (row.rows_needed or 0)]
         lacking = f"; {', '.join(short)} has fewer: test on more tasks or seeds of demonstrations" if short else ""

@@ -33,7 +33,7 @@ PAIRS: tuple[tuple[str, str], ...] = (
 )
 """Column names of inputs that belong together."""
 PAIRS += (("question1", "question2"), ("text_a", "text_b"), ("context", "question"), ("passage", "question"))
-DELIMITERS = (",", ";", "\t", "|")
+SEPARATORS = (",", ";", "\t", "|")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Table:
     """A file of rows, read whole."""
 
     path: Path
-    delimiter: str
+    separator: str
     """Empty where the file is no CSV, or one with commas."""
     columns: tuple[str, ...]
     rows: tuple[RawRow, ...]
@@ -63,18 +63,18 @@ def read_table(path: Path) -> Table:
     kind = FileSource(file=file).format_of(file)
     if kind == "text":
         raise UserError(f"{path}: a text file has no columns; give a CSV, TSV, JSON or JSONL file")
-    delimiter = _delimiter(content) if kind == "csv" else ""
-    rows = table_rows(content, file=file, format=kind, delimiter=delimiter or None)
+    separator = _separator(content) if kind == "csv" else ""
+    rows = table_rows(content, file=file, format=kind, separator=separator)
     columns = tuple(dict.fromkeys(name for row in rows for name in row.values))
     if len(columns) < 2:
         raise UserError(f"{path}: has one column, {columns[0]!r}; expected a column of inputs and one of targets")
-    return Table(path, delimiter, columns, tuple(rows))
+    return Table(path, separator, columns, tuple(rows))
 
 
-def _delimiter(content: bytes) -> str:
+def _separator(content: bytes) -> str:
     """Return what separates the names of the header, empty for a comma: of the candidates the most frequent."""
     header = content.partition(b"\n")[0].decode("utf-8", errors="replace")
-    most = max(DELIMITERS, key=header.count)
+    most = max(SEPARATORS, key=header.count)
     return "" if most == "," else most
 
 

@@ -13,7 +13,7 @@ from spillover.errors import UserError, unknown_name
 from spillover.prompts.template import Template
 from spillover.tasks.settings import Settings, load_yaml, parse_settings
 from spillover.tasks.source import Places, release_file, source_digests
-from spillover.tasks.task import Prompt, Task, Texts
+from spillover.tasks.task import Prompt, Task
 
 _NOT_ROWS = {
     "digest",
@@ -25,15 +25,16 @@ _NOT_ROWS = {
     "generation",
     "prompts",
     "length_normalised",
+    "kind",
 }
 """Settings of a task that change no row; everything else is in its identity."""
 
 
 class _SuiteFile(Settings):
     about: str = ""
+    include: tuple[str, ...] = ()
+    """Built-in suites whose families and tasks are added."""
     base_url: str | None = None
-    include: Texts = ()
-    """Built-in suites whose tasks are tasks of this one too, just as they are there."""
     training: dict[str, object] = Field(default_factory=dict)
     families: dict[str, dict[str, object]] = Field(default_factory=dict)
     tasks: dict[str, dict[str, object]] = Field(min_length=1)
@@ -89,7 +90,7 @@ class Suite:
 
     def identity(self, task: Task, *, cache: Path) -> dict[str, object]:
         """Return, as plain data, everything that can change the task's prepared rows."""
-        settings = task.model_dump(mode="json", exclude=_NOT_ROWS | {"sources"})
+        settings = task.identity(exclude=_NOT_ROWS | {"sources"})
         sources = {
             part: [source.identity() for source in getattr(task.sources, part)]
             for part in type(task.sources).model_fields
@@ -121,23 +122,16 @@ def load_suite(name_or_path: str | Path, *, folder: Path | None = None) -> Suite
             if key not in Task.model_fields:
                 message = unknown_name("setting", key, Task.model_fields)
                 raise UserError(f"{path}: families.{name}: {message}")
-    tasks = {name: _task(name, settings, file, path) for name, settings in file.tasks.items()}
-    base_url = file.base_url
-    for included in (_included(name, path) for name in file.include):
-        if repeated := sorted(tasks.keys() & included.tasks.keys()):
-            raise UserError(
-                f"{path}: task {repeated[0]!r} is also a task of the included suite {included.name!r}; rename yours"
-            )
-        tasks |= included.tasks
-        base_url = base_url or included.base_url
-    return Suite(path.stem, path, tasks, folder, base_url, file.training, file.about)
-
-
-def _included(name: str, path: Path) -> Suite:
-    """Return an included suite; only built-in ones, whose tasks read no file beside the suite that includes them."""
-    if name not in builtin_suites():
-        raise UserError(f"{path}: include: {unknown_name('built-in suite', name, builtin_suites())}")
-    return load_suite(name)
+    tasks: dict[str, Task] = {}
+    for name in file.include:
+        if name not in builtin_suites():
+            raise UserError(f"{path}: include: {unknown_name('suite', name, builtin_suites())}")
+        included = load_suite(name)
+        if included.base_url:
+            raise UserError(f"{path}: include: suite {name!r} has a release of its own; copy the tasks you need")
+        tasks.update(included.tasks)
+    tasks.update((name, _task(name, settings, file, path)) for name, settings in file.tasks.items())
+    return Suite(path.stem, path, tasks, folder, file.base_url, file.training, file.about)
 
 
 _SUITES = resources.files("spillover.tasks").joinpath("suites")
