@@ -16,6 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from spillover.commands.evaluate import add_evaluate
+from spillover.commands.init import add_init
+from spillover.commands.lint import add_lint
 from spillover.commands.terminal import FAILED, Terminal
 from spillover.errors import SpilloverError, UserError
 
@@ -65,6 +67,7 @@ def run(
     threads: Threads = None,
     device: Device = "auto",
     budget: Budget = None,
+    check: Annotated[bool, typer.Option("--lint/--no-lint", help="Refuse faults that `spillover lint` finds.")] = True,
 ) -> None:
     """Do whatever is missing of a study, then write its report."""
     from spillover.study.halving import budget_seconds
@@ -79,7 +82,12 @@ def run(
             return
         study = _study(study_file, folder)
         failed = terminal.compute(
-            study, kept, lambda: crew.device if crew else _device(device, threads), crew=crew, seconds=seconds
+            study,
+            kept,
+            lambda: crew.device if crew else _device(device, threads),
+            crew=crew,
+            seconds=seconds,
+            checked=study_file if check else None,
         )
     terminal.finish(failed, lambda: _write_report(study, kept, report_folder, study_file, folder))
 
@@ -342,6 +350,8 @@ def _notice(line: str) -> None:
 
 terminal = Terminal(out, messages, _cache, _device)
 add_evaluate(app, terminal)
+add_init(app, out, _notice)
+add_lint(app, out, _study)
 
 
 def main(arguments: list[str] | None = None) -> None:

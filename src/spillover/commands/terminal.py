@@ -47,8 +47,12 @@ class Terminal:
         *,
         crew: Crew | None = None,
         seconds: float | None = None,
+        checked: Path | None = None,
     ) -> list[tuple[Step, str]]:
-        """Do whatever is missing of a study, or what ``seconds`` leave of it; return what failed, and why."""
+        """Do whatever is missing of a study, or what ``seconds`` leave of it; return what failed, and why.
+
+        ``checked`` is the study's file where lint's errors stop it before anything is computed.
+        """
         from spillover.progress import progress
         from spillover.study.halving import within_budget
         from spillover.study.runner import missing_steps, run_study
@@ -59,6 +63,10 @@ class Terminal:
             return []
         announce = crew.announce if crew else None
         workshop = Workshop(store, device=device(), notice=self.notice, announce=announce)
+        if checked:
+            from spillover.study.lint import lint, refuse_errors
+
+            refuse_errors(lint(study, store, workshop), self.notice, study_file=str(checked))
         with progress(self.messages) as observer:
             chosen = study
             if seconds is not None:
