@@ -38,15 +38,25 @@ def _each_once(value: tuple[T, ...]) -> tuple[T, ...]:
     return value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1), AfterValidator(_each_once)]
+Count = Annotated[int, Field(ge=0)]
+Names = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_listed, json_schema_input_type=str | tuple[str, ...]),
+    Field(min_length=1),
+    AfterValidator(_each_once),
+]
 Counts = Annotated[
-    tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_listed), Field(min_length=1), AfterValidator(_each_once)
+    tuple[Count, ...],
+    BeforeValidator(_listed, json_schema_input_type=Count | tuple[Count, ...]),
+    Field(min_length=1),
+    AfterValidator(_each_once),
 ]
 
 SweptWord = Annotated[str, Field(strict=True, pattern=r"^[\w.+-]+$")]
+SweptValue = bool | int | float | SweptWord
 SweptValues = Annotated[
-    tuple[bool | int | float | SweptWord, ...],
-    BeforeValidator(_listed),
+    tuple[SweptValue, ...],
+    BeforeValidator(_listed, json_schema_input_type=SweptValue | tuple[SweptValue, ...]),
     Field(min_length=1),
     AfterValidator(_each_once),
 ]
