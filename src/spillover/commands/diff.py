@@ -116,9 +116,11 @@ def _print_cells(compared: Comparison, cells: Sequence[CellDifference], changes:
 
     from spillover.analysis.verdicts import interval_words, plain, signed
 
-    header = ("tested on", "shots", "metric", "A", "B", "B - A", "interval", "worse", "better")
+    header = ("tested on", "shots", "metric", "A", "B", "B - A", "interval", "▼", "▲")
     for first, second in dict.fromkeys((row.first, row.second) for row in cells):
-        terminal.say(f"A = {first}, B = {second}: B less A, {compared.level:.0%} paired intervals")
+        terminal.say(
+            f"A = {first}, B = {second}: B less A, {compared.level:.0%} paired intervals; items worse ▼, better ▲"
+        )
         rows: list[tuple[str | Text, ...]] = []
         relation = None
         for row, found in zip(cells, changes, strict=True):

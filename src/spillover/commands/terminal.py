@@ -52,7 +52,7 @@ class Terminal:
         """Print rows of plain text as a table that fits the width."""
         from spillover.report.terminal_table import table
 
-        self.out.print(table(header, rows))
+        self.out.print(table(header, rows, width=self.out.width))
 
     def json(self, value: object) -> None:
         """Print plain data for programs; other than ASCII is escaped, so that any stream can take it."""

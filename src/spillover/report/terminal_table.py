@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -10,8 +11,12 @@ from rich.text import Text
 
 from spillover.report.text import printable
 
-UNBROKEN = 20
-"""Columns of the terminal up to which a cell stays on one line; only wider columns give way."""
+UNBROKEN = 21
+"""Columns of the terminal up to which a cell stays on one line, where the whole table has room."""
+NARROWEST = 10
+"""Columns of the terminal that a wider cell is folded to before the others are folded too."""
+GAP = 2
+"""Columns of the terminal between two of the table."""
 
 
 def text(words: str, style: str = "") -> Text:
@@ -19,15 +24,27 @@ def text(words: str, style: str = "") -> Text:
     return Text(printable(words), style=style)
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str | Text]], *, title: str = "") -> Table:
-    """Return a table; without a header it is one of names and values."""
+def table(header: Sequence[str], rows: Iterable[Sequence[str | Text]], *, width: int, title: str = "") -> Table:
+    """Return a table for a terminal of ``width`` columns; without a header it is one of names and values.
+
+    Long texts are folded first. Where that is not enough everything is: half a number would be another number.
+    """
     shown = [[cell if isinstance(cell, Text) else text(cell) for cell in cells] for cells in rows]
-    made = Table(box=SIMPLE_HEAD, show_header=bool(header), title=text(title) if title else None, title_justify="left")
-    count = max((len(cells) for cells in shown), default=0)
-    for index in range(max(count, len(header))):
-        widest = max((cells[index].cell_len for cells in shown if index < len(cells)), default=0)
-        name = text(header[index]) if header else ""
-        made.add_column(name, overflow="fold", no_wrap=widest <= UNBROKEN)
+    count = max([len(header), *map(len, shown)])
+    names = [text(name) for name in header] or [Text()] * count
+    columns = zip_longest(names, *shown, fillvalue=Text())
+    widest = [max(cell.cell_len for cell in column) for column in columns]
+    needed = sum(size if size <= UNBROKEN else NARROWEST for size in widest) + GAP * count
+    made = Table(
+        box=SIMPLE_HEAD,
+        show_header=bool(header),
+        title=text(title) if title else None,
+        title_justify="left",
+        pad_edge=False,
+        padding=(0, GAP - 1, 0, 0),
+    )
+    for size, name in zip(widest, names, strict=True):
+        made.add_column(name, overflow="fold", no_wrap=size <= UNBROKEN and needed <= width)
     for cells in shown:
         made.add_row(*cells)
     return made

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-FACTS_WIDTH = 45
+FACTS_WIDTH = 40
 """Columns of the terminal that a matrix's rows take before their first variant."""
-VARIANT_WIDTH = 18
+VARIANT_WIDTH = 23
 """Columns of the terminal that a difference with its interval takes on one line."""
 STYLES = {Change.GAINED: "green", Change.LOST: "red"}
 """Colours repeat what sign and star say."""
@@ -30,7 +30,7 @@ def text_report(results: StudyResults, analysis: Analysis, *, width: int) -> Ite
     for matrix in matrices(results, analysis):
         yield from _matrix(matrix, width)
     yield table(
-        ("variant", "relation", "base", "variant", "difference", "interval"),
+        ("variant", "relation", "base", "own", "difference", "interval"),
         [
             (
                 *map(text, (item.variant, item.relation, plain(item.base_mean), plain(item.variant_mean))),
@@ -39,6 +39,7 @@ def text_report(results: StudyResults, analysis: Analysis, *, width: int) -> Ite
             )
             for item in analysis.relations
         ],
+        width=width,
         title="mean differences to the base",
     )
     for sentence in results.skipped:
@@ -58,7 +59,7 @@ def _matrix(matrix: Matrix, width: int) -> Iterator[Table]:
                 facts = (row.tested_on, row.condition, row.metric, row.base_score)
                 rows.append((*map(text, facts), *map(_cell, row.cells[shown])))
         title = f"differences to the base, trained on {matrix.trained_on}; ★ clear"
-        yield table(("tested on", "shots", "metric", "base", *matrix.variants[shown]), rows, title=title)
+        yield table(("tested on", "shots", "metric", "base", *matrix.variants[shown]), rows, width=width, title=title)
 
 
 def _cell(cell: MatrixCell) -> Text:
