@@ -14,6 +14,7 @@ import typer
 
 from spillover.commands import catalogue, diff, export, foreign, schema, show
 from spillover.commands.arguments import AsJson, Device, FromFolder, ReportPath, StorePath, StudyPath, Threads
+from spillover.commands.evaluate import add_evaluate
 from spillover.commands.terminal import DONE, FAILED, INTERRUPTED, USER_MISTAKE, terminal
 from spillover.errors import SpilloverError, UserError
 from spillover.report.formats import USUAL, Format
@@ -49,33 +50,32 @@ def run(
             return
         study = terminal.study(study_file, folder)
         chosen = lambda: crew.device if crew else terminal.device(device, threads)  # noqa: E731
-        failed = terminal.compute(study, kept, chosen, crew.announce if crew else None)
+        failed = terminal.compute(study, kept, chosen, crew=crew)
     terminal.finish(failed, lambda: terminal.report(study, kept, report_folder, _run_command(study_file, folder)))
 
 
 @app.command()
 def plan(
-    study_file: StudyPath, store: StorePath = Path("store"), folder: FromFolder = None, as_json: AsJson = False
+    study_file: StudyPath,
+    store: StorePath = Path("store"),
+    folder: FromFolder = None,
+    threads: Threads = None,
+    device: Device = "auto",
+    calibration: Annotated[
+        bool, typer.Option("--calibration/--no-calibration", help="Load the base and measure what steps will take.")
+    ] = True,
+    as_json: AsJson = False,
 ) -> None:
-    """List every step of a study: its key, whether it is done, and the disk that is still needed."""
-    from spillover.study.runner import disk_bytes, missing_steps
+    """Say what is to be done, what it takes in time and disk, and how small a difference it can show."""
+    from spillover.commands.plan import made_plan, plain_plan, print_plan
     from spillover.study.store import Store
 
-    study = terminal.study(study_file, folder)
-    missing = missing_steps(study, Store(store))
-    todo, needed = {step.key for step in missing}, disk_bytes(study, missing)
+    chosen = terminal.device(device, threads) if calibration else None
+    found = made_plan(terminal.study(study_file, folder), Store(store), device=chosen, notice=terminal.notice)
     if as_json:
-        steps = [
-            {"kind": step.kind, "label": step.label, "key": step.key, "done": step.key not in todo}
-            for step in study.steps
-        ]
-        terminal.json({"steps": steps, "skipped": list(study.skipped), "disk_bytes": needed})
-        return
-    rows = [(step.label, step.key[:12], "to do" if step.key in todo else "done") for step in study.steps]
-    terminal.table(("step", "key", "state"), rows)
-    for sentence in study.skipped:
-        terminal.say(f"skipped: {sentence}")
-    terminal.say(f"{len(missing)} of {len(study.steps)} steps to do, about {needed / 1e9:.1f} GB of disk")
+        terminal.json(plain_plan(found))
+    else:
+        print_plan(found)
 
 
 @app.command()
@@ -135,6 +135,7 @@ def report(
             terminal.out.print(part)
 
 
+add_evaluate(app, terminal)
 app.add_typer(show.commands)
 app.add_typer(diff.commands)
 app.add_typer(export.commands)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from spillover.analysis.cells import ScoreKey, Scores, resample_scores
-from spillover.analysis.contrasts import Contrast, estimate, minus
-from spillover.analysis.paired import LEVEL, RESAMPLE_COUNT
+from spillover.analysis.inference import Pair, infer, mcnemar_p_value
+from spillover.analysis.paired import LEVEL, RESAMPLE_COUNT, difference
 from spillover.analysis.relations import enters_means
 from spillover.errors import UserError, unknown_name
 from spillover.records import BASE, Cell, Relation, StudyResults, VariantCard
@@ -24,9 +24,13 @@ class CellDifference:
     first_value: float
     second_value: float
     difference: float
-    low: float
-    high: float
+    low: float | None
+    """Of the interval; None where none would be honest, see ``note``."""
+    high: float | None
+    p_value: float | None
+    """Of no difference: exact McNemar for items that are right or not; not adjusted for many cells."""
     item_count: int
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +40,10 @@ class RelationDifference:
     relation: Relation
     cell_count: int
     difference: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+    p_value: float | None
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,7 @@ def compare(
     )
     means = {task.name for task in results.tasks if enters_means(task, results)}
     relations = tuple(
-        _mean(relation, [_contrast(row) for row in own], scores, level)
+        _mean(results, relation, own, scores, level)
         for relation in Relation
         if (own := [row for row in rows if row.relation == relation and row.cell.tested_on in means])
     )
@@ -129,28 +135,35 @@ def _are_alike(one: VariantCard | None, other: VariantCard | None) -> bool:
 def _difference(
     results: StudyResults, scores: Scores, first: ScoreKey, second: ScoreKey, level: float
 ) -> CellDifference:
-    found = estimate([minus([second], [first])], scores, level=level)
+    pair = scores[second], scores[first]
+    found = infer([[pair]], results.metrics[first.metric], level=level, margin=results.margin)
+    exact = mcnemar_p_value(*pair)
     judged = first.variant if second.variant == BASE else second.variant
     return CellDifference(
-        first.variant,
-        second.variant,
-        first.cell,
-        results.relations[judged, first.cell.tested_on],
-        first.metric,
-        scores[first].value,
-        scores[second].value,
-        found.mean,
-        found.low,
-        found.high,
-        len(scores[first].example_ids),
+        first=first.variant,
+        second=second.variant,
+        cell=first.cell,
+        relation=results.relations[judged, first.cell.tested_on],
+        metric=first.metric,
+        first_value=scores[first].value,
+        second_value=scores[second].value,
+        difference=difference(scores[second].value, scores[first].value),
+        low=found.low,
+        high=found.high,
+        p_value=found.p_value if exact is None else exact,
+        item_count=len(scores[first].example_ids),
+        note=found.note,
     )
 
 
-def _contrast(row: CellDifference) -> Contrast:
-    first = ScoreKey(row.first, row.cell, row.metric)
-    return minus([first._replace(variant=row.second)], [first])
-
-
-def _mean(relation: Relation, contrasts: Sequence[Contrast], scores: Scores, level: float) -> RelationDifference:
-    found = estimate(contrasts, scores, level=level)
-    return RelationDifference(relation, len(contrasts), found.mean, found.low, found.high)
+def _mean(
+    results: StudyResults, relation: Relation, rows: Sequence[CellDifference], scores: Scores, level: float
+) -> RelationDifference:
+    by_task: dict[str, list[Pair]] = {}
+    for row in rows:
+        first = ScoreKey(row.first, row.cell, row.metric)
+        by_task.setdefault(row.cell.tested_on, []).append((scores[first._replace(variant=row.second)], scores[first]))
+    card = results.metrics[rows[0].metric]
+    found = infer(list(by_task.values()), card, level=level, margin=results.margin)
+    mean = sum(row.difference for row in rows) / len(rows)
+    return RelationDifference(relation, len(rows), mean, found.low, found.high, found.p_value, found.note)

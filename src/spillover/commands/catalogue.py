@@ -74,7 +74,7 @@ def suites_list(as_json: AsJson = False) -> None:
 @suites.command("show")
 def suites_show(name: SuiteName, as_json: AsJson = False) -> None:
     """List the tasks of a suite."""
-    tasks_list(name, as_json)
+    tasks_list(name, as_json=as_json)
 
 
 @suites.command("pull")
@@ -94,11 +94,15 @@ def suites_pull(name: SuiteName, folder: FromFolder = None) -> None:
 
 
 @tasks.command("list")
-def tasks_list(suite_name: SuiteName = "pocket", as_json: AsJson = False) -> None:
+def tasks_list(
+    suite_name: SuiteName = "pocket",
+    option: Annotated[str | None, typer.Option("--suite", help="The same, as an option.")] = None,
+    as_json: AsJson = False,
+) -> None:
     """List the tasks of a suite."""
     from spillover.tasks.suite import load_suite
 
-    found = load_suite(suite_name).tasks.values()
+    found = load_suite(option or suite_name).tasks.values()
     if as_json:
         fields = ("name", "family", "domain", "answers", "metrics", "shots", "licence")
         terminal.json([task.model_dump(mode="json", include=set(fields)) for task in found])

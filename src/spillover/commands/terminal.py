@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from spillover.study.step import Step
     from spillover.study.store import Store
     from spillover.study.study import Study
+    from spillover.training.processes import Crew
 
 DONE, FAILED, USER_MISTAKE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes."""
@@ -85,7 +86,8 @@ class Terminal:
         study: Study,
         store: Store,
         device: Callable[[], str],
-        announce: Callable[[str | None], None] | None = None,
+        *,
+        crew: Crew | None = None,
     ) -> Failed:
         """Do whatever is missing of a study and return what failed."""
         from spillover.progress import progress
@@ -95,6 +97,7 @@ class Terminal:
         if not missing_steps(study, store):
             self.notice("nothing to do: every step is in the store")
             return []
+        announce = crew.announce if crew else None
         workshop = Workshop(store, device=device(), notice=self.notice, announce=announce)
         with progress(self.messages) as observer:
             return run_study(study, store, workshop, observer).failed
@@ -111,10 +114,6 @@ class Terminal:
                 raise
         if failed:
             raise typer.Exit(FAILED)
-
-    def run(self, study: Study, store: Store, device: Callable[[], str], report: Callable[[], None]) -> None:
-        """Do whatever is missing of a study, then write its report; exit 1 if steps failed."""
-        self.finish(self.compute(study, store, device), report)
 
     def report(self, study: Study, store: Store, folder: Path, command: str, formats: Sequence[Format] = USUAL) -> None:
         """Write the report of what is in the store; ``command`` is what reproduces it."""

@@ -1,0 +1,104 @@
+"""The command `plan`: what a study will do, what that takes, and what it can show, as tables or as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from spillover.commands.terminal import terminal
+from spillover.progress import duration
+from spillover.study.calibration import Cost, calibrate
+from spillover.study.plan import Detectable, detectable_differences, expected_cost, suggestions
+from spillover.study.runner import disk_bytes, missing_steps
+from spillover.study.store import Store
+from spillover.study.work import Workshop
+
+if TYPE_CHECKING:
+    from spillover.study.step import Step
+    from spillover.study.study import Study
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything the command says."""
+
+    steps: tuple[Step, ...]
+    missing: frozenset[str]
+    """Keys of the steps that are to do."""
+    skipped: tuple[str, ...]
+    disk_bytes: int
+    costs: Mapping[str, Cost] | None
+    """Kind of step to what the missing ones take; None where nothing was measured."""
+    detectable: tuple[Detectable, ...]
+    suggestions: tuple[str, ...]
+
+
+def made_plan(study: Study, store: Store, *, device: str | None, notice: Callable[[str], None]) -> Plan:
+    """Plan a study; ``device`` is where the base is measured, None measures nothing."""
+    missing = missing_steps(study, store)
+    workshop = Workshop(store, notice=notice)
+    costs: Mapping[str, Cost] | None = None
+    if device is not None:
+        costs = {}
+        if missing:
+            notice("measuring this machine for a few seconds; --no-calibration skips it")
+            speed = calibrate(study.base, precision=study.precision, device=device)
+            costs = expected_cost(missing, workshop, speed)
+    rows = detectable_differences(study, store, workshop)
+    return Plan(
+        study.steps,
+        frozenset(step.key for step in missing),
+        study.skipped,
+        disk_bytes(study, missing),
+        costs,
+        rows,
+        suggestions(study, rows, workshop),
+    )
+
+
+def print_plan(plan: Plan) -> None:
+    """Print the plan for people."""
+    steps = [(step.label, step.key[:12], "to do" if step.key in plan.missing else "done") for step in plan.steps]
+    terminal.table(("step", "key", "state"), steps)
+    for sentence in plan.skipped:
+        terminal.say(f"skipped: {sentence}")
+    detectable = [
+        (
+            *(row.variant, row.relation, str(row.cell_count), str(row.item_count), f"{row.difference:.3f}"),
+            "the base's" if row.is_measured else "assumed",
+        )
+        for row in plan.detectable
+    ]
+    terminal.table(("variant", "relation", "cells", "items", "smallest detectable", "items vary as"), detectable)
+    terminal.say("A true difference of that size is found with 80 % power at 5 %, before any adjustment.")
+    for sentence in plan.suggestions:
+        terminal.say(f"suggestion: {sentence}")
+    if plan.costs:
+        costs = [
+            (
+                *(kind, str(sum(step.kind == kind and step.key in plan.missing for step in plan.steps))),
+                *(duration(cost.wall_seconds), duration(cost.cpu_seconds)),
+            )
+            for kind, cost in plan.costs.items()
+        ]
+        total = sum(plan.costs.values(), Cost())
+        costs.append(("all", str(len(plan.missing)), duration(total.wall_seconds), duration(total.cpu_seconds)))
+        terminal.table(("kind", "to do", "about", "processor time"), costs)
+    left, needed = len(plan.missing), plan.disk_bytes / 1e9
+    terminal.say(f"{left} of {len(plan.steps)} steps to do, about {needed:.1f} GB of disk")
+
+
+def plain_plan(plan: Plan) -> dict[str, object]:
+    """Return the plan for programs, under stable keys."""
+    return {
+        "steps": [
+            {"kind": step.kind, "label": step.label, "key": step.key, "done": step.key not in plan.missing}
+            for step in plan.steps
+        ],
+        "skipped": list(plan.skipped),
+        "disk_bytes": plan.disk_bytes,
+        "costs": None if plan.costs is None else {kind: asdict(cost) for kind, cost in plan.costs.items()},
+        "detectable": [asdict(row) for row in plan.detectable],
+        "suggestions": list(plan.suggestions),
+    }
