@@ -21,7 +21,7 @@ ALLOWED = {
     "study": {"training", "evaluation", "analysis", "tasks", "prompts", "models", "artifacts"},
     "report": {"analysis"},
     "training": {"tasks", "prompts", "models"},
-    "evaluation": {"tasks", "prompts", "models"},
+    "evaluation": {"tasks", "prompts", "models", "artifacts"},
     "tasks": {"prompts", "artifacts"},
     "models": {"prompts", "artifacts"},
     "prompts": set(),
