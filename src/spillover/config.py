@@ -148,10 +148,15 @@ class StudyFile(Settings):
     suite: SuiteEntry = SuiteEntry(name="pocket")
     variants: tuple[AnyEntry, ...] = Field(min_length=1)
     test_on: Annotated[
-        tuple[TestedEntry, ...], BeforeValidator(_listed), Field(min_length=1), AfterValidator(_each_task_once)
+        tuple[TestedEntry, ...],
+        BeforeValidator(_listed, json_schema_input_type=TestedEntry | tuple[TestedEntry, ...]),
+        Field(min_length=1),
+        AfterValidator(_each_task_once),
     ] = (TestedEntry(task="all"),)
     """Task names, ``all`` for those of the suite, and tasks of lm-eval."""
-    lm_eval_include: Annotated[tuple[Path, ...], BeforeValidator(_listed)] = ()
+    lm_eval_include: Annotated[
+        tuple[Path, ...], BeforeValidator(_listed, json_schema_input_type=Path | tuple[Path, ...])
+    ] = ()
     """Folders of one's own lm-eval tasks, relative to the study file."""
     shots: Literal["default"] | Counts = "default"
     """Demonstrations in the prompt; ``default`` takes each family's own counts."""
