@@ -159,7 +159,7 @@ class Results:
 
         for name in formats:
             if name not in list(Format):
-                raise unknown_name("format", name, list(Format))
+                raise unknown_name("format", name, map(str, Format))
         kinds = sorted({Format(name) for name in formats}, key=list(Format).index)
         return write_report(self.records, self.analysis, Path(folder), formats=kinds)[0]
 
