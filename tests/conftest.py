@@ -15,3 +15,22 @@ def made_study_file(tmp_path_factory) -> Path:
 def _no_shared_cache(monkeypatch, tmp_path_factory):
     """Keep the user's cache out of the tests."""
     monkeypatch.setenv("SPILLOVER_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def finished_study(tmp_path_factory) -> tuple[Path, Path]:
+    """The file of a finished study in miniature and its store; no test changes them."""
+    import torch
+
+    from spillover.config import load_study
+    from spillover.study.runner import run_study
+    from spillover.study.store import Store
+    from spillover.study.work import Workshop
+    from tests.study.test_runner import Quiet
+
+    torch.set_num_threads(1)
+    path = make_study(tmp_path_factory.mktemp("finished"), more="scoring: contextual")
+    store = Store(path.parent / "store")
+    study = load_study(path, cache=path.parent / "cache", notice=lambda line: None)
+    assert not run_study(study, store, Workshop(store), Quiet()).failed
+    return path, store.root

@@ -49,9 +49,18 @@ def _each_once(value: tuple[T, ...]) -> tuple[T, ...]:
     return value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1), AfterValidator(_each_once)]
+Count = Annotated[int, Field(ge=0)]
+Names = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_listed, json_schema_input_type=str | tuple[str, ...]),
+    Field(min_length=1),
+    AfterValidator(_each_once),
+]
 Counts = Annotated[
-    tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_listed), Field(min_length=1), AfterValidator(_each_once)
+    tuple[Count, ...],
+    BeforeValidator(_listed, json_schema_input_type=Count | tuple[Count, ...]),
+    Field(min_length=1),
+    AfterValidator(_each_once),
 ]
 
 
@@ -66,9 +75,10 @@ Trained = Annotated[
     tuple[Mixture, ...], BeforeValidator(_listed), Field(min_length=1), AfterValidator(_each_mixture_once)
 ]
 SweptWord = Annotated[str, Field(strict=True, pattern=r"^[\w.+-]+$")]
+SweptValue = bool | int | float | SweptWord
 SweptValues = Annotated[
-    tuple[bool | int | float | SweptWord, ...],
-    BeforeValidator(_listed),
+    tuple[SweptValue, ...],
+    BeforeValidator(_listed, json_schema_input_type=SweptValue | tuple[SweptValue, ...]),
     Field(min_length=1),
     AfterValidator(_each_once),
 ]
@@ -154,10 +164,15 @@ class StudyFile(Settings):
     mix: Annotated[tuple[Mix, ...], BeforeValidator(_listed)] = ()
     """Designs that ask which data to mix in; each becomes variants, its arms."""
     test_on: Annotated[
-        tuple[TestedEntry, ...], BeforeValidator(_listed), Field(min_length=1), AfterValidator(_each_task_once)
+        tuple[TestedEntry, ...],
+        BeforeValidator(_listed, json_schema_input_type=TestedEntry | tuple[TestedEntry, ...]),
+        Field(min_length=1),
+        AfterValidator(_each_task_once),
     ] = (TestedEntry(task="all"),)
     """Task names, ``all`` for those of the suite, and tasks of lm-eval."""
-    lm_eval_include: Annotated[tuple[Path, ...], BeforeValidator(_listed)] = ()
+    lm_eval_include: Annotated[
+        tuple[Path, ...], BeforeValidator(_listed, json_schema_input_type=Path | tuple[Path, ...])
+    ] = ()
     """Folders of one's own lm-eval tasks, relative to the study file."""
     shots: Literal["default"] | Counts = "default"
     """Demonstrations in the prompt; ``default`` takes each family's own counts."""

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
+from spillover.commands.terminal import terminal
 from spillover.progress import duration
 from spillover.study.calibration import Cost, calibrate
 from spillover.study.plan import Detectable, detectable_differences, expected_cost, suggestions
@@ -61,38 +57,41 @@ def made_plan(study: Study, store: Store, *, device: str | None, notice: Callabl
     )
 
 
-def print_plan(out: Console, plan: Plan) -> None:
+def print_plan(plan: Plan) -> None:
     """Print the plan for people."""
-    table = Table("step", "key", "state")
-    for step in plan.steps:
-        table.add_row(Text(step.label), step.key[:12], "to do" if step.key in plan.missing else "done")
-    out.print(table)
+    steps = [(step.label, step.key[:12], "to do" if step.key in plan.missing else "done") for step in plan.steps]
+    terminal.table(("step", "key", "state"), steps)
     for sentence in plan.skipped:
-        out.print(f"skipped: {sentence}", markup=False)
-    table = Table("variant", "relation", "cells", "items", "smallest detectable difference", "items vary as")
-    for row in plan.detectable:
-        source = "the base's" if row.is_measured else "assumed"
-        shown = (row.relation.value, str(row.cell_count), str(row.item_count), f"{row.difference:.3f}", source)
-        table.add_row(Text(row.variant), *shown)
-    out.print(table)
-    out.print("A true difference of that size is found with 80 % power at 5 %, before any adjustment.", highlight=False)
+        terminal.say(f"skipped: {sentence}")
+    detectable = [
+        (
+            *(row.variant, row.relation, str(row.cell_count), str(row.item_count), f"{row.difference:.3f}"),
+            "the base's" if row.is_measured else "assumed",
+        )
+        for row in plan.detectable
+    ]
+    terminal.table(("variant", "relation", "cells", "items", "smallest detectable", "items vary as"), detectable)
+    terminal.say("A true difference of that size is found with 80 % power at 5 %, before any adjustment.")
     for sentence in plan.suggestions:
-        out.print(f"suggestion: {sentence}", markup=False, highlight=False)
+        terminal.say(f"suggestion: {sentence}")
     if plan.costs:
-        table = Table("kind", "to do", "about", "processor time")
-        for kind, cost in plan.costs.items():
-            count = sum(step.kind == kind and step.key in plan.missing for step in plan.steps)
-            table.add_row(kind, str(count), duration(cost.wall_seconds), duration(cost.cpu_seconds))
+        costs = [
+            (
+                *(kind, str(sum(step.kind == kind and step.key in plan.missing for step in plan.steps))),
+                *(duration(cost.wall_seconds), duration(cost.cpu_seconds)),
+            )
+            for kind, cost in plan.costs.items()
+        ]
         total = sum(plan.costs.values(), Cost())
-        table.add_row("all", str(len(plan.missing)), duration(total.wall_seconds), duration(total.cpu_seconds))
-        out.print(table)
+        costs.append(("all", str(len(plan.missing)), duration(total.wall_seconds), duration(total.cpu_seconds)))
+        terminal.table(("kind", "to do", "about", "processor time"), costs)
     left, needed = len(plan.missing), plan.disk_bytes / 1e9
-    out.print(f"{left} of {len(plan.steps)} steps to do, about {needed:.1f} GB of disk", highlight=False)
+    terminal.say(f"{left} of {len(plan.steps)} steps to do, about {needed:.1f} GB of disk")
 
 
-def print_json(out: Console, plan: Plan) -> None:
-    """Print the plan for programs, under stable keys."""
-    made = {
+def plain_plan(plan: Plan) -> dict[str, object]:
+    """Return the plan for programs, under stable keys."""
+    return {
         "steps": [
             {"kind": step.kind, "label": step.label, "key": step.key, "done": step.key not in plan.missing}
             for step in plan.steps
@@ -103,4 +102,3 @@ def print_json(out: Console, plan: Plan) -> None:
         "detectable": [asdict(row) for row in plan.detectable],
         "suggestions": list(plan.suggestions),
     }
-    out.print(json.dumps(made, indent=2, ensure_ascii=False), markup=False, highlight=False, soft_wrap=True)

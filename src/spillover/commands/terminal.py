@@ -1,9 +1,11 @@
-"""What the command line lends to its commands: its streams, its environment, and one way to run a study."""
+"""The edge of the program as its commands share it: two streams, the environment, and one way to run and report."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,33 +13,73 @@ import typer
 from rich.console import Console
 
 from spillover.errors import UserError
+from spillover.report.formats import USUAL, Format
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
+    from spillover.analysis.generalization import Analysis
+    from spillover.records import StudyResults
     from spillover.study.step import Step
     from spillover.study.store import Store
     from spillover.study.study import Study
     from spillover.training.processes import Crew
 
-FAILED = 1
-"""The exit code of a study some of whose steps failed."""
+DONE, FAILED, USER_MISTAKE, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes."""
+
+Failed = Sequence[tuple["Step", str]]
+"""Steps that failed, and why."""
 
 
 @dataclass(frozen=True)
 class Terminal:
-    """The edge of the program as its commands see it."""
+    """What commands print to, and what they take from the environment."""
 
-    out: Console
+    out: Console = field(default_factory=Console)
     """Results."""
-    messages: Console
+    messages: Console = field(default_factory=lambda: Console(stderr=True))
     """Everything said on the way, on the error stream."""
-    cache: Callable[[], Path]
-    """Where models and archives are kept."""
-    device: Callable[[str, int | None], str]
-    """The device of a name (``auto`` picks one), after setting the processor threads where a number is given."""
 
     def notice(self, line: str) -> None:
         """Say a line as it is."""
-        self.messages.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.messages.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+    def say(self, line: str) -> None:
+        """Print a line of the result as it is, folded at the width."""
+        self.out.print(line, markup=False, highlight=False, emoji=False)
+
+    def table(self, header: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
+        """Print rows of plain text as a table that fits the width."""
+        from spillover.report.terminal_table import table
+
+        self.out.print(table(header, rows, width=self.out.width))
+
+    def json(self, value: object) -> None:
+        """Print plain data for programs; other than ASCII is escaped, so that any stream can take it."""
+        typer.echo(json.dumps(value, indent=2, default=str))
+
+    def cache(self) -> Path:
+        """Return where models and archives are kept."""
+        from spillover.api import user_cache
+
+        return user_cache()
+
+    def device(self, name: str, threads: int | None) -> str:
+        """Return the device of a name (``auto`` picks one); processor threads are set if a number is given."""
+        import torch
+
+        from spillover.models.load import preferred_device
+
+        if threads is not None:
+            torch.set_num_threads(threads)
+        return preferred_device() if name == "auto" else name
+
+    def study(self, path: Path, folder: Path | None) -> Study:
+        """Read a study file."""
+        from spillover.config import load_study
+
+        return load_study(path, cache=self.cache(), folder=folder, notice=self.notice)
 
     def compute(
         self,
@@ -48,7 +90,7 @@ class Terminal:
         crew: Crew | None = None,
         seconds: float | None = None,
         checked: Path | None = None,
-    ) -> list[tuple[Step, str]]:
+    ) -> Failed:
         """Do whatever is missing of a study, or what ``seconds`` leave of it; return what failed, and why.
 
         ``checked`` is the study's file where lint's errors stop it before anything is computed.
@@ -73,11 +115,11 @@ class Terminal:
                 chosen = within_budget(study, store, workshop, observer, seconds=seconds, notice=self.notice)
             return run_study(chosen, store, workshop, observer).failed
 
-    def finish(self, failed: list[tuple[Step, str]], report: Callable[[], None]) -> None:
-        """Say what failed and write the report of the rest; exit 1 if steps failed."""
+    def finish(self, failed: Failed, report: Callable[[], None]) -> None:
+        """Say what failed and report what did not; exit 1 if steps failed."""
         if failed:
             step, reason = failed[0]
-            self.messages.print(f"{len(failed)} steps failed; the first: {step.label}: {reason}", markup=False)
+            self.notice(f"{len(failed)} steps failed; the first: {step.label}: {reason}")
         try:
             report()
         except UserError:
@@ -86,24 +128,38 @@ class Terminal:
         if failed:
             raise typer.Exit(FAILED)
 
-    def report(self, study: Study, store: Store, folder: Path, command: str) -> None:
+    def report(self, study: Study, store: Store, folder: Path, command: str, formats: Sequence[Format] = USUAL) -> None:
         """Write the report of what is in the store; ``command`` is what reproduces it."""
         import yaml
 
         from spillover.analysis.generalization import analyse
-        from spillover.report.text import text_summary
-        from spillover.report.write import write_report
         from spillover.study.results import collect
 
         results = collect(study, store, command=command)
-        analysis = analyse(results)
-        try:
-            write_report(results, analysis, folder)
-            resolved = yaml.safe_dump(study.resolved(), sort_keys=False, allow_unicode=True)
+        resolved = yaml.safe_dump(study.resolved(), sort_keys=False, allow_unicode=True)
+        self.write(results, analyse(results), folder, formats)
+        with _writable(folder):
             (folder / "study.yaml").write_text(resolved, encoding="utf-8")
-        except OSError as error:
-            raise UserError(
-                f"cannot write the report to {folder}: {error}; name another folder with --report"
-            ) from error
+
+    def write(self, results: StudyResults, analysis: Analysis, folder: Path, formats: Sequence[Format] = USUAL) -> None:
+        """Write a report's files and print its verdicts and where it is."""
+        from spillover.report.text import text_summary
+        from spillover.report.write import write_report
+
+        with _writable(folder):
+            paths = write_report(results, analysis, folder, formats=formats)
         self.out.print(text_summary(results, analysis))
-        self.out.print(f"report: {folder / 'index.html'}", markup=False, highlight=False)
+        page = folder / "index.html"
+        for path in [page] if page in paths else paths:
+            self.out.print(f"report: {path}", markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write the report to {folder}: {error}; name another folder with --report") from error
+
+
+terminal = Terminal()

@@ -1,15 +1,17 @@
 """Text of the report: what the terminal prints last, and how text from data is made safe and visible."""
 
+from __future__ import annotations
+
 import re
 import unicodedata
 from typing import TYPE_CHECKING
 
-from spillover.analysis.generalization import Analysis
-from spillover.records import StudyResults
-
 if TYPE_CHECKING:
     from markupsafe import Markup
     from rich.text import Text
+
+    from spillover.analysis.generalization import Analysis
+    from spillover.records import StudyResults
 
 LIGHT_SYMBOLS = {"keeps": "✓", "unclear": "○", "mixed": "◑", "loses": "✗"}
 """A symbol beside each light's word, so that no meaning rests on colour."""
@@ -24,7 +26,7 @@ _SEAMS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ud800-
 _MARKDOWN = re.compile(r"([\\`*_<>|~&]|\](?=[(\[:]))")
 
 
-def text_summary(results: StudyResults, analysis: Analysis) -> "Text":
+def text_summary(results: StudyResults, analysis: Analysis) -> Text:
     """Return the verdict of every variant, for the end of a terminal run."""
     from rich.text import Text
 
@@ -48,12 +50,17 @@ def printable(text: str) -> str:
     return shown
 
 
+def printable_lines(text: str) -> str:
+    """Return a whole text with its line breaks and tabs, other control characters and direction overrides by name."""
+    return _SEAMS.sub(lambda match: match[0] if match[0] in "\n\t" else _code_point(match[0]), text)
+
+
 def markdown(text: str) -> str:
     """Return text that Markdown shows literally, in a table cell as well."""
     return _MARKDOWN.sub(r"\\\1", printable(text))
 
 
-def visible(text: str, limit: int) -> "Markup":
+def visible(text: str, limit: int) -> Markup:
     """Return escaped HTML in which line ends, tabs, edge spaces and invisible characters can be seen.
 
     Args:

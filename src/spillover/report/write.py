@@ -5,35 +5,52 @@ import dataclasses
 import io
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from spillover.analysis.claims import Claim
 from spillover.analysis.generalization import Analysis
 from spillover.records import Measurement, StudyResults
+from spillover.report.formats import USUAL, Format
+from spillover.report.latex import latex_tables
+from spillover.report.parquet import measurements_parquet
 
 COLUMNS = tuple(item.name for item in dataclasses.fields(Measurement))
 
 
-def write_report(results: StudyResults, analysis: Analysis, folder: Path) -> None:
-    """Write ``index.html``, ``report.md``, ``measurements.csv`` and ``summary.json`` into ``folder``.
+def write_report(
+    results: StudyResults, analysis: Analysis, folder: Path, *, formats: Sequence[Format] = USUAL
+) -> tuple[Path, ...]:
+    """Write a file a format into ``folder`` and return their paths.
 
     Everything is made before anything is written, then written aside and renamed into place.
     """
-    from spillover.report.page import html_page, markdown_page
-
-    files = {
-        "measurements.csv": measurements_csv(analysis),
-        "summary.json": summary_json(results, analysis),
-        "report.md": markdown_page(results, analysis),
-        "index.html": html_page(results, analysis),
-    }
+    files = {kind.file_name: _content(kind, results, analysis) for kind in formats}
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".report-") as aside:
-        for name, text in files.items():
+        for name, content in files.items():
             # A lone surrogate has no UTF-8 bytes; its escape is also valid in JSON.
-            (Path(aside) / name).write_bytes(text.encode("utf-8", "backslashreplace"))
+            data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+            (Path(aside) / name).write_bytes(data)
         for name in files:
             (Path(aside) / name).replace(folder / name)
+    return tuple(folder / name for name in files)
+
+
+def _content(kind: Format, results: StudyResults, analysis: Analysis) -> str | bytes:
+    match kind:
+        case Format.HTML | Format.MARKDOWN:
+            from spillover.report.page import html_page, markdown_page  # with charts, which other formats do not need
+
+            return (html_page if kind == Format.HTML else markdown_page)(results, analysis)
+        case Format.LATEX:
+            return latex_tables(results, analysis)
+        case Format.CSV:
+            return measurements_csv(analysis)
+        case Format.PARQUET:
+            return measurements_parquet(analysis)
+        case Format.JSON:
+            return summary_json(results, analysis)
 
 
 def measurements_csv(analysis: Analysis) -> str:
@@ -50,8 +67,13 @@ def measurements_csv(analysis: Analysis) -> str:
 
 
 def summary_json(results: StudyResults, analysis: Analysis) -> str:
+    """Return `summary` as text."""
+    return json.dumps(summary(results, analysis), indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
+
+
+def summary(results: StudyResults, analysis: Analysis) -> dict[str, object]:
     """Return what a program needs to decide, under stable keys."""
-    summary = {
+    return {
         "study": results.name,
         "base": dict(results.base),
         "rule": analysis.verdicts[0].rule if analysis.verdicts else "",
@@ -85,7 +107,6 @@ def summary_json(results: StudyResults, analysis: Analysis) -> str:
         "skipped": list(results.skipped),
         "provenance": dict(results.provenance),
     }
-    return json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
 
 
 def _claim(claim: Claim) -> dict[str, object]:

@@ -1,7 +1,11 @@
 """Reads YAML into frozen settings and turns every mistake in it into one line."""
 
+import ast
+import inspect
 import re
+import textwrap
 from collections.abc import Mapping, Sequence, Set
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -9,13 +13,14 @@ import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
+    GetJsonSchemaHandler,
     SerializationInfo,
     SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
     model_validator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
 
 from spillover.errors import UserError, unknown_name
 
@@ -49,6 +54,15 @@ class Settings(BaseModel):
                     fields.pop(name, None)
         return fields
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Say in the schema what each field is for, and let it take the shorthand as well."""
+        made = handler(core)
+        for parent in cls.__mro__:
+            for name, words in _field_words(parent).items() if issubclass(parent, Settings) else ():
+                made["properties"][cls.model_fields[name].alias or name].setdefault("description", words)
+        return {"anyOf": [made, {"type": ["string", "number"]}]} if cls.shorthand else made
+
     @model_validator(mode="before")
     @classmethod
     def _expand_and_refuse_unknown(cls, data: object) -> object:
@@ -61,6 +75,18 @@ class Settings(BaseModel):
                     message = str(unknown_name("setting", str(key), known))
                     raise PydanticCustomError("unknown_setting", "{message}", {"message": message})
         return data
+
+
+def _field_words(settings: type[Settings]) -> dict[str, str]:
+    """Return the text under each field of a class's own source; read only when a schema is asked for."""
+    (made,) = ast.parse(textwrap.dedent(inspect.getsource(settings))).body
+    return {
+        field.target.id: inspect.cleandoc(text.value.value)
+        for field, text in pairwise(made.body)  # type: ignore[attr-defined]
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
+        if field.target.id in settings.model_fields
+    }
 
 
 def parse_settings(model_class: type[M], data: object, *, where: str) -> M:

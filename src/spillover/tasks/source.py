@@ -115,7 +115,12 @@ Source = Annotated[
         custom_error_message="a source has exactly one of the settings package, folder, generated, file, hub",
     ),
 ]
-SourceList = Annotated[tuple[Source, ...], BeforeValidator(lambda v: v if isinstance(v, list | tuple) else [v])]
+SourceList = Annotated[
+    tuple[Source, ...],
+    BeforeValidator(
+        lambda v: v if isinstance(v, list | tuple) else [v], json_schema_input_type=Source | tuple[Source, ...]
+    ),
+]
 
 
 class Sources(Settings):

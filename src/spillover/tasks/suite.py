@@ -30,7 +30,9 @@ _NOT_ROWS = {
 """Settings of a task that change no row; everything else is in its identity."""
 
 
-class _SuiteFile(Settings):
+class SuiteFile(Settings):
+    """What a suite's file says."""
+
     about: str = ""
     include: tuple[str, ...] = ()
     """Built-in suites whose families and tasks are added."""
@@ -116,7 +118,7 @@ def load_suite(name_or_path: str | Path, *, folder: Path | None = None) -> Suite
     if folder is not None and not folder.is_dir():
         raise UserError(f"{folder}: is no folder; give the folder that holds the suite's files")
     path = _suite_path(name_or_path)
-    file = parse_settings(_SuiteFile, load_yaml(path), where=str(path))
+    file = parse_settings(SuiteFile, load_yaml(path), where=str(path))
     for name, defaults in file.families.items():
         for key in defaults:
             if key not in Task.model_fields:
@@ -146,7 +148,7 @@ def _suite_path(name_or_path: str | Path) -> Path:
     raise UserError(f"{unknown_name('suite', str(name_or_path), builtin_suites())} (or give the path of a .yaml file)")
 
 
-def _task(name: str, settings: dict[str, object], file: _SuiteFile, path: Path) -> Task:
+def _task(name: str, settings: dict[str, object], file: SuiteFile, path: Path) -> Task:
     where = f"{path}: task {name!r}"
     family = settings.get("family")
     if not isinstance(family, str):

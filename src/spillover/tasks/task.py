@@ -9,7 +9,10 @@ from spillover.prompts.template import Template
 from spillover.tasks.settings import Settings
 from spillover.tasks.source import Sha256, Sources
 
-Texts = Annotated[tuple[str, ...], BeforeValidator(lambda v: v if isinstance(v, list | tuple) else [v])]
+Texts = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda v: v if isinstance(v, list | tuple) else [v], json_schema_input_type=str | tuple[str, ...]),
+]
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -187,7 +190,12 @@ class Task(Settings):
     """Only rows whose column has one of the values."""
     unpivot: Unpivot | None = None
     turns: Turns | None = None
-    group: Annotated[tuple[GroupKey, ...], BeforeValidator(lambda v: v if isinstance(v, list | tuple) else [v])] = ()
+    group: Annotated[
+        tuple[GroupKey, ...],
+        BeforeValidator(
+            lambda v: v if isinstance(v, list | tuple) else [v], json_schema_input_type=GroupKey | tuple[GroupKey, ...]
+        ),
+    ] = ()
     """Rows that share a value in any of these columns, directly or through others, stay together."""
     field_limits: dict[str, FieldLimit] = Field(default_factory=dict)
     must_contain: dict[str, str] = Field(default_factory=dict)

@@ -1,6 +1,7 @@
 """Lets a slot of a recipe be chosen by its kind: a mapping with `kind`, or the bare word."""
 
 from collections.abc import Mapping
+from typing import Literal, Union
 
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
@@ -31,4 +32,4 @@ def by_kind(slot: str, *choices: type[Settings]) -> BeforeValidator:
                 raise PydanticCustomError("unknown_kind", "{message}", {"message": message})
         return value
 
-    return BeforeValidator(chosen)
+    return BeforeValidator(chosen, json_schema_input_type=Union[Literal[tuple(kinds)], *choices])

@@ -24,7 +24,11 @@ def listed(value: object) -> object:
 
 
 Share = Annotated[float, Field(gt=0, le=1)]
-Shares = Annotated[tuple[Share, ...], BeforeValidator(listed), Field(min_length=1)]
+Shares = Annotated[
+    tuple[Share, ...],
+    BeforeValidator(listed, json_schema_input_type=Share | tuple[Share, ...]),
+    Field(min_length=1),
+]
 """One number or several, each in 0..1 without 0."""
 
 

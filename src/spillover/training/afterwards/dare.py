@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
     from spillover.training.afterwards.change import Deltas, Rule
 
-Drops = Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], BeforeValidator(listed), Field(min_length=1)]
+Drop = Annotated[float, Field(gt=0, lt=1)]
+Drops = Annotated[
+    tuple[Drop, ...], BeforeValidator(listed, json_schema_input_type=Drop | tuple[Drop, ...]), Field(min_length=1)
+]
 
 
 class Dare(Change):

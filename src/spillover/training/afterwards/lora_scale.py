@@ -11,7 +11,10 @@ from spillover.training.afterwards.change import Change, listed
 if TYPE_CHECKING:
     from spillover.training.afterwards.change import Deltas, Rule
 
-Scales = Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(listed), Field(min_length=1)]
+Scale = Annotated[float, Field(gt=0)]
+Scales = Annotated[
+    tuple[Scale, ...], BeforeValidator(listed, json_schema_input_type=Scale | tuple[Scale, ...]), Field(min_length=1)
+]
 
 
 class LoraScale(Change):

@@ -27,7 +27,7 @@ class Replay(ConstraintSettings):
     kind: Literal["replay"] = "replay"
     share: float = Field(default=0.1, gt=0, lt=1)
     """Of all rows that the model sees in training."""
-    rows_of: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()
+    rows_of: Annotated[tuple[str, ...], BeforeValidator(listed, json_schema_input_type=str | tuple[str, ...])] = ()
     """Tasks whose training rows are replayed; none replays general text."""
 
     @property

@@ -1,0 +1,169 @@
+"""Differences between two variants, or between two recipes' variants pair by pair, with paired intervals."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from spillover.analysis.cells import ScoreKey, Scores, resample_scores
+from spillover.analysis.inference import Pair, infer, mcnemar_p_value
+from spillover.analysis.paired import LEVEL, RESAMPLE_COUNT, difference
+from spillover.analysis.relations import enters_means
+from spillover.errors import UserError, unknown_name
+from spillover.records import BASE, Cell, Relation, StudyResults, VariantCard
+
+
+@dataclass(frozen=True, slots=True)
+class CellDifference:
+    """What the second variant of a pair scores more than the first in one cell."""
+
+    first: str
+    second: str
+    cell: Cell
+    relation: Relation
+    """Of the second variant to the tested task; of the first where the second is the base."""
+    metric: str
+    first_value: float
+    second_value: float
+    difference: float
+    low: float | None
+    """Of the interval; None where none would be honest, see ``note``."""
+    high: float | None
+    p_value: float | None
+    """Of no difference: exact McNemar for items that are right or not; not adjusted for many cells."""
+    item_count: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class RelationDifference:
+    """The mean of the differences over all pairs and cells of one relation whose metric is a share."""
+
+    relation: Relation
+    cell_count: int
+    difference: float
+    low: float | None
+    high: float | None
+    p_value: float | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Everything in which two variants or recipes differ; better or worse is the second's."""
+
+    first: str
+    second: str
+    cells: tuple[CellDifference, ...]
+    relations: tuple[RelationDifference, ...]
+    level: float
+    """Of the intervals."""
+
+
+def compare(
+    results: StudyResults, first: str, second: str, *, resample_count: int = RESAMPLE_COUNT, level: float = LEVEL
+) -> Comparison:
+    """Compare two variants by id, or all variants of two recipes that share training task, size and seed.
+
+    Differences are second less first, of the primary metrics; the items of a tested task are resampled jointly for all
+    its cells, as in the report.
+
+    Raises:
+        UserError: On an unknown name, or when nothing of the two can be paired.
+    """
+    pairs = paired_variants(results, first, second)
+    wanted = {BASE, *(variant for pair in pairs for variant in pair)}
+    primary = {task.name: task.primary_metric for task in results.tasks}
+    narrowed = replace(
+        results,
+        variants=tuple(card for card in results.variants if card.id in wanted),
+        scores=tuple(
+            row for row in results.scores if row.variant in wanted and row.metric == primary[row.cell.tested_on]
+        ),
+    )
+    scores = resample_scores(narrowed, resample_count=resample_count)
+    rows = tuple(
+        _difference(results, scores, ScoreKey(one, key.cell, key.metric), key._replace(variant=other), level)
+        for one, other in pairs
+        for key in scores
+        if key.variant == BASE
+    )
+    means = {task.name for task in results.tasks if enters_means(task, results)}
+    relations = tuple(
+        _mean(results, relation, own, scores, level)
+        for relation in Relation
+        if (own := [row for row in rows if row.relation == relation and row.cell.tested_on in means])
+    )
+    return Comparison(first, second, rows, relations, level)
+
+
+def paired_variants(results: StudyResults, first: str, second: str) -> tuple[tuple[str, str], ...]:
+    """Return the pairs of variant ids that two names stand for: of variants, of recipes, or the base."""
+    ones, others = _named(results, first), _named(results, second)
+    is_one_pair = len(ones) == len(others) == 1 and (first, second) == (_id(ones[0]), _id(others[0]))
+    pairs = tuple((_id(one), _id(other)) for one in ones for other in others if is_one_pair or _are_alike(one, other))
+    if any(one == other for one, other in pairs):
+        raise UserError(f"{first!r} and {second!r} are the same variant; name two different ones")
+    if not pairs:
+        raise UserError(
+            f"no variant of {first!r} shares training task, size and seed with one of {second!r}; name two variants by "
+            f"their ids: {', '.join(map(_id, (*ones, *others)))}"
+        )
+    return pairs
+
+
+def _named(results: StudyResults, name: str) -> list[VariantCard | None]:
+    """Return the variants of a name; None is the base."""
+    if name == BASE:
+        return [None]
+    found: list[VariantCard | None] = [card for card in results.variants if card.id == name]
+    found = found or [card for card in results.variants if card.name == name]
+    if not found:
+        known = {BASE, *(card.id for card in results.variants), *(card.name for card in results.variants)}
+        raise unknown_name("finished variant or recipe", name, known)
+    return found
+
+
+def _id(card: VariantCard | None) -> str:
+    return card.id if card else BASE
+
+
+def _are_alike(one: VariantCard | None, other: VariantCard | None) -> bool:
+    if one is None or other is None:
+        return True
+    return (one.trained_on, one.size, one.seed) == (other.trained_on, other.size, other.seed)
+
+
+def _difference(
+    results: StudyResults, scores: Scores, first: ScoreKey, second: ScoreKey, level: float
+) -> CellDifference:
+    pair = scores[second], scores[first]
+    found = infer([[pair]], results.metrics[first.metric], level=level, margin=results.margin)
+    exact = mcnemar_p_value(*pair)
+    judged = first.variant if second.variant == BASE else second.variant
+    return CellDifference(
+        first=first.variant,
+        second=second.variant,
+        cell=first.cell,
+        relation=results.relations[judged, first.cell.tested_on],
+        metric=first.metric,
+        first_value=scores[first].value,
+        second_value=scores[second].value,
+        difference=difference(scores[second].value, scores[first].value),
+        low=found.low,
+        high=found.high,
+        p_value=found.p_value if exact is None else exact,
+        item_count=len(scores[first].example_ids),
+        note=found.note,
+    )
+
+
+def _mean(
+    results: StudyResults, relation: Relation, rows: Sequence[CellDifference], scores: Scores, level: float
+) -> RelationDifference:
+    by_task: dict[str, list[Pair]] = {}
+    for row in rows:
+        first = ScoreKey(row.first, row.cell, row.metric)
+        by_task.setdefault(row.cell.tested_on, []).append((scores[first._replace(variant=row.second)], scores[first]))
+    card = results.metrics[rows[0].metric]
+    found = infer(list(by_task.values()), card, level=level, margin=results.margin)
+    mean = sum(row.difference for row in rows) / len(rows)
+    return RelationDifference(relation, len(rows), mean, found.low, found.high, found.p_value, found.note)

@@ -1,0 +1,258 @@
+"""Studies from Python: load one, run what is missing, and have its results as tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spillover.errors import UserError
+from spillover.report.formats import USUAL, Format
+
+if TYPE_CHECKING:
+    import pandas
+
+    from spillover.analysis import comparison
+    from spillover.analysis.generalization import Analysis
+    from spillover.analysis.verdicts import Verdict
+    from spillover.records import StudyResults
+    from spillover.study.study import Study
+
+__all__ = ["Comparison", "Results", "Verdicts", "load_results", "load_study", "run"]
+
+HOW = "spillover.run(spillover.load_study(...))"
+
+
+def load_study(path: str | Path, *, release: str | Path | None = None, cache: str | Path | None = None) -> Study:
+    """Read a study file and resolve every name in it.
+
+    Args:
+        path: The study file.
+        release: A folder with the suite's release or with downloaded archives; default: what the study names.
+        cache: Where models and archives are kept; default: ``SPILLOVER_CACHE``, or the user's own cache.
+
+    Raises:
+        UserError: If the file, or anything it names, is not as expected.
+    """
+    from spillover import config
+
+    kept = Path(cache) if cache else user_cache()
+    return config.load_study(Path(path), cache=kept, folder=Path(release) if release else None)
+
+
+def run(study: Study, *, store: str | Path = "store", device: str = "auto", threads: int | None = None) -> Results:
+    """Do whatever is missing of a study, showing progress, and return its results.
+
+    Args:
+        study: From `load_study`.
+        store: Where finished steps are kept; the command line's default, so that the two go on where either stopped.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        threads: Processor threads; default: all.
+
+    Raises:
+        UserError: If the data, the prompts or the disk cannot serve the study, or if nothing could be finished.
+    """
+    import torch
+    from rich.console import Console
+
+    from spillover.models.load import preferred_device
+    from spillover.progress import progress
+    from spillover.study.runner import missing_steps, run_study
+    from spillover.study.store import Store
+    from spillover.study.work import Workshop
+
+    kept, failed = Store(Path(store)), []
+    if missing_steps(study, kept):
+        if threads is not None:
+            torch.set_num_threads(threads)
+        workshop = Workshop(kept, device=preferred_device() if device == "auto" else device)
+        with progress(Console(stderr=True)) as observer:
+            failed = run_study(study, kept, workshop, observer).failed
+    return dataclasses.replace(
+        load_results(study, store=store), failed=tuple(f"{step.label}: {reason}" for step, reason in failed)
+    )
+
+
+def load_results(study: Study, *, store: str | Path = "store") -> Results:
+    """Return the results that are in a store, without computing anything.
+
+    Raises:
+        UserError: If no variant is finished.
+    """
+    from spillover.study.results import collect
+    from spillover.study.store import Store
+
+    return Results(collect(study, Store(Path(store)), command=HOW))
+
+
+def user_cache() -> Path:
+    """Return where models and archives are kept: ``SPILLOVER_CACHE``, or the user's own cache folder."""
+    from spillover.artifacts.cache import default_cache
+
+    named = os.environ.get("SPILLOVER_CACHE")
+    return Path(named) if named else default_cache()
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """What a study found; its tables are pandas DataFrames."""
+
+    records: StudyResults
+    """Scores, cards and provenance as plain records."""
+    failed: tuple[str, ...] = ()
+    """Steps that failed in this run, and why; their variants are left out."""
+
+    @cached_property
+    def analysis(self) -> Analysis:
+        """Every statistic of the report, as records."""
+        from spillover.analysis.generalization import analyse
+
+        return analyse(self.records)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Ids of the finished variants, to be compared with each other and with ``base``."""
+        return tuple(card.id for card in self.records.variants)
+
+    @property
+    def measurements(self) -> pandas.DataFrame:
+        """One row per model, cell and metric, with its difference to the base; the columns of ``measurements.csv``."""
+        from spillover.records import Measurement
+
+        return _frame(self.analysis.measurements, Measurement)
+
+    @property
+    def relations(self) -> pandas.DataFrame:
+        """One row per variant and relation: the mean difference to the base, with its interval."""
+        from spillover.analysis.relations import RelationSummary
+
+        return _frame(self.analysis.relations, RelationSummary)
+
+    @property
+    def verdicts(self) -> Verdicts:
+        """One verdict per variant."""
+        return Verdicts(self.analysis.verdicts)
+
+    def compare(self, first: str, second: str) -> Comparison:
+        """Compare two variants by id, or two recipes by name, on the same items: second less first.
+
+        Raises:
+            UserError: On an unknown name, or when nothing of the two can be paired.
+        """
+        from spillover.analysis.comparison import compare
+
+        return Comparison(compare(self.records, first, second))
+
+    def report(self, folder: str | Path = "report", *, formats: Sequence[str] = USUAL) -> Path:
+        """Write the report and return the path of its page, or of its first file where no page is asked for.
+
+        Args:
+            folder: Where to.
+            formats: Of ``html``, ``md``, ``latex``, ``csv``, ``parquet`` and ``json``.
+        """
+        from spillover.errors import unknown_name
+        from spillover.report.write import write_report
+
+        for name in formats:
+            if name not in list(Format):
+                raise unknown_name("format", name, map(str, Format))
+        kinds = sorted({Format(name) for name in formats}, key=list(Format).index)
+        return write_report(self.records, self.analysis, Path(folder), formats=kinds)[0]
+
+    def _repr_html_(self) -> str:
+        failed = "".join(f"<p>failed: {_safe(sentence)}</p>" for sentence in self.failed)
+        return f"<p><b>{_safe(self.records.name)}</b>: differences to the base</p>{self.verdicts._repr_html_()}{failed}"
+
+
+class Verdicts(tuple["Verdict", ...]):
+    """Verdicts, shown as a list in a notebook."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        from spillover.report.text import LIGHT_SYMBOLS
+
+        rows = [(f"{LIGHT_SYMBOLS[verdict.light]} {verdict.light}", verdict.sentence) for verdict in self]
+        return _html(("", "verdict"), rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """In which cells two variants or recipes differ."""
+
+    records: comparison.Comparison
+    """As plain records."""
+
+    @property
+    def cells(self) -> pandas.DataFrame:
+        """One row per pair of variants and cell."""
+        from spillover.analysis.comparison import CellDifference
+
+        rows = [{**_flat(row), **_flat(row.cell)} for row in self.records.cells]
+        names = [field.name for field in dataclasses.fields(CellDifference) if field.name != "cell"]
+        return _pandas().DataFrame(rows, columns=[*names[:2], *_flat(self.records.cells[0].cell), *names[2:]])
+
+    @property
+    def relations(self) -> pandas.DataFrame:
+        """One row per relation: the mean over its pairs and cells."""
+        from spillover.analysis.comparison import RelationDifference
+
+        return _frame(self.records.relations, RelationDifference)
+
+    def _repr_html_(self) -> str:
+        from spillover.analysis.verdicts import interval_words, plain, signed
+
+        found = self.records
+        means = [
+            (row.relation, str(row.cell_count), signed(row.difference), interval_words(row.low, row.high))
+            for row in found.relations
+        ]
+        rows = [
+            (
+                *(row.first, row.second, row.cell.tested_on, str(row.cell.shots), row.metric),
+                *(plain(row.first_value), plain(row.second_value), signed(row.difference)),
+                interval_words(row.low, row.high),
+            )
+            for row in found.cells
+        ]
+        title = f"<p><b>{_safe(found.second)}</b> less <b>{_safe(found.first)}</b>, {found.level:.0%} intervals</p>"
+        header = ("first", "second", "tested on", "shots", "metric", "first", "second", "difference", "interval")
+        return title + _html(("mean over", "cells", "difference", "interval"), means) + _html(header, rows)
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ImportError:
+        raise UserError(
+            "tables need pandas, which is not installed; pip install 'spillover[notebook]', or use the records"
+        ) from None
+    return pandas
+
+
+def _frame(rows: Iterable[Any], kind: type) -> pandas.DataFrame:
+    names = [field.name for field in dataclasses.fields(kind)]
+    return _pandas().DataFrame([_flat(row) for row in rows], columns=names)
+
+
+def _flat(row: Any) -> Mapping[str, object]:
+    """Return a record's fields; words of a closed set as plain text, which tables sort and compare as such."""
+    found = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+    return {name: str(value) if isinstance(value, str) else value for name, value in found.items()}
+
+
+def _html(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in which every text is shown as it is."""
+    head = "".join(f"<th>{_safe(name)}</th>" for name in header)
+    body = "".join(f"<tr>{''.join(f'<td>{_safe(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _safe(text: str) -> str:
+    from spillover.report.text import printable
+
+    return escape(printable(text))

@@ -1,0 +1,22 @@
+"""Arguments and options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+StudyPath = Annotated[Path, typer.Argument(help="The study file.", show_default=False)]
+StorePath = Annotated[Path, typer.Option("--store", help="Where finished steps are kept.")]
+ReportPath = Annotated[Path, typer.Option("--report", help="Where the report is written.")]
+FromFolder = Annotated[
+    Path | None, typer.Option("--from", help="A folder with the suite's release or with downloaded archives.")
+]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads; default: all.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+TrainedOn = Annotated[
+    list[str] | None, typer.Option("--trained-on", help="A task the others were trained on; may be repeated.")
+]
+Budget = Annotated[
+    str | None, typer.Option("--budget", help="Time such as 2h; of a `mix`, the arms that validate worse are dropped.")
+]

@@ -1,0 +1,60 @@
+"""The commands around other harnesses: `lm-eval` with our engine, and `import` of what lm-eval or Inspect logged."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spillover.commands.arguments import ReportPath, TrainedOn
+from spillover.commands.terminal import terminal
+
+if TYPE_CHECKING:
+    from spillover.records import StudyResults
+
+commands = typer.Typer()
+importing = typer.Typer(help="Reports of what other programs measured.", no_args_is_help=True)
+
+
+@commands.command("lm-eval", context_settings={"ignore_unknown_options": True, "help_option_names": []})
+def lm_eval(arguments: Annotated[list[str] | None, typer.Argument(help="As after `lm-eval`.")] = None) -> None:
+    """Run lm-eval's own command line, with our engine as `--model spillover --model_args base=...,adapter=...`."""
+    from spillover.evaluation.harness.command import run_lm_eval
+
+    run_lm_eval(arguments or [], cache=terminal.cache(), notice=terminal.notice)
+
+
+@importing.command("lm-eval")
+def import_lm_eval(
+    folders: Annotated[list[Path], typer.Argument(help="Output folders of lm-eval runs with --log_samples.")],
+    report_folder: ReportPath = Path("report"),
+    base: Annotated[Path | None, typer.Option("--base", help="Which folder is the base; default: the first.")] = None,
+    trained_on: TrainedOn = None,
+) -> None:
+    """Write the paired report of two or more lm-eval runs, joined by what their items say."""
+    from spillover.evaluation.harness.samples import read_runs
+
+    command = shlex.join(["spillover", "import", "lm-eval", *map(str, folders)])
+    _report(read_runs(folders, base=base or folders[0], trained_on=trained_on or (), command=command), report_folder)
+
+
+@importing.command("inspect")
+def import_inspect(
+    logs: Annotated[list[Path], typer.Argument(help="Logs of Inspect (.eval or .json), or folders of them.")],
+    report_folder: ReportPath = Path("report"),
+    base: Annotated[str | None, typer.Option("--base", help="The base's name; default: the first log's model.")] = None,
+    trained_on: TrainedOn = None,
+) -> None:
+    """Write the paired report of the models in logs of Inspect, joined by what their items say."""
+    from spillover.evaluation.harness.inspect_logs import read_logs
+
+    command = shlex.join(["spillover", "import", "inspect", *map(str, logs)])
+    _report(read_logs(logs, base=base, trained_on=trained_on or (), command=command), report_folder)
+
+
+def _report(results: StudyResults, folder: Path) -> None:
+    from spillover.analysis.generalization import analyse
+
+    terminal.write(results, analyse(results), folder)

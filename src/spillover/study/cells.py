@@ -1,0 +1,69 @@
+"""The cells of a study by name: ``variant:task:shots``, then the prompt form and the demonstration seed."""
+
+from collections.abc import Callable, Sequence
+
+from spillover.errors import UserError, unknown_name
+from spillover.records import BASE, Cell
+from spillover.study.step import Score
+from spillover.study.study import Study
+
+PARTS: tuple[tuple[str, Callable[[Cell], str]], ...] = (
+    ("tested task", lambda cell: cell.tested_on),
+    ("shot count", lambda cell: str(cell.shots)),
+    ("prompt form", lambda cell: str(cell.prompt_form)),
+    ("demonstration seed", lambda cell: str(cell.demonstration_seed)),
+)
+"""What follows the variant in a cell's name."""
+
+
+def cell_name(study: Study, step: Score) -> str:
+    """Return the name by which `find_score` finds a step: as short as the study allows."""
+    cell = step.predictions.cell
+    parts = [step.predictions.model, cell.tested_on, str(cell.shots)]
+    if len(study.demonstration_seeds) > 1:
+        parts += [str(cell.prompt_form), str(cell.demonstration_seed)]
+    elif len(study.prompt_forms) > 1:
+        parts.append(str(cell.prompt_form))
+    return ":".join(parts)
+
+
+def find_score(study: Study, name: str) -> Score:
+    """Return the step that scores a named model in a cell.
+
+    Parts at the end of the name may be left out where only one cell is left.
+
+    Raises:
+        UserError: On an unknown part, with the nearest known ones, or on a name that several cells have.
+    """
+    variant, *parts = name.split(":")
+    found = [step for step in study.scores if step.predictions.model == variant]
+    if not found:
+        known = {BASE, *(step.variant for step in study.models)}
+        raise unknown_name("variant of the study", variant, known)
+    if len(parts) > len(PARTS):
+        raise UserError(f"cell {name!r} has {len(parts) + 1} parts; expected {_SYNTAX}")
+    for given, (what, part) in zip(parts, PARTS, strict=False):
+        known = {part(step.predictions.cell) for step in found}
+        found = [step for step in found if part(step.predictions.cell) == given]
+        if not found:
+            raise unknown_name(what, given, known)
+    if len(found) > 1:
+        raise UserError(f"{len(found)} cells are named {name!r}; go on with one of: {_listed(study, found)}")
+    return found[0]
+
+
+def base_of(study: Study, step: Score) -> Score:
+    """Return the step that scores the base in the same cell."""
+    return next(
+        other
+        for other in study.scores
+        if other.predictions.variant is None and other.predictions.cell == step.predictions.cell
+    )
+
+
+def _listed(study: Study, steps: Sequence[Score]) -> str:
+    shown = [cell_name(study, step) for step in steps[:8]]
+    return ", ".join(shown) + (f" and {len(steps) - len(shown)} more" if len(steps) > len(shown) else "")
+
+
+_SYNTAX = "variant:task:shots[:form[:demonstration_seed]]"

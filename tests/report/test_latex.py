@@ -1,0 +1,39 @@
+import re
+
+from spillover.analysis.generalization import analyse
+from spillover.report.latex import latex, latex_tables
+from tests.report.made_results import made_results
+
+RESULTS = made_results()
+ANALYSIS = analyse(RESULTS, resample_count=200)
+
+
+def test_what_latex_would_read_as_a_command_is_printed():
+    assert latex(r"50% of $x_1$ & #2 \input{a} ~^<") == (
+        r"50\% of \$x\_1\$ \& \#2 \textbackslash{}input\{a\} \textasciitilde{}\textasciicircum{}\textless{}"
+    )
+    assert latex("−0.05 ±0.00") == r"$-$0.05 $\pm$0.00"
+    assert latex("two\nlines") == "two lines"
+
+
+def test_every_row_has_as_many_cells_as_its_table_has_columns():
+    tables = re.findall(r"\\begin\{tabular\}\{(\w+)\}(.*?)\\end\{tabular\}", latex_tables(RESULTS, ANALYSIS), re.S)
+    assert len(tables) == 3  # the relations, and the variants trained on siqa and on amazon
+    for columns, body in tables:
+        rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+        assert len(rows) > 3
+        assert {len(re.split(r"(?<!\\)&", row)) for row in rows} == {len(columns)}
+
+
+def test_braces_and_environments_are_balanced_also_when_names_are_hostile():
+    hostile = made_results("}\\end{table}%&$#_^~{")
+    text = latex_tables(hostile, analyse(hostile, resample_count=50))
+    plain = text.replace(r"\{", "").replace(r"\}", "")
+    assert plain.count("{") == plain.count("}")
+    assert len(re.findall(r"\\begin\{table\}", text)) == len(re.findall(r"\\end\{table\}", text))
+
+
+def test_numbers_are_those_of_the_analysis():
+    text = latex_tables(RESULTS, ANALYSIS)
+    item = ANALYSIS.relations[0]
+    assert f"{item.variant} & {item.relation} & {item.cell_count} & {item.item_count} & {item.base_mean:.2f}" in text
