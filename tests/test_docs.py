@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import re
 import shlex
 import tomllib
@@ -191,6 +192,39 @@ def test_the_quickstarts_commands_and_its_python_run_on_a_study_in_miniature(
     capsys.readouterr()
     exec(compile(program.replace('"study.yaml"', repr(str(made_study_file))), str(page), "exec"), {})
     assert "sft/first/16/0" in capsys.readouterr().out
+
+
+def test_the_command_that_starts_from_a_file_of_rows_writes_a_study_that_is_accepted(tmp_path, monkeypatch):
+    (words,) = [words for _, words in commands(DOCS / "ship.md") if words[1] == "init"]
+    rows = [{"text": f"item {index} was {word}", "label": word} for index in range(60) for word in ("fine", "poor")]
+    monkeypatch.chdir(tmp_path)
+    Path("reviews.csv").write_text("text,label\n" + "".join(f"{row['text']},{row['label']}\n" for row in rows))
+    Path("tweets.jsonl").write_text(
+        "".join(json.dumps({**row, "text": f"tweet: {row['text']}"}) + "\n" for row in rows)
+    )
+    with pytest.raises(SystemExit) as stopped:
+        main(words[1:])
+    assert stopped.value.code == 0
+    check_study(parse_settings(StudyFile, load_yaml(Path("study.yaml")), where="study.yaml"), where="study.yaml")
+
+
+def test_the_page_on_lint_names_every_check():
+    text = (DOCS / "lint.md").read_text(encoding="utf-8")
+    modules = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "src/spillover/study").glob("*.py")]
+    made = [
+        node.args[0]
+        for module in modules
+        for node in ast.walk(module)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Finding"
+    ]
+    names = {
+        word.value
+        for name in made
+        for word in ast.walk(name)
+        if isinstance(word, ast.Constant) and word.value is not None
+    }
+    assert len(names) > 10
+    assert sorted(re.findall(r"`([\w-]+)`(?=[^|\n]*\|[^|\n]+\|$)", text, flags=re.M)) == sorted(names)
 
 
 def anchors(page: Path) -> set[str]:
