@@ -140,13 +140,11 @@ def digests(path):
     )
 
 
-def test_the_same_mixture_gives_the_same_rows_in_the_same_order_in_fresh_processes(tmp_path, monkeypatch):
+def test_the_same_mixture_gives_the_same_rows_in_the_same_order_in_another_process(tmp_path, monkeypatch):
     path = write_study(tmp_path, VARIANTS)
-    monkeypatch.setenv("PYTHONHASHSEED", "1")
-    one = rows_by_process(path)
     monkeypatch.setenv("PYTHONHASHSEED", "2")
     monkeypatch.setenv("RANK", "1")
-    assert rows_by_process(path) == one == digests(path) + "\n"
+    assert rows_by_process(path) == digests(path) + "\n"
 
 
 def test_rows_that_another_source_tests_on_or_has_itself_are_dropped_and_counted(tmp_path):
