@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import re
 import shlex
 import tomllib
@@ -21,6 +22,7 @@ from spillover.tasks.settings import load_yaml, parse_settings
 from spillover.tasks.suite import builtin_suites, load_suite
 from spillover.training.settings import Recipe, TrainingSettings, contradiction_with_training
 from spillover.training.sweep import sweep_points
+from tests.study.made_study import make_study
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -173,24 +175,57 @@ def test_every_python_block_compiles_and_imports_what_there_is(block):
                 assert hasattr(importlib.import_module(node.module), alias.name), f"{node.module}.{alias.name}"
 
 
-def test_the_quickstarts_commands_and_its_python_run_on_a_study_in_miniature(
-    made_study_file, tmp_path, monkeypatch, capsys
-):
-    """The study's file is another one, whose model and data need no download; every command is the page's own."""
+def test_the_quickstarts_commands_and_its_python_run_on_a_study_in_miniature(tmp_path, monkeypatch, capsys):
+    """Every command is the page's own; the study needs no download and has one variant and two cells."""
+    study = yaml.safe_load(make_study(tmp_path).read_text(encoding="utf-8"))
+    study |= {"variants": [{**study["variants"][0], "train_on": "first"}], "test_on": ["first", "words"], "shots": [0]}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
     page = DOCS / "quickstart.md"
     asked = [words for _, words in commands(page) if words[0] == "spillover" and words[1:3] != ["tasks", "show"]]
     assert {words[1] for words in asked} >= {"plan", "run", "status", "report", "models", "suites", "tasks"}
-    monkeypatch.chdir(tmp_path)
     for words in asked:
-        here = [str(made_study_file) if word == "study.yaml" else word for word in words[1:]]
         with pytest.raises(SystemExit) as stopped:
-            main(here)
+            main(words[1:])
         assert stopped.value.code == 0, capsys.readouterr().err
     assert (tmp_path / "report" / "index.html").is_file()
     (program,) = [block.text for block in blocks("python") if block.page == page]
     capsys.readouterr()
-    exec(compile(program.replace('"study.yaml"', repr(str(made_study_file))), str(page), "exec"), {})
+    exec(compile(program, str(page), "exec"), {})
     assert "sft/first/16/0" in capsys.readouterr().out
+
+
+def test_the_command_that_starts_from_a_file_of_rows_writes_a_study_that_is_accepted(tmp_path, monkeypatch):
+    (words,) = [words for _, words in commands(DOCS / "ship.md") if words[1] == "init"]
+    rows = [{"text": f"item {index} was {word}", "label": word} for index in range(60) for word in ("fine", "poor")]
+    monkeypatch.chdir(tmp_path)
+    Path("reviews.csv").write_text("text,label\n" + "".join(f"{row['text']},{row['label']}\n" for row in rows))
+    Path("tweets.jsonl").write_text(
+        "".join(json.dumps({**row, "text": f"tweet: {row['text']}"}) + "\n" for row in rows)
+    )
+    with pytest.raises(SystemExit) as stopped:
+        main(words[1:])
+    assert stopped.value.code == 0
+    check_study(parse_settings(StudyFile, load_yaml(Path("study.yaml")), where="study.yaml"), where="study.yaml")
+
+
+def test_the_page_on_lint_names_every_check():
+    text = (DOCS / "lint.md").read_text(encoding="utf-8")
+    modules = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "src/spillover/study").glob("*.py")]
+    made = [
+        node.args[0]
+        for module in modules
+        for node in ast.walk(module)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Finding"
+    ]
+    names = {
+        word.value
+        for name in made
+        for word in ast.walk(name)
+        if isinstance(word, ast.Constant) and word.value is not None
+    }
+    assert len(names) > 10
+    assert sorted(re.findall(r"`([\w-]+)`(?=[^|\n]*\|[^|\n]+\|$)", text, flags=re.M)) == sorted(names)
 
 
 def anchors(page: Path) -> set[str]:
