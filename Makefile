@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup
 
-.PHONY: demo test test-long check bench format clean
+.PHONY: demo test test-long check bench docs format clean
 
 demo: $(SETUP)
 	$(BIN)/spillover run examples/quickstart.yaml --store store --report report --threads 1
@@ -26,6 +26,10 @@ bench: $(SETUP)
 	$(BIN)/python benchmarks/generation.py --quick
 	$(BIN)/python benchmarks/training.py --quick
 
+docs: $(SETUP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 format: $(SETUP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -36,4 +40,4 @@ $(SETUP): pyproject.toml constraints.txt
 	touch $(SETUP)
 
 clean:
-	rm -rf $(VENV) store report .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) store report site .mypy_cache .ruff_cache .pytest_cache

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spillover.commands import catalogue, diff, export, foreign, schema, show
+from spillover.commands import catalogue, diff, export, foreign, schema, show, status
 from spillover.commands.arguments import AsJson, Device, FromFolder, ReportPath, StorePath, StudyPath, Threads
 from spillover.commands.evaluate import add_evaluate
+from spillover.commands.init import add_init
+from spillover.commands.lint import add_lint
 from spillover.commands.terminal import DONE, FAILED, INTERRUPTED, USER_MISTAKE, terminal
 from spillover.errors import SpilloverError, UserError
 from spillover.report.formats import USUAL, Format
@@ -37,11 +39,17 @@ def run(
     folder: FromFolder = None,
     threads: Threads = None,
     device: Device = "auto",
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", help="Time such as 2h; of a `mix`, the arms that validate worse are dropped."),
+    ] = None,
+    check: Annotated[bool, typer.Option("--lint/--no-lint", help="Refuse faults that `spillover lint` finds.")] = True,
 ) -> None:
     """Do whatever is missing of a study, then write its report."""
+    from spillover.study.halving import budget_seconds
     from spillover.study.store import Store
 
-    kept = Store(store)
+    seconds, kept = budget_seconds(budget) if budget else None, Store(store)
     with _crew(device, threads) as crew:
         if crew and not crew.leads:
             from spillover.study.follow import follow
@@ -49,8 +57,14 @@ def run(
             follow(crew, lambda: terminal.study(study_file, folder), kept)
             return
         study = terminal.study(study_file, folder)
-        chosen = lambda: crew.device if crew else terminal.device(device, threads)  # noqa: E731
-        failed = terminal.compute(study, kept, chosen, crew=crew)
+        failed = terminal.compute(
+            study,
+            kept,
+            lambda: crew.device if crew else terminal.device(device, threads),
+            crew=crew,
+            seconds=seconds,
+            checked=study_file if check else None,
+        )
     terminal.finish(failed, lambda: terminal.report(study, kept, report_folder, _run_command(study_file, folder)))
 
 
@@ -78,26 +92,7 @@ def plan(
         print_plan(found)
 
 
-@app.command()
-def status(
-    study_file: StudyPath, store: StorePath = Path("store"), folder: FromFolder = None, as_json: AsJson = False
-) -> None:
-    """Count what is done, by kind of step."""
-    from spillover.study.runner import missing_steps
-    from spillover.study.store import Store
-
-    study = terminal.study(study_file, folder)
-    todo = {step.key for step in missing_steps(study, Store(store))}
-    counts = {}
-    for kind in dict.fromkeys(step.kind for step in study.steps):
-        keys = [step.key for step in study.steps if step.kind == kind]
-        missing = sum(key in todo for key in keys)
-        counts[kind] = {"done": len(keys) - missing, "to_do": missing}
-    if as_json:
-        terminal.json({"study": study.name, "steps": counts})
-        return
-    rows = [(kind, *map(str, count.values())) for kind, count in counts.items()]
-    terminal.table(("kind", "done", "to do"), rows)
+app.add_typer(status.commands)
 
 
 @app.command()
@@ -136,6 +131,8 @@ def report(
 
 
 add_evaluate(app, terminal)
+add_init(app, terminal.out, terminal.notice)
+add_lint(app, terminal.out, terminal.study)
 app.add_typer(show.commands)
 app.add_typer(diff.commands)
 app.add_typer(export.commands)

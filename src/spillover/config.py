@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from spillover.errors import UserError, unknown_name
 from spillover.models.adopted import resolve_adapter, resolve_whole
@@ -15,11 +16,13 @@ from spillover.models.precision import preferred_precision
 from spillover.models.spec import ResolvedModel, resolve_model
 from spillover.records import BASE
 from spillover.study.harness import harness_cells, harness_tasks, is_harness_name
+from spillover.study.mix import Arm, Mix, contradiction_with_stages
 from spillover.study.step import Adopt
 from spillover.study.study import Study, VariantPlan
+from spillover.tasks.mixture import Mixture, label_collisions
 from spillover.tasks.prepare import demonstration_count
 from spillover.tasks.relation import DataOfFamily, TrainedOn
-from spillover.tasks.settings import Settings, load_yaml, parse_settings
+from spillover.tasks.settings import ONE_OR_MORE, Settings, load_yaml, parse_settings
 from spillover.tasks.suite import Suite, load_suite
 from spillover.tasks.task import Task
 from spillover.training.parameters.selection import Shapes
@@ -34,11 +37,6 @@ DEFAULT_TEST_LIMIT = 250
 """Test rows of a cell, as in the released evaluation (sheet genpower, 2.5)."""
 
 
-def _listed(value: object) -> object:
-    """Take a bare value for the list of it; a word stays a word where words are no items."""
-    return value if isinstance(value, list | tuple) else [value]
-
-
 def _each_once(value: tuple[T, ...]) -> tuple[T, ...]:
     repeated = [item for index, item in enumerate(value) if item in value[:index]]
     if repeated:
@@ -49,23 +47,32 @@ def _each_once(value: tuple[T, ...]) -> tuple[T, ...]:
 Count = Annotated[int, Field(ge=0)]
 Names = Annotated[
     tuple[str, ...],
-    BeforeValidator(_listed, json_schema_input_type=str | tuple[str, ...]),
     Field(min_length=1),
+    ONE_OR_MORE,
     AfterValidator(_each_once),
 ]
 Counts = Annotated[
     tuple[Count, ...],
-    BeforeValidator(_listed, json_schema_input_type=Count | tuple[Count, ...]),
     Field(min_length=1),
+    ONE_OR_MORE,
     AfterValidator(_each_once),
 ]
 
+
+def _each_mixture_once(value: tuple[Mixture, ...]) -> tuple[Mixture, ...]:
+    repeated = [mixture.target for index, mixture in enumerate(value) if mixture in value[:index]]
+    if repeated:
+        raise ValueError(f"{repeated[0]!r} is listed twice; list it once")
+    return value
+
+
+Trained = Annotated[tuple[Mixture, ...], Field(min_length=1), ONE_OR_MORE, AfterValidator(_each_mixture_once)]
 SweptWord = Annotated[str, Field(strict=True, pattern=r"^[\w.+-]+$")]
 SweptValue = bool | int | float | SweptWord
 SweptValues = Annotated[
     tuple[SweptValue, ...],
-    BeforeValidator(_listed, json_schema_input_type=SweptValue | tuple[SweptValue, ...]),
     Field(min_length=1),
+    ONE_OR_MORE,
     AfterValidator(_each_once),
 ]
 
@@ -84,8 +91,8 @@ class VariantEntry(Settings):
     """One way of fine-tuning."""
 
     name: str = Field(min_length=1, pattern=r"^[\w.+-]+$")
-    train_on: Names = Field(min_length=1)
-    """Tasks; one variant for each."""
+    train_on: Trained
+    """Tasks or mixtures of tasks; one variant for each."""
     sizes: Counts
     """Training rows; one variant for each."""
     recipe: Recipe = Recipe()
@@ -146,17 +153,17 @@ class StudyFile(Settings):
     base: str = "smollm2-135m-instruct"
     """A model's name, a local folder, a hub id or a .gguf file."""
     suite: SuiteEntry = SuiteEntry(name="pocket")
-    variants: tuple[AnyEntry, ...] = Field(min_length=1)
+    variants: tuple[AnyEntry, ...] = ()
+    mix: Annotated[tuple[Mix, ...], ONE_OR_MORE] = ()
+    """Designs that ask which data to mix in; each becomes variants, its arms."""
     test_on: Annotated[
         tuple[TestedEntry, ...],
-        BeforeValidator(_listed, json_schema_input_type=TestedEntry | tuple[TestedEntry, ...]),
         Field(min_length=1),
+        ONE_OR_MORE,
         AfterValidator(_each_task_once),
     ] = (TestedEntry(task="all"),)
     """Task names, ``all`` for those of the suite, and tasks of lm-eval."""
-    lm_eval_include: Annotated[
-        tuple[Path, ...], BeforeValidator(_listed, json_schema_input_type=Path | tuple[Path, ...])
-    ] = ()
+    lm_eval_include: Annotated[tuple[Path, ...], ONE_OR_MORE] = ()
     """Folders of one's own lm-eval tasks, relative to the study file."""
     shots: Literal["default"] | Counts = "default"
     """Demonstrations in the prompt; ``default`` takes each family's own counts."""
@@ -178,6 +185,12 @@ class StudyFile(Settings):
     """Optimizer steps from one look at forgetting to the next while a variant trains; 0 does not look."""
     margin: float = Field(default=0.02, gt=0, lt=1)
     """Losses up to it count as nothing lost; a share, and 100 times that for metrics from 0 to 100."""
+
+    @model_validator(mode="after")
+    def _trains(self) -> Self:
+        if not self.variants and not self.mix:
+            raise ValueError("variants is missing; add it, or `mix`")
+        return self
 
 
 def load_study(
@@ -217,7 +230,13 @@ def resolve_study(
     suite = _suite(path, settings.suite, folder, notice)
     trained = [entry for entry in settings.variants if isinstance(entry, VariantEntry)]
     entries = tuple(point for entry in trained for point in _points(entry, where=str(path)))
-    plans = tuple(_plan(entry, settings, suite, where=str(path), cache=cache) for entry in entries)
+    plans = tuple(
+        plan
+        for entry, arm in (*((entry, None) for entry in entries), *_arms(settings))
+        for plan in _plans(entry, settings, suite, where=str(path), cache=cache, arm=arm)
+    )
+    for sentence in dict.fromkeys(s for plan in plans for s in label_collisions((*plan.train_on, *plan.added))):
+        notice(sentence)
     test_on = _tested(settings, suite, where=str(path))
     shots, skipped = _shots(settings, suite, test_on, cache=cache)
     test_on = tuple(task for task in test_on if shots[task.name])
@@ -296,12 +315,46 @@ def _points(entry: VariantEntry, *, where: str) -> list[VariantEntry]:
     ]
 
 
-def _plan(entry: VariantEntry, settings: StudyFile, suite: Suite, *, where: str, cache: Path) -> VariantPlan:
+def _arms(settings: StudyFile) -> list[tuple[VariantEntry, Arm]]:
+    """Return every arm of every design as a variant's entry."""
+    return [
+        (
+            VariantEntry(
+                name=arm.name, train_on=(arm.mixture,), sizes=(arm.size,), recipe=mix.recipe, training=mix.training
+            ),
+            arm,
+        )
+        for mix in settings.mix
+        for arm in mix.expand()
+    ]
+
+
+def _plans(
+    entry: VariantEntry, settings: StudyFile, suite: Suite, *, where: str, cache: Path, arm: Arm | None
+) -> list[VariantPlan]:
+    """Return one plan for all tasks of an entry, and one for each of its mixtures."""
+    plain = tuple(mixture for mixture in entry.train_on if mixture.is_plain)
+    mixed = [mixture for mixture in entry.train_on if not mixture.is_plain]
+    plans = []
+    for chosen in ([plain] if plain else []) + [(mixture,) for mixture in mixed]:
+        plan = _plan(entry, chosen, settings, suite, where=where, cache=cache)
+        if not chosen[0].is_plain:
+            if fault := contradiction_with_stages(chosen[0], plan.recipe, plan.settings):
+                raise UserError(f"{where}: variant {entry.name!r}: {fault}")
+            plan = replace(plan, mixture=chosen[0], added=tuple(suite.task(m.task) for m in chosen[0].added))
+        plans.append(replace(plan, arm=arm.facts) if arm else plan)
+    return plans
+
+
+def _plan(
+    entry: VariantEntry, chosen: tuple[Mixture, ...], settings: StudyFile, suite: Suite, *, where: str, cache: Path
+) -> VariantPlan:
     merged = {**suite.training_defaults, **settings.training, **entry.training}
     training = parse_settings(TrainingSettings, merged, where=f"{where}: variant {entry.name!r}: training")
-    tasks = tuple(suite.task(name) for name in entry.train_on)
+    tasks = tuple(suite.task(mixture.target) for mixture in chosen)
+    added = tuple(suite.task(member.task) for mixture in chosen for member in mixture.added)
     replayed = tuple(suite.task(name) for name in entry.recipe.constraint.replays)
-    for task in (*tasks, *replayed):
+    for task in (*tasks, *added, *replayed):
         suite.template(task, 1, cache=cache)
         if not task.sources.train and not task.sources.pool:
             raise UserError(
@@ -311,7 +364,7 @@ def _plan(entry: VariantEntry, settings: StudyFile, suite: Suite, *, where: str,
         raise UserError(f"{where}: variant {entry.name!r}: sizes holds 0; a variant needs training rows")
     if fault := contradiction_with_training(entry.recipe, training):
         raise UserError(f"{where}: variant {entry.name!r}: {fault}")
-    if own := {task.name for task in tasks} & {task.name for task in replayed}:
+    if own := {task.name for task in (*tasks, *added)} & {task.name for task in replayed}:
         raise UserError(
             f"{where}: variant {entry.name!r}: it replays {own.pop()!r}, which it is trained on; name another"
         )

@@ -25,7 +25,7 @@ def test_drift_is_set_against_the_variant_that_differs_by_demonstrations_alone()
 
 def test_three_variants_have_a_sentence_in_place_of_a_correlation() -> None:
     rows = correlation_rows(ANALYSIS)
-    assert [row.relation for row in rows] == list(Relation)
+    assert [row.relation for row in rows] == [*Relation][:3]
     assert {row.sentence for row in rows} == {"3 variants: a rank correlation needs at least 4"}
     text = read_page(html_page(RESULTS, ANALYSIS)).text
     assert text.count("a rank correlation needs at least 4") == 3

@@ -29,7 +29,7 @@ def renamed(results: StudyResults, names: dict[str, str]) -> StudyResults:
     )
 
 
-SWEPT = renamed(RESULTS, {"sft": "l2~rate=1", "fticl": "l2~rate=2"})
+SWEPT = renamed(replace(RESULTS, changes=()), {"sft": "l2~rate=1", "fticl": "l2~rate=2"})
 """The two variants on siqa as two settings of one recipe."""
 
 

@@ -72,7 +72,7 @@ def prepared(made_study_file, tmp_path_factory):
 LABELS = ["ask base first at 2 shots", "ask fticl/first/16/0 second at 0 shots", "ask base words at 2 shots"]
 
 
-@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("label", [LABELS[0], *(pytest.param(label, marks=pytest.mark.long) for label in LABELS[1:])])
 def test_a_killed_cell_goes_on_after_its_last_batch_to_the_same_predictions(
     prepared, made_study_file, tmp_path, monkeypatch, label
 ):

@@ -176,3 +176,10 @@ def test_every_task_of_finance_has_a_digest_and_a_licence_and_says_where_its_fil
         UserError, match=r"task 'fpb': finance/fpb.*: the suite has no base_url.*its folder with --from"
     ):
         prepare(suite, suite.task("fpb"), cache=tmp_path)
+
+
+def test_an_included_task_has_the_identity_it_has_at_home(tmp_path):
+    own, pocket = load_suite(written(tmp_path, "include: [pocket]\n" + MINE)), load_suite("pocket")
+    task = pocket.task("tweets")
+    assert own.task("tweets") == task
+    assert own.identity(task, cache=tmp_path) == pocket.identity(task, cache=tmp_path)

@@ -88,9 +88,15 @@ class Terminal:
         device: Callable[[], str],
         *,
         crew: Crew | None = None,
+        seconds: float | None = None,
+        checked: Path | None = None,
     ) -> Failed:
-        """Do whatever is missing of a study and return what failed."""
+        """Do whatever is missing of a study, or what ``seconds`` leave of it, and return what failed.
+
+        ``checked`` is the study's file where lint's errors stop it before anything is computed.
+        """
         from spillover.progress import progress
+        from spillover.study.halving import within_budget
         from spillover.study.runner import missing_steps, run_study
         from spillover.study.work import Workshop
 
@@ -99,8 +105,15 @@ class Terminal:
             return []
         announce = crew.announce if crew else None
         workshop = Workshop(store, device=device(), notice=self.notice, announce=announce)
+        if checked:
+            from spillover.study.lint import lint, refuse_errors
+
+            refuse_errors(lint(study, store, workshop), self.notice, study_file=str(checked))
         with progress(self.messages) as observer:
-            return run_study(study, store, workshop, observer).failed
+            chosen = study
+            if seconds is not None:
+                chosen = within_budget(study, store, workshop, observer, seconds=seconds, notice=self.notice)
+            return run_study(chosen, store, workshop, observer).failed
 
     def finish(self, failed: Failed, report: Callable[[], None]) -> None:
         """Say what failed and report what did not; exit 1 if steps failed."""

@@ -35,6 +35,23 @@ class Encoder:
         self._tokenizer = tokenizer
         self.end_token_id: int = int(tokenizer.eos_token_id)
 
+    @property
+    def begin_token_id(self) -> int | None:
+        """The token a text begins with (BOS), where the tokenizer names one, whether or not it adds it by itself."""
+        found = self._tokenizer.bos_token_id
+        return None if found is None else int(found)
+
+    @property
+    def begin_marks_turns(self) -> bool:
+        """Whether the begin token is written out in the chat template: it stands before every turn, not every text."""
+        token, template = self._tokenizer.bos_token, getattr(self._tokenizer, "chat_template", None)
+        return bool(token) and str(token) in str(template or "")
+
+    @property
+    def pads_with_end(self) -> bool:
+        """Whether the padding token is the end token, or there is none and the end token takes its place."""
+        return self._tokenizer.pad_token_id in (None, self.end_token_id)
+
     def prompts(self, texts: Sequence[str]) -> list[TokenIds]:
         """Return the token ids of whole prompts, with the special tokens the tokenizer itself adds."""
         return self._encode(texts, special=True)

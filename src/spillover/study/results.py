@@ -14,6 +14,7 @@ from spillover.study import files
 from spillover.study.harness_results import with_harness
 from spillover.study.identity import digest
 from spillover.study.items import ItemReader, compared_metric
+from spillover.study.mixed import mixture_card
 from spillover.study.step import Adopt, Derive, Score, Step, Variant
 from spillover.study.store import Store
 from spillover.study.study import Study, scored_metrics
@@ -145,7 +146,11 @@ def _variant_card(study: Study, store: Store, step: Variant) -> VariantCard:
     recipe = trained.recipe.training_identity()
     if isinstance(step, Derive):
         recipe["afterwards"] = step.change.model_dump(mode="json")
-    return VariantCard(step.variant, step.name, step.trained_on.name, step.size, step.seed, recipe, training, drift)
+    rows = files.read_prepared(store.file(step.data.kind, step.data.key, files.ROWS)) if trained.arm else None
+    mixture = mixture_card(trained, training, rows)
+    return VariantCard(
+        step.variant, step.name, step.trained_on.name, step.size, step.seed, recipe, training, drift, mixture
+    )
 
 
 def _task_card(task: Task, base_steps: list[Score], store: Store) -> TaskCard:

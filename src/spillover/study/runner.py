@@ -12,6 +12,7 @@ from spillover.models.fingerprint import tensor_entries
 from spillover.study.harness import AskHarness
 from spillover.study.step import Adopt, Derive, Finetune, Predict, Prepare, Step
 from spillover.study.study import Study
+from spillover.study.validation import Validate
 from spillover.training.parameters.full import Full
 
 if TYPE_CHECKING:
@@ -72,7 +73,11 @@ def run_study(study: Study, store: Store, workshop: Workshop, observer: Observer
     Raises:
         UserError: If the data, the prompts or the disk cannot serve the study; nothing has been written then.
     """
-    missing = missing_steps(study, store)
+    return run_steps(study, missing_steps(study, store), store, workshop, observer)
+
+
+def run_steps(study: Study, missing: Sequence[Step], store: Store, workshop: Workshop, observer: Observer) -> Outcome:
+    """Compute some steps of a study, inputs first, as `run_study` does."""
     work = {step.key: step_work(step, workshop) for step in missing}
     _check_disk(study, store, missing)
     observer.planned(missing, sum(work.values()))
@@ -133,6 +138,8 @@ def step_work(step: Step, workshop: Workshop) -> float:
             return card.shared_prefix_token_count + own + DECODE * decoded_token_count(encoded)
         case AskHarness():
             return step.asked.token_count
+        case Validate():
+            return float(sum(map(len, workshop.validation_rows(step).rows)))
         case _:
             return 1.0
 

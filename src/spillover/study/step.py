@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +14,7 @@ from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
 from spillover.records import BASE, Cell
 from spillover.study.identity import digest
+from spillover.tasks.mixture import Mixture
 from spillover.tasks.prepare import Protocol
 from spillover.tasks.relation import TrainedOn
 from spillover.tasks.suite import Suite
@@ -95,6 +96,12 @@ class Finetune(Step):
     """The tasks that the recipe replays, each with the text of its prompt."""
     watch: int = 0
     """Optimizer steps from one look at forgetting to the next; looking changes no weight and is not part of the key."""
+    mixture: Mixture | None = None
+    """How ``added`` is mixed with the data; None trains on the data alone."""
+    added: tuple[tuple[Prepare, str], ...] = ()
+    """The other tasks of the mixture, in its order, each with the text of its prompt."""
+    arm: Mapping[str, Any] = field(default_factory=dict)
+    """Which arm of a design the variant is; not part of the key."""
 
     @property
     def variant(self) -> str:
@@ -118,7 +125,8 @@ class Finetune(Step):
 
     @property
     def label(self) -> str:
-        return f"fine-tune {self.variant}"
+        names = [self.data.task.name, *(data.task.name for data, _ in self.added)]
+        return f"fine-tune {self.variant}" + (f" on {' + '.join(names)}" if self.added else "")
 
     def fields(self) -> Mapping[str, Any]:
         return {
@@ -133,10 +141,17 @@ class Finetune(Step):
             "precision": self.precision,
             **({"general_text": general_text_digest()} if self.recipe.constraint.reads_general_text else {}),
             **({"replayed_templates": [template for _, template in self.replayed]} if self.replayed else {}),
+            **(
+                {"mixture": self.mixture.identity(), "added_templates": [template for _, template in self.added]}
+                if self.mixture
+                else {}
+            ),
         }
 
     def inputs(self) -> Mapping[str, Step]:
-        return {"data": self.data, **{f"replayed {index}": data for index, (data, _) in enumerate(self.replayed)}}
+        named = (("replayed", self.replayed), ("added", self.added))
+        others = {f"{name} {index}": data for name, found in named for index, (data, _) in enumerate(found)}
+        return {"data": self.data, **others}
 
 
 @dataclass(frozen=True)

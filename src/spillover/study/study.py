@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from spillover.prompts.template import Template, premise
 from spillover.records import BASE, Cell
 from spillover.study.harness import AskHarness, ScoreHarness
 from spillover.study.step import Adopt, Derive, Drift, Finetune, Predict, Prepare, Score, Step, Variant, with_inputs
+from spillover.tasks.mixture import Mixture
 from spillover.tasks.prepare import Protocol
 from spillover.tasks.suite import Suite
 from spillover.tasks.task import Task
@@ -39,6 +40,11 @@ class VariantPlan:
     settings: TrainingSettings
     replayed: tuple[Task, ...] = ()
     """Tasks whose training rows the recipe mixes in."""
+    mixture: Mixture | None = None
+    """How the one task is mixed with ``added``; None trains on it alone."""
+    added: tuple[Task, ...] = ()
+    arm: Mapping[str, Any] = field(default_factory=dict)
+    """Which arm of a `mix` it is; empty for a variant of the study file."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ class Study:
 
     @cached_property
     def _tasks(self) -> tuple[Task, ...]:
-        trained = [task for plan in self.variants for task in (*plan.train_on, *plan.replayed)]
+        trained = [task for plan in self.variants for task in (*plan.train_on, *plan.replayed, *plan.added)]
         return tuple({task.name: task for task in (*trained, *self.test_on)}.values())
 
     @cached_property
@@ -120,14 +126,20 @@ class Study:
                 plan.recipe,
                 plan.settings,
                 self.precision,
-                tuple((self._prepare[other.name], self._templates[other.name, 1]) for other in plan.replayed),
+                self._with_prompts(plan.replayed),
                 self.watch,
+                plan.mixture,
+                self._with_prompts(plan.added),
+                plan.arm,
             )
             for plan in self.variants
             for task in plan.train_on
             for size in plan.sizes
             for seed in self.seeds
         )
+
+    def _with_prompts(self, tasks: tuple[Task, ...]) -> tuple[tuple[Prepare, str], ...]:
+        return tuple((self._prepare[task.name], self._templates[task.name, 1]) for task in tasks)
 
     @cached_property
     def models(self) -> tuple[Variant, ...]:
@@ -202,7 +214,7 @@ class Study:
             "variants": [
                 {
                     "name": plan.name,
-                    "train_on": [task.name for task in plan.train_on],
+                    "train_on": [_written(plan.mixture)] if plan.mixture else [task.name for task in plan.train_on],
                     "sizes": list(plan.sizes),
                     "recipe": plan.recipe.model_dump(mode="json"),
                     "training": plan.settings.model_dump(mode="json"),
@@ -265,6 +277,10 @@ class Study:
         if task.answers:
             return ("contextual", "pmi")
         return (self.scoring,) if task.options and self.scoring != "raw" else ()
+
+
+def _written(mixture: Mixture) -> dict[str, Any]:
+    return mixture.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
 def scored_metrics(task: Task) -> tuple[str, ...]:

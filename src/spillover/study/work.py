@@ -22,8 +22,10 @@ from spillover.study.adoption import check_adopted, require_same_ids
 from spillover.study.harness import AskHarness, ScoreHarness, write_answers, write_scores
 from spillover.study.identity import digest
 from spillover.study.items import rendered_prompts
+from spillover.study.mixed import mixed_rows
 from spillover.study.step import Adopt, Derive, Drift, Finetune, Predict, Prepare, Score, Step, Variant
 from spillover.study.store import Store
+from spillover.study.validation import VALIDATION, Validate, validation_loss, validation_rows
 from spillover.tasks.prepare import PreparedTask, prepare, protocol_rows, training_rows
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ class Workshop:
         self._announce = announce
         self._prepared: dict[str, PreparedTask] = {}
         self._encoded: dict[tuple[object, ...], tuple[EncodedCell, dict[str, int]]] = {}
+        self._mixed: dict[str, TrainingRows] = {}
         self._encoders: dict[Path, Encoder] = {}
         self._compared: set[tuple[Encoder, tuple[object, ...]]] = set()
         """Tokenizers of variants' own, and cells of which each gives the base's token ids."""
@@ -94,6 +97,8 @@ class Workshop:
                 self._predict(step, folder, advance)
             case Score():
                 self._score(step, folder)
+            case Validate():
+                self._validate(step, folder)
             case Drift():
                 self._drift(step, folder)
             case AskHarness():
@@ -171,6 +176,10 @@ class Workshop:
         """
         from spillover.training.rows import encode_rows
 
+        if step.mixture:
+            if step.key not in self._mixed:
+                self._mixed[step.key] = mixed_rows(step, step.mixture, self.prepared, self._encoder(step.base.path))
+            return self._mixed[step.key], dict(self._mixed[step.key].dropped)
         prepared = self.prepared(step.data)
         selected = training_rows(prepared, step.size, seed=step.seed)
         rows, dropped = protocol_rows(prepared, split="train", protocol=step.protocol, rows=selected)
@@ -192,6 +201,10 @@ class Workshop:
             require_bitsandbytes(f"{step.name}: training.optimizer {step.settings.optimizer}", self._device)
         if fault := step.recipe.constraint.fault(self._material(step), step.settings.batch_size):
             raise UserError(f"variant {step.name!r}: {fault}")
+
+    def validation_rows(self, step: Validate) -> TrainingRows:
+        """Return the rows that a contest of arms is decided on."""
+        return validation_rows(step, self.prepared, self._encoder(step.variant.base.path))
 
     def _material(self, step: Finetune) -> Material:
         """Return the rows a recipe's constraint asks for besides the variant's own."""
@@ -237,15 +250,15 @@ class Workshop:
     def _train(self, step: Finetune, advance: Advance | None = None, tell: Tell | None = None) -> Trained:
         """Return a trained model, its adapter where it has one, and the facts of its training."""
         from spillover.models.load import load_model
-        from spillover.training.fit import fit
         from spillover.training.general_text import general_rows
         from spillover.training.probe import Watch
+        from spillover.training.stages import fit_stages
 
         self._loaded = None
         rows, dropped = self.training_rows(step)
         model = load_model(step.base.path, dtype="float32", device=self._device)
         adapter = step.recipe.parameters.select(model, seed=step.seed)
-        log = fit(
+        log = fit_stages(
             model,
             rows,
             step.settings,
@@ -364,6 +377,10 @@ class Workshop:
         base = load_model(step.variant.base.path, dtype="float32", device="cpu")
         tuned = self._whole_model(step.variant)
         files.write_json(folder / "drift.json", measure_drift(tuned, base, self._encoder(step.variant.base.path)))
+
+    def _validate(self, step: Validate, folder: Path) -> None:
+        model = self._whole_model(step.variant)
+        files.write_json(folder / VALIDATION, validation_loss(model, self.validation_rows(step)))
 
     def _model(self, step: Predict | AskHarness) -> LoadedModel:
         """Return the model a step asks: the one at hand with other weights, or with another adapter.

@@ -175,7 +175,9 @@ class _Run:
             recompute_activations(model)
         self._rule = TimedConstraint(constraint)
         self._rule.begin(Training(model, self.weights, self._logits, settings.batch_size, self.step_count, seed))
-        self._probe = ForgettingProbe(model, self._logits, watch.rows) if watch and self.processes.leads else None
+        self._probe = (
+            ForgettingProbe(model, self._logits, watch.rows, watch.base) if watch and self.processes.leads else None
+        )
         self.state = RunState(self.weights, self._optimizer, self._schedule, constraint, self.log)
 
     def look(self, step: int) -> None:

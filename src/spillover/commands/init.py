@@ -1,0 +1,178 @@
+"""The command `init`: from a file of rows to a suite and a study that run as they are, asking what is not given."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from spillover.errors import UserError, unknown_name
+
+if TYPE_CHECKING:
+    from spillover.tasks.look import Table
+    from spillover.tasks.propose import Proposal
+
+DEFAULT_BASE = "smollm2-135m-instruct"
+DATA_FILES = ("*.csv", "*.tsv", "*.jsonl", "*.json")
+
+Ask = Callable[[str, str], str]
+"""Question and default answer to the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the command line says; what it does not is asked, or guessed from the data."""
+
+    train: Path | None
+    inputs: tuple[str, ...]
+    target: str
+    also: tuple[Path, ...]
+    base: str
+    out: Path
+
+
+def add_init(app: typer.Typer, out: Console, notice: Callable[[str], None]) -> None:
+    """Add the command."""
+
+    @app.command()
+    def init(
+        train: Annotated[Path | None, typer.Option("--train", help="Your rows: CSV, TSV, JSON or JSONL.")] = None,
+        inputs: Annotated[
+            list[str] | None, typer.Option("--input", help="The column of the input; twice for a pair.")
+        ] = None,
+        target: Annotated[str, typer.Option("--target", help="The column of the answer.")] = "",
+        also: Annotated[
+            list[Path] | None, typer.Option("--also", help="Other rows of the same kind to test on; may be repeated.")
+        ] = None,
+        base: Annotated[str, typer.Option("--base", help=f"The model to fine-tune; default: {DEFAULT_BASE}.")] = "",
+        study_file: Annotated[Path, typer.Option("--out", help="The study file to write.")] = Path("study.yaml"),
+        force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    ) -> None:
+        """Look at your data and write a commented suite and study for it; without --train it asks."""
+        given = Given(train, tuple(inputs or ()), target, tuple(also or ()), base, study_file)
+        proposal, base_name = proposed(given, ask, notice)
+        suite_file, path = written(proposal, base_name, study_file, force=force)
+        for line in summary(proposal):
+            out.print(line, markup=False, highlight=False, emoji=False)
+        out.print(f"wrote {suite_file} and {path}; next: spillover lint {path}", markup=False, highlight=False)
+
+
+def proposed(given: Given, ask: Ask, notice: Callable[[str], None]) -> tuple[Proposal, str]:
+    """Return a study of the user's data and its base; without a training file everything not given is asked."""
+    from spillover.tasks.look import guessed_inputs, guessed_target, read_table
+    from spillover.tasks.propose import propose
+
+    asks = given.train is None
+    train = read_table(given.train or Path(ask("Training file", _a_data_file()) or _missing()))
+    target = given.target or guessed_target(train)
+    if asks and not given.target:
+        target = _column(ask("Column of the target", target), train)
+    inputs = given.inputs or guessed_inputs(train, target)
+    if asks and not given.inputs:
+        words = ask("Columns of the input, with commas between them", ", ".join(inputs))
+        inputs = tuple(_column(word, train) for word in _split(words, train))
+    also, base = given.also, given.base or DEFAULT_BASE
+    if asks:
+        also = also or tuple(map(Path, ask("Other files to test on, with spaces between them", "").split()))
+        base = given.base or ask("Base model", base)
+    elif not given.target or not given.inputs:
+        notice(
+            f"taking {', '.join(map(repr, inputs))} as input and {target!r} as target; --input and --target change it"
+        )
+    return propose(train, inputs, target, [read_table(path) for path in also]), base
+
+
+def written(proposal: Proposal, base: str, study_file: Path, *, force: bool) -> tuple[Path, Path]:
+    """Write suite and study and return their paths; nothing is left behind unless its tasks can be prepared.
+
+    Raises:
+        UserError: If a file is there already, cannot be written, or the rows do not make the proposed tasks.
+    """
+    from spillover.commands.study_text import study_text, suite_text
+    from spillover.tasks.prepare import prepare
+    from spillover.tasks.suite import load_suite
+
+    if study_file.suffix not in (".yaml", ".yml"):
+        raise UserError(f"{study_file}: a study file ends in .yaml; name another with --out")
+    suite_file = study_file.with_name("suite.yaml" if study_file.stem == "study" else f"{study_file.stem}-suite.yaml")
+    for path in (suite_file, study_file):
+        if path.exists() and not force:
+            raise UserError(f"{path} is there already; name another file with --out, or replace it with --force")
+    unfinished = suite_file.with_name(f".unfinished-{suite_file.name}")
+    try:
+        study_file.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_text(suite_text(proposal, study_file.parent), encoding="utf-8")
+        suite = load_suite(unfinished)
+        for own in (proposal.trained, *proposal.also):
+            prepare(suite, suite.task(own.name), cache=study_file.parent)
+        unfinished.replace(suite_file)
+        named = _from_study(base, study_file.parent)
+        study_file.write_text(study_text(proposal, named, suite_file.name), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {study_file}: {error.strerror}; name another place with --out") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return suite_file, study_file
+
+
+def summary(proposal: Proposal) -> Sequence[str]:
+    """Return what was decided, in a few lines."""
+    own, answers = proposal.trained, proposal.answers
+    kind = f"{len(answers)} answers ({', '.join(answers[:6])}{', ...' if len(answers) > 6 else ''})"
+    lines = [
+        f"{own.table.path}: {len(own.table.rows)} rows; family {proposal.family}, {kind if answers else 'free text'}",
+        f"  {own.train_count} rows to train, {own.test_count} to test, {own.demonstration_count} demonstrations",
+    ]
+    for task in proposal.also:
+        dropped = f"; rows with {', '.join(map(repr, task.left_out))} are left out" if task.left_out else ""
+        lines.append(f"{task.table.path}: out-of-domain, {task.test_count} rows to test{dropped}")
+    if proposal.out_of_domain:
+        lines.append(f"out-of-domain, of the pocket suite: {', '.join(proposal.out_of_domain)}")
+    elif not proposal.also:
+        lines.append("nothing to test out-of-domain: name other data of the same kind with --also")
+    lines.append(f"cross-task, of the pocket suite: {', '.join(proposal.cross_task)}")
+    return lines
+
+
+def ask(question: str, default: str) -> str:
+    """Return what the user answers, the default for an empty line; also from a pipe, whose end means every default."""
+    if sys.stdin.isatty():
+        return str(typer.prompt(question, default=default, show_default=bool(default), err=True)).strip()
+    typer.echo(f"{question} [{default}]: ", nl=False, err=True)
+    answer = sys.stdin.readline().strip() or default
+    typer.echo(answer, err=True)
+    return answer
+
+
+def _from_study(base: str, folder: Path) -> str:
+    """Return a base as a study in ``folder`` names it: a path starts there, a name stays."""
+    from spillover.models.spec import model_specs
+    from spillover.tasks.look import relative_file
+
+    path = Path(base).expanduser()
+    return f"./{relative_file(path, folder)}" if path.exists() and base not in model_specs() else base
+
+
+def _a_data_file() -> str:
+    """Return the only data file of this folder; nothing where there are none or several."""
+    found = sorted(path.name for pattern in DATA_FILES for path in Path().glob(pattern))
+    return found[0] if len(found) == 1 else ""
+
+
+def _missing() -> str:
+    raise UserError("no training file is named; give it with --train, such as: spillover init --train reviews.csv")
+
+
+def _split(words: str, table: Table) -> Sequence[str]:
+    return [words] if words in table.columns else [word.strip() for word in words.split(",") if word.strip()]
+
+
+def _column(word: str, table: Table) -> str:
+    if word not in table.columns:
+        raise unknown_name(f"column of {table.path}", word, table.columns)
+    return word

@@ -1,0 +1,150 @@
+"""What lint says, and the rows and token ids it looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from spillover.errors import UserError
+from spillover.prompts.encoding import Encoder, TokenIds
+from spillover.records import Example
+from spillover.study.step import Finetune, Predict
+from spillover.study.study import Study
+from spillover.study.work import Workshop
+from spillover.tasks.prepare import PreparedTask, protocol_rows, training_rows
+
+if TYPE_CHECKING:
+    from spillover.evaluation.predict import EncodedCell
+    from spillover.training.rows import TrainingRows
+
+
+class Severity(StrEnum):
+    """How bad a finding is, the worst first."""
+
+    ERROR = "error"
+    """Numbers would be wrong; `run` refuses."""
+    WARNING = "warning"
+    """Numbers would mislead who does not know of it; `run` says it."""
+    NOTE = "note"
+    """Good to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A fault of a study's protocol, found before compute is spent."""
+
+    check: str
+    """A stable name."""
+    severity: Severity
+    where: str
+    what: str
+    why: str
+    """Why it matters."""
+    mend: str
+
+    @property
+    def line(self) -> str:
+        """The finding in one line."""
+        return f"{self.severity}: {self.where}: {self.what}; {self.mend}"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A cell as every model is asked it, and the task's rows that were left out (reason to count)."""
+
+    step: Predict
+    cell: EncodedCell
+    dropped: Mapping[str, int]
+
+    @property
+    def where(self) -> str:
+        """The cell in words."""
+        return f"task {self.step.data.task.name!r} at {self.step.cell.shots} shots"
+
+    @property
+    def prompts(self) -> Sequence[TokenIds]:
+        """The ids of every prompt."""
+        return self.cell.prompts
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a variant is trained on, as rows and as token ids."""
+
+    step: Finetune
+    examples: tuple[Example, ...]
+    rows: TrainingRows
+
+    @property
+    def where(self) -> str:
+        """The variant in words."""
+        return f"variant {self.step.variant!r}"
+
+    @property
+    def prompts(self) -> Sequence[TokenIds]:
+        """The ids of every prompt."""
+        return [row.prompt for row in self.rows.rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything a study asks and trains on, encoded, with no model loaded."""
+
+    study: Study
+    encoder: Encoder
+    prepared: Mapping[str, PreparedTask]
+    asked: tuple[Asked, ...]
+    trained: tuple[Trained, ...]
+
+    @property
+    def asked_once(self) -> Sequence[Asked]:
+        """One cell a task, that of the fewest shots; all cells of a task ask the same rows."""
+        first: dict[str, Asked] = {}
+        for asked in sorted(self.asked, key=lambda asked: asked.step.cell.shots):
+            first.setdefault(asked.step.data.task.name, asked)
+        return tuple(first.values())
+
+    @property
+    def trained_examples(self) -> Mapping[str, Sequence[Example]]:
+        """Task to all rows that any variant is trained on."""
+        rows: dict[str, dict[str, Example]] = {}
+        for trained in self.trained:
+            rows.setdefault(trained.step.data.task.name, {}).update({row.id: row for row in trained.examples})
+        return {task: tuple(by_id.values()) for task, by_id in rows.items()}
+
+
+def gather(study: Study, workshop: Workshop) -> tuple[Evidence, list[Finding]]:
+    """Read, render and encode everything a study needs; what cannot be is an error of its own."""
+    from spillover.models.load import load_tokenizer
+
+    failed: list[Finding] = []
+    prepared: dict[str, PreparedTask] = {}
+    asked: list[Asked] = []
+    trained: list[Trained] = []
+    steps: dict[str, Predict | Finetune] = {step.key: step for step in study.finetunes}
+    predictions = [score.predictions for score in study.scores if score.predictions.variant is None]
+    for step in (*steps.values(), *{step.key: step for step in predictions}.values()):
+        try:
+            rows = prepared[step.data.task.name] = workshop.prepared(step.data)
+            if isinstance(step, Finetune):
+                selected = training_rows(rows, step.size, seed=step.seed)
+                kept, _ = protocol_rows(rows, split="train", protocol=step.protocol, rows=selected)
+                trained.append(Trained(step, kept, workshop.training_rows(step)[0]))
+            else:
+                asked.append(Asked(step, *workshop.encoded_cell(step)))
+        except UserError as error:
+            failed.append(_unusable(step.label, error))
+    encoder = Encoder(load_tokenizer(study.base.path))
+    return Evidence(study, encoder, prepared, tuple(asked), tuple(trained)), list(_once(failed))
+
+
+def _unusable(where: str, error: UserError) -> Finding:
+    why = "nothing can be computed from it"
+    return Finding("unusable", Severity.ERROR, where, str(error), why, "mend that first")
+
+
+def _once(findings: Sequence[Finding]) -> Sequence[Finding]:
+    """Keep the first finding of those that say the same."""
+    return tuple({finding.what: finding for finding in reversed(findings)}.values())[::-1]

@@ -1,0 +1,134 @@
+"""Lint's checks of rows: overlap of training and test, demonstrations, balance of labels, texts of several tasks."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+
+from spillover.prompts.demonstrations import text_of
+from spillover.records import Example
+from spillover.study.findings import Asked, Evidence, Finding, Severity
+from spillover.tasks.overlap import NEAR, Pair, equal_rows, near_rows
+
+OVERLAP_SHARE = 0.01
+"""Of a task's test rows; fewer that were learnt cannot move its score by more than a point."""
+LOPSIDED, IMBALANCED = 0.8, 1.5
+"""Share of the most frequent answer from which a task is warned of; times its even share from which it is noted."""
+
+Compare = Callable[[Sequence[Example], Sequence[Example]], list[Pair]]
+
+
+def overlaps(evidence: Evidence) -> Iterator[Finding]:
+    """No test row is a training row, or nearly one."""
+    trained = [(task, row) for task, rows in evidence.trained_examples.items() for row in rows]
+    asked = [(asked, row) for asked in evidence.asked_once for row in asked.cell.asked.examples]
+    if not trained or not asked:
+        return
+    for compare, words in ((equal_rows, "equal"), (near_rows, f"are nearly equal ({NEAR:.0%} of their text) to")):
+        found: dict[tuple[str, str], list[Pair]] = defaultdict(list)
+        pairs = compare([row for _, row in asked], [row for _, row in trained])
+        for pair in pairs:
+            found[asked[pair.row][0].step.data.task.name, trained[pair.other][0]].append(pair)
+        for (tested_on, trained_on), among in found.items():
+            first = asked[among[0].row][0]
+            total = len(first.cell.asked.examples)
+            serious = compare is equal_rows and len(among) >= OVERLAP_SHARE * total
+            clean = evidence.study.protocol == "clean"
+            yield Finding(
+                "overlap" if compare is equal_rows else "near-overlap",
+                Severity.ERROR if serious and clean else Severity.WARNING,
+                f"task {tested_on!r}",
+                f"{len(among)} of {total} test rows {words} training rows of {trained_on!r}, such as "
+                f"{asked[among[0].row][1].id} and {trained[among[0].other][1].id}",
+                "what was learnt by heart would count as generalization",
+                "remove the rows from one of the files, or leave the task out of test_on; group splits rows together",
+            )
+
+
+def demonstrations(evidence: Evidence) -> Iterator[Finding]:
+    """No test row is shown as a demonstration, or nearly."""
+    for asked in evidence.asked_once:
+        task = asked.step.data.task.name
+        shots = max(evidence.study.shots[task])
+        pool, rows = evidence.prepared[task].demonstrations if shots else (), asked.cell.asked.examples
+        comparisons: tuple[tuple[Compare, str], ...] = ((equal_rows, "equal"), (near_rows, "nearly equal"))
+        for compare, words in comparisons:
+            if pairs := compare(rows, pool):
+                yield Finding(
+                    "demonstrations",
+                    Severity.WARNING,
+                    f"task {task!r}",
+                    f"{len(pairs)} of {len(rows)} test rows {words} a demonstration, such as {rows[pairs[0].row].id}",
+                    "their answer stands in the prompt",
+                    "set protocol: clean" if compare is equal_rows else "remove one of each pair, or set group",
+                )
+        if count := asked.dropped.get("equals a demonstration", 0):
+            yield Finding(
+                "demonstrations",
+                Severity.NOTE,
+                f"task {task!r}",
+                f"{count} test rows equal a demonstration and are left out",
+                "their answer would stand in the prompt",
+                "nothing; it is counted in the report",
+            )
+
+
+def balance(evidence: Evidence) -> Iterator[Finding]:
+    """It is said what always giving the most frequent answer would score, and which answers never come."""
+    for asked in evidence.asked_once:
+        if finding := _majority(asked):
+            yield finding
+    for task, rows in evidence.trained_examples.items():
+        answers = evidence.study.suite.task(task).answers
+        absent = [answer for answer in answers if answer not in {row.target for row in rows}]
+        if absent:
+            yield Finding(
+                "imbalance",
+                Severity.WARNING,
+                f"training rows of {task!r}",
+                f"no row has the answer {', '.join(map(repr, absent))}",
+                "a variant learns never to give it",
+                "train on more rows (sizes), or remove the answer from answers",
+            )
+
+
+def _majority(asked: Asked) -> Finding | None:
+    answers, rows = asked.cell.asked.answers, asked.cell.asked.examples
+    if not answers:
+        return None
+    (most, count), *_ = Counter(row.target for row in rows).most_common()
+    share = count / len(rows)
+    if share < LOPSIDED and share < IMBALANCED / len(answers):
+        return None
+    return Finding(
+        "imbalance",
+        Severity.WARNING if share >= LOPSIDED else Severity.NOTE,
+        f"task {asked.step.data.task.name!r}",
+        f"{count} of {len(rows)} test rows have the answer {most!r}; always giving it scores {share:.2f}",
+        "an accuracy near that may be no skill at all",
+        "compare with that score, and read macro_f1 or mcc beside accuracy",
+    )
+
+
+def contamination(evidence: Evidence) -> Iterator[Finding]:
+    """It is said where test rows of a task are rows of another task that come from other files."""
+    sources = {name: evidence.study.suite.task(name).sources for name in evidence.prepared}
+    trained = {row.id for rows in evidence.trained_examples.values() for row in rows}
+    holders: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for name, prepared in evidence.prepared.items():
+        for row in (*prepared.train, *prepared.demonstrations, *prepared.test):
+            if row.id not in trained and name not in holders[text_of(row)]:
+                holders[text_of(row)].append(name)
+    for asked in evidence.asked_once:
+        name, counts = asked.step.data.task.name, Counter[str]()
+        for row in asked.cell.asked.examples:
+            counts.update(other for other in holders[text_of(row)] if sources[other] != sources[name])
+        for other, count in counts.items():
+            yield Finding(
+                "contamination",
+                Severity.NOTE,
+                f"task {name!r}",
+                f"{count} of {len(asked.cell.asked.examples)} test rows are also rows of {other!r}",
+                "the two tasks are no separate evidence, and rows that are public may be in the base's own training",
+                "test on one of the two, or remove the rows that both hold",
+            )

@@ -1,0 +1,234 @@
+import csv
+import io
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from spillover.cli import main
+from spillover.config import load_study
+from spillover.study.runner import missing_steps
+from spillover.study.store import Store
+from spillover.tasks.prepare import prepare, training_rows
+from spillover.tasks.suite import load_suite
+from tests.study.made_study import make_model
+
+NOUNS = ["kettle", "lamp", "café chair", "phone", "book", "shoe", "bag", "clock"]
+GOOD, BAD = ["works well", "is lovely", "was worth it"], ["broke at once", "is ugly", "was a waste"]
+
+
+def call(*arguments):
+    with pytest.raises(SystemExit) as stopped:
+        main([str(argument) for argument in arguments])
+    return stopped.value.code
+
+
+def reviews(count, labels=("positive", "negative"), seed=0):
+    """Rows as a shop exports them: quotes, commas, line breaks, accents and emoji."""
+    draw = random.Random(seed)
+    rows = []
+    for index in range(count):
+        at = draw.randrange(len(labels))
+        text = (
+            f'The {draw.choice(NOUNS)} {draw.choice(BAD if at else GOOD)}, order {seed}-{index}.\n"{draw.random()}" 😀'
+        )
+        rows.append({"Order ID": str(index), "Review Text": text, "label": labels[at]})
+    return rows
+
+
+def write_csv(path: Path, rows, **dialect):
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(rows[0]), **dialect)
+    writer.writeheader()
+    writer.writerows(rows)
+    path.write_text("\ufeff" + stream.getvalue(), encoding="utf-8", newline="")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_model(tmp_path / "model")
+    return tmp_path
+
+
+def planned(path="study.yaml"):
+    """Load what was written, prepare its own tasks, and return the study with its rows by task."""
+    path = Path(path)
+    study = load_study(path, cache=Path("cache"), notice=lambda line: None)
+    steps = missing_steps(study, Store(Path("store")))
+    assert {"prepare", "finetune", "predict", "score", "drift"} == {step.kind for step in steps}
+    own = set(study.suite.tasks) - set(load_suite("pocket").tasks)
+    rows = {name: prepare(study.suite, study.suite.task(name), cache=Path("cache")) for name in own}
+    for plan in study.variants:
+        for size in plan.sizes:
+            assert len(training_rows(rows[plan.train_on[0].name], size, seed=0)) == size
+    return study, rows
+
+
+def test_a_csv_of_labels_becomes_a_study_with_other_data_to_test_on(folder, capsys):
+    write_csv(folder / "Reviews 2024.csv", reviews(400))
+    (folder / "data").mkdir()
+    other = [*reviews(60, seed=1), {"Order ID": "x", "Review Text": "so so", "label": "mixed"}]
+    (folder / "data" / "other.jsonl").write_text("".join(json.dumps(row) + "\n" for row in other))
+    given = ["--input", "Review Text", "--target", "label", "--also", "data/other.jsonl", "--base", "./model"]
+    assert call("init", "--train", "Reviews 2024.csv", *given) == 0
+    printed = capsys.readouterr().out
+    assert "family sentiment, 2 answers (negative, positive)" in printed
+    assert "rows with 'mixed' are left out" in printed
+    assert "next: spillover lint study.yaml" in printed.replace("\n", " ")
+    study, rows = planned()
+    assert [task.name for task in study.test_on] == ["reviews-2024", "other", "sts-captions"]
+    assert study.suite.task("reviews-2024").answers == ("negative", "positive")
+    assert {plan.name for plan in study.variants} == {"sft", "fticl"}
+    own, also = rows["reviews-2024"], rows["other"]
+    assert (len(own.train), len(own.demonstrations), len(own.test)) == (265, 2, 133)
+    assert (len(also.train), len(also.demonstrations), len(also.test)) == (0, 2, 58)
+    assert own.test[0].fields["review_text"].count("\n") == 1
+    assert study.suite.task("reviews-2024").family == load_suite("pocket").task("tweets").family
+
+
+def test_data_of_a_kind_that_the_pocket_suite_has_is_tested_out_of_domain_on_it(folder):
+    write_csv(folder / "tweets.csv", reviews(120), delimiter=";")
+    assert call("init", "--train", "tweets.csv", "--input", "Review Text", "--base", "./model") == 0
+    study, _ = planned()
+    assert [task.name for task in study.test_on] == ["own-tweets", "tweets", "amazon", "sts-captions"]
+    ours, theirs = study.suite.task("own-tweets"), study.suite.task("tweets")
+    assert ours.prompts[1].text.replace("{review_text}", "{input}") == theirs.prompts[1].text
+
+
+@pytest.mark.parametrize(
+    ("rows", "given", "family", "answers"),
+    [
+        (
+            [
+                {"premise": f"It rains {n}", "hypothesis": f"Wet {n}", "gold": ("yes", "no", "true")[n % 3]}
+                for n in range(90)
+            ],
+            ["--target", "gold"],
+            "pair-classification",
+            ("no", "true", "yes"),
+        ),
+        (
+            [{"text": f"row {n}", "stars": n % 5 + 1} for n in range(100)],
+            [],
+            "classification",
+            ("1", "2", "3", "4", "5"),
+        ),
+        (
+            [
+                {"question": f"Who was number {n}?", "answer": f"Person {n}\n\nof {'many ' * (n % 7)}"}
+                for n in range(80)
+            ],
+            [],
+            "writing",
+            (),
+        ),
+        (
+            [{"document": f"{n} " + "word " * 700, "summary": f"It is about {n}."} for n in range(60)],
+            [],
+            "summary",
+            (),
+        ),
+    ],
+)
+def test_every_kind_of_data_becomes_a_study_that_loads_and_plans(folder, rows, given, family, answers):
+    write_csv(folder / "mine.csv", rows)
+    assert call("init", "--train", "mine.csv", *given, "--base", "./model", "--out", "there/my.yaml") == 0
+    study, prepared = planned("there/my.yaml")
+    task = study.suite.task("mine")
+    assert (task.family, task.answers) == (family, answers)
+    assert study.suite.path.name == "my-suite.yaml"
+    assert len(task.columns) == (2 if family == "pair-classification" else 1)
+    assert task.generation.stop == ("\n###" if family == "writing" else "\n\n")
+    assert bool(prepared["mine"].shortened) == (family == "summary")
+    assert {related.family for related in study.test_on} >= {family, "paraphrase", "sentiment"}
+
+
+def test_without_arguments_it_asks_and_takes_the_answers_of_a_pipe(folder, monkeypatch, capsys):
+    write_csv(folder / "reviews.csv", reviews(100))
+    write_csv(folder / "model" / "more.csv", reviews(60, seed=2))
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n\nReview Text\nmodel/more.csv\n./model\n"))
+    assert call("init") == 0
+    asked = capsys.readouterr().err
+    for question in (
+        "Training file [reviews.csv]",
+        "Column of the target [label]",
+        "Base model [smollm2-135m-instruct]",
+    ):
+        assert question in asked
+    study, _ = planned()
+    assert [task.name for task in study.test_on] == ["reviews", "more", "sts-captions"]
+
+
+def test_a_pipe_that_ends_means_every_default_and_no_file_at_all_is_one_line(folder, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert call("init") == 2
+    assert "no training file is named; give it with --train" in capsys.readouterr().err
+    write_csv(folder / "reviews.csv", reviews(100))
+    assert call("init", "--base", "./model") == 0
+    planned()
+
+
+@pytest.mark.parametrize(
+    ("rows", "given", "line"),
+    [
+        (reviews(90), ["--target", "lable"], "unknown column of data.csv 'lable'; did you mean 'label'?"),
+        (
+            reviews(90),
+            ["--input", "Review Txt"],
+            "unknown column of data.csv 'Review Txt'; did you mean 'Review Text'?",
+        ),
+        (reviews(90), ["--input", "label"], "column 'label' is both input and target"),
+        (reviews(90, labels=("good",)), [], "all 90 rows have the target 'good'; expected at least two different ones"),
+        (reviews(30), [], "30 of 30 rows are usable (with an input, and not twice the same); at least 38 are needed"),
+        ([{"text": f"t {n}", "label": f"l{n % 60}"} for n in range(300)], [], "holds 60 labels, more than the 50"),
+        ([{"text": f"t {n}", "label": n / 7} for n in range(90)], [], "holds 90 different numbers; expected labels or"),
+        (
+            [{"text": f"t {n}", "label": "" if n == 4 else "ab"[n % 2]} for n in range(90)],
+            [],
+            "1 of 90 rows have no target",
+        ),
+        (reviews(90), ["--also", "none.csv"], "none.csv: No such file or directory"),
+        (reviews(90), ["--also", "few.csv"], "few.csv: 0 rows are usable after the labels other, which are not in the"),
+        (reviews(90), ["--also", "odd.csv"], "unknown column of odd.csv 'label'; did you mean 'labels'?"),
+        (reviews(90), ["--out", "study.txt"], "study.txt: a study file ends in .yaml"),
+    ],
+)
+def test_what_cannot_be_made_a_study_is_one_line_and_writes_nothing(folder, capsys, rows, given, line):
+    write_csv(folder / "data.csv", rows)
+    write_csv(folder / "few.csv", reviews(40, labels=("other",)))
+    write_csv(folder / "odd.csv", [{"Review Text": "a", "labels": "b"}])
+    there = set(folder.rglob("*"))
+    column = [] if "--input" in given or "text" in rows[0] else ["--input", "Review Text"]
+    assert call("init", "--train", "data.csv", *column, "--base", "./model", *given) == 2
+    errors = [found for found in capsys.readouterr().err.splitlines() if found.startswith("error: ")]
+    assert len(errors) == 1
+    assert line in errors[0]
+    assert set(folder.rglob("*")) == there
+
+
+def test_files_that_are_there_are_kept_unless_force_is_given(folder, capsys):
+    write_csv(folder / "reviews.csv", reviews(100))
+    (folder / "suite.yaml").write_text("mine")
+    given = ["init", "--train", "reviews.csv", "--base", "./model"]
+    assert call(*given) == 2
+    assert (
+        "suite.yaml is there already; name another file with --out, or replace it with --force"
+        in capsys.readouterr().err
+    )
+    assert (folder / "suite.yaml").read_text() == "mine"
+    assert not (folder / "study.yaml").exists()
+    assert call(*given, "--force") == 0
+    planned()
+
+
+@pytest.mark.parametrize("label", ["yes: no", "true", "#1", "a'b", 'a"b', "1e-4", "- x", "ja 😀", "{x}", "null", "50%"])
+def test_hostile_labels_and_columns_come_back_as_they_were(folder, label):
+    column = f"te'xt: {label}"
+    rows = [{column: f"row {n}", "y: [1": (label, "other")[n % 2]} for n in range(80)]
+    write_csv(folder / "data.csv", rows)
+    assert call("init", "--train", "data.csv", "--input", column, "--target", "y: [1", "--base", "./model") == 0
+    study, rows_of = planned()
+    assert set(study.suite.task("data").answers) == {label, "other"}
+    assert {row.target for row in rows_of["data"].train} == {label, "other"}
