@@ -45,12 +45,6 @@ def _each_once(value: tuple[T, ...]) -> tuple[T, ...]:
 
 
 Count = Annotated[int, Field(ge=0)]
-Names = Annotated[
-    tuple[str, ...],
-    Field(min_length=1),
-    ONE_OR_MORE,
-    AfterValidator(_each_once),
-]
 Counts = Annotated[
     tuple[Count, ...],
     Field(min_length=1),
