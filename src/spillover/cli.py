@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spillover.commands import catalogue, diff, export, foreign, schema, show, status
-from spillover.commands.arguments import AsJson, Device, FromFolder, ReportPath, StorePath, StudyPath, Threads
+from spillover.commands.arguments import AsJson, Budget, Device, FromFolder, ReportPath, StorePath, StudyPath, Threads
 from spillover.commands.evaluate import add_evaluate
 from spillover.commands.init import add_init
 from spillover.commands.lint import add_lint
@@ -39,10 +39,7 @@ def run(
     folder: FromFolder = None,
     threads: Threads = None,
     device: Device = "auto",
-    budget: Annotated[
-        str | None,
-        typer.Option("--budget", help="Time such as 2h; of a `mix`, the arms that validate worse are dropped."),
-    ] = None,
+    budget: Budget = None,
     check: Annotated[bool, typer.Option("--lint/--no-lint", help="Refuse faults that `spillover lint` finds.")] = True,
 ) -> None:
     """Do whatever is missing of a study, then write its report."""

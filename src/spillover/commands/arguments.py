@@ -17,3 +17,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs."
 TrainedOn = Annotated[
     list[str] | None, typer.Option("--trained-on", help="A task the others were trained on; may be repeated.")
 ]
+Budget = Annotated[
+    str | None, typer.Option("--budget", help="Time such as 2h; of a `mix`, the arms that validate worse are dropped.")
+]

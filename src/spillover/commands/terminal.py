@@ -91,7 +91,7 @@ class Terminal:
         seconds: float | None = None,
         checked: Path | None = None,
     ) -> Failed:
-        """Do whatever is missing of a study, or what ``seconds`` leave of it, and return what failed.
+        """Do whatever is missing of a study, or what ``seconds`` leave of it; return what failed, and why.
 
         ``checked`` is the study's file where lint's errors stop it before anything is computed.
         """
