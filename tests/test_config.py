@@ -94,7 +94,7 @@ def test_a_sweep_is_the_same_variants_written_out(study_file):
         ),
         (
             "{training.learning_rate: []}",
-            r"variants\[1\]\.sweep\.training\.learning_rate: Value should have at least 1 item",
+            r"variants\[1\]\.sweep\.training\.learning_rate is \[\]; it should have at least 1 item",
         ),
         ("{training.learning_rate: [1, 1]}", "1 is listed twice; list it once"),
         (

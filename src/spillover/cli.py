@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spillover.commands import catalogue, diff, export, foreign, schema, show
+from spillover.commands import catalogue, diff, export, foreign, schema, show, status
 from spillover.commands.arguments import AsJson, Budget, Device, FromFolder, ReportPath, StorePath, StudyPath, Threads
 from spillover.commands.evaluate import add_evaluate
 from spillover.commands.init import add_init
@@ -89,26 +89,7 @@ def plan(
         print_plan(found)
 
 
-@app.command()
-def status(
-    study_file: StudyPath, store: StorePath = Path("store"), folder: FromFolder = None, as_json: AsJson = False
-) -> None:
-    """Count what is done, by kind of step."""
-    from spillover.study.runner import missing_steps
-    from spillover.study.store import Store
-
-    study = terminal.study(study_file, folder)
-    todo = {step.key for step in missing_steps(study, Store(store))}
-    counts = {}
-    for kind in dict.fromkeys(step.kind for step in study.steps):
-        keys = [step.key for step in study.steps if step.kind == kind]
-        missing = sum(key in todo for key in keys)
-        counts[kind] = {"done": len(keys) - missing, "to_do": missing}
-    if as_json:
-        terminal.json({"study": study.name, "steps": counts})
-        return
-    rows = [(kind, *map(str, count.values())) for kind, count in counts.items()]
-    terminal.table(("kind", "done", "to do"), rows)
+app.add_typer(status.commands)
 
 
 @app.command()

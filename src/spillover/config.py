@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from spillover.errors import UserError, unknown_name
 from spillover.models.adopted import resolve_adapter, resolve_whole
@@ -22,7 +22,7 @@ from spillover.study.study import Study, VariantPlan
 from spillover.tasks.mixture import Mixture, label_collisions
 from spillover.tasks.prepare import demonstration_count
 from spillover.tasks.relation import DataOfFamily, TrainedOn
-from spillover.tasks.settings import Settings, load_yaml, parse_settings
+from spillover.tasks.settings import ONE_OR_MORE, Settings, load_yaml, parse_settings
 from spillover.tasks.suite import Suite, load_suite
 from spillover.tasks.task import Task
 from spillover.training.parameters.selection import Shapes
@@ -37,11 +37,6 @@ DEFAULT_TEST_LIMIT = 250
 """Test rows of a cell, as in the released evaluation (sheet genpower, 2.5)."""
 
 
-def _listed(value: object) -> object:
-    """Take a bare value for the list of it; a word stays a word where words are no items."""
-    return value if isinstance(value, list | tuple) else [value]
-
-
 def _each_once(value: tuple[T, ...]) -> tuple[T, ...]:
     repeated = [item for index, item in enumerate(value) if item in value[:index]]
     if repeated:
@@ -50,16 +45,10 @@ def _each_once(value: tuple[T, ...]) -> tuple[T, ...]:
 
 
 Count = Annotated[int, Field(ge=0)]
-Names = Annotated[
-    tuple[str, ...],
-    BeforeValidator(_listed, json_schema_input_type=str | tuple[str, ...]),
-    Field(min_length=1),
-    AfterValidator(_each_once),
-]
 Counts = Annotated[
     tuple[Count, ...],
-    BeforeValidator(_listed, json_schema_input_type=Count | tuple[Count, ...]),
     Field(min_length=1),
+    ONE_OR_MORE,
     AfterValidator(_each_once),
 ]
 
@@ -71,15 +60,13 @@ def _each_mixture_once(value: tuple[Mixture, ...]) -> tuple[Mixture, ...]:
     return value
 
 
-Trained = Annotated[
-    tuple[Mixture, ...], BeforeValidator(_listed), Field(min_length=1), AfterValidator(_each_mixture_once)
-]
+Trained = Annotated[tuple[Mixture, ...], Field(min_length=1), ONE_OR_MORE, AfterValidator(_each_mixture_once)]
 SweptWord = Annotated[str, Field(strict=True, pattern=r"^[\w.+-]+$")]
 SweptValue = bool | int | float | SweptWord
 SweptValues = Annotated[
     tuple[SweptValue, ...],
-    BeforeValidator(_listed, json_schema_input_type=SweptValue | tuple[SweptValue, ...]),
     Field(min_length=1),
+    ONE_OR_MORE,
     AfterValidator(_each_once),
 ]
 
@@ -161,18 +148,16 @@ class StudyFile(Settings):
     """A model's name, a local folder, a hub id or a .gguf file."""
     suite: SuiteEntry = SuiteEntry(name="pocket")
     variants: tuple[AnyEntry, ...] = ()
-    mix: Annotated[tuple[Mix, ...], BeforeValidator(_listed)] = ()
+    mix: Annotated[tuple[Mix, ...], ONE_OR_MORE] = ()
     """Designs that ask which data to mix in; each becomes variants, its arms."""
     test_on: Annotated[
         tuple[TestedEntry, ...],
-        BeforeValidator(_listed, json_schema_input_type=TestedEntry | tuple[TestedEntry, ...]),
         Field(min_length=1),
+        ONE_OR_MORE,
         AfterValidator(_each_task_once),
     ] = (TestedEntry(task="all"),)
     """Task names, ``all`` for those of the suite, and tasks of lm-eval."""
-    lm_eval_include: Annotated[
-        tuple[Path, ...], BeforeValidator(_listed, json_schema_input_type=Path | tuple[Path, ...])
-    ] = ()
+    lm_eval_include: Annotated[tuple[Path, ...], ONE_OR_MORE] = ()
     """Folders of one's own lm-eval tasks, relative to the study file."""
     shots: Literal["default"] | Counts = "default"
     """Demonstrations in the prompt; ``default`` takes each family's own counts."""

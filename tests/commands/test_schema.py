@@ -57,7 +57,7 @@ def test_a_recipe_may_be_written_long_or_short(schemas, recipe):
         {**STUDY, "tset_on": "all"},
         {**STUDY, "precision": "float8"},
         {**STUDY, "training": {"epoch": 1}},
-        {"variants": []},
+        {"variants": [{**STUDY["variants"][0], "train_on": []}]},
         {"variants": [{**STUDY["variants"][0], "recipe": {"parameters": "lorra"}}]},
         {"variants": [{**STUDY["variants"][0], "recipe": {"demonstrations": {"cuont": 2}}}]},
         {"variants": [{"name": "a", "sizes": [96]}]},

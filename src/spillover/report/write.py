@@ -25,7 +25,8 @@ def write_report(
 
     Everything is made before anything is written, then written aside and renamed into place.
     """
-    files = {kind.file_name: _content(kind, results, analysis) for kind in formats}
+    # Data before pages: they cost least, and writing them refuses a number that is none.
+    files = {kind.file_name: _content(kind, results, analysis) for kind in reversed(formats)}
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".report-") as aside:
         for name, content in files.items():
@@ -34,7 +35,7 @@ def write_report(
             (Path(aside) / name).write_bytes(data)
         for name in files:
             (Path(aside) / name).replace(folder / name)
-    return tuple(folder / name for name in files)
+    return tuple(folder / kind.file_name for kind in formats)
 
 
 def _content(kind: Format, results: StudyResults, analysis: Analysis) -> str | bytes:

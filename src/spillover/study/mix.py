@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from spillover.tasks.mixture import Budget, Member, Mixture, Order
-from spillover.tasks.settings import Settings
+from spillover.tasks.settings import ONE_OR_MORE, Settings
 from spillover.training.constraints.none import Unconstrained
 from spillover.training.settings import Recipe, TrainingSettings
 
@@ -31,12 +31,8 @@ UNMIXED = ("alone", "general-alone", "extra-steps")
 """Arms that come once, whatever the budgets and orders."""
 
 
-def _listed(value: object) -> object:
-    return value if isinstance(value, list | tuple) else [value]
-
-
-Tasks = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-Sizes = Annotated[tuple[Annotated[int, Field(gt=0)], ...], BeforeValidator(_listed), Field(min_length=1)]
+Tasks = Annotated[tuple[str, ...], ONE_OR_MORE]
+Sizes = Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1), ONE_OR_MORE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +52,7 @@ class _Design(Settings):
     general: Tasks = ()
     """General instruction data."""
     by: Literal["examples", "tokens"] = "examples"
-    order: Annotated[tuple[Order, ...], BeforeValidator(_listed), Field(min_length=1)] = ("joint",)
+    order: Annotated[tuple[Order, ...], Field(min_length=1), ONE_OR_MORE] = ("joint",)
     recipe: Recipe = Recipe()
     training: dict[str, object] = {}
     """Training settings that differ from the study's."""
@@ -83,11 +79,11 @@ class Cocktail(_Design):
     temperature: float = Field(default=1.0, ge=0)
     general_share: float | None = Field(default=None, gt=0, lt=1)
     """Part of the mixture that is general data; its rows, cut at the cap, when absent."""
-    budgets: Annotated[tuple[Literal["additive", "matched"], ...], BeforeValidator(_listed), Field(min_length=1)] = (
+    budgets: Annotated[tuple[Literal["additive", "matched"], ...], Field(min_length=1), ONE_OR_MORE] = (
         "additive",
         "matched",
     )
-    arms: Annotated[tuple[ArmName, ...], BeforeValidator(_listed)] = ()
+    arms: Annotated[tuple[ArmName, ...], ONE_OR_MORE] = ()
     """Which conditions; all that the named data allows when absent."""
 
     @model_validator(mode="after")
@@ -184,13 +180,13 @@ class Factorial(_Design):
     The targets vary coverage: one task is narrow, a list of tasks is broader (sheet specialist-generalist, 2.1).
     """
 
-    targets: Annotated[tuple[Annotated[Tasks, Field(min_length=1)], ...], BeforeValidator(_listed), Field(min_length=1)]
+    targets: Annotated[tuple[Annotated[Tasks, Field(min_length=1)], ...], Field(min_length=1), ONE_OR_MORE]
     """Each a task or a list of tasks, whose first is tested in-domain; the rows are divided among them."""
     specialist_rows: Sizes
     """Training rows of all the target's tasks together."""
-    general_rows: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_listed), Field(min_length=1)]
+    general_rows: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), ONE_OR_MORE]
     general: Annotated[Tasks, Field(min_length=1)]
-    budgets: Annotated[tuple[Budget, ...], BeforeValidator(_listed), Field(min_length=1)] = ("additive",)
+    budgets: Annotated[tuple[Budget, ...], Field(min_length=1), ONE_OR_MORE] = ("additive",)
     """``steps`` trains a single task without general data for as many rows as with it."""
 
     @model_validator(mode="after")

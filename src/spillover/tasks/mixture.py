@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from spillover.errors import UserError
 from spillover.prompts.demonstrations import normalised
-from spillover.tasks.settings import Settings
+from spillover.tasks.settings import ONE_OR_MORE, Settings
 from spillover.tasks.task import Task
 
 Budget = Literal["additive", "matched", "steps"]
@@ -48,9 +48,7 @@ class Mixture(Settings):
 
     shorthand: ClassVar[str] = "target"
     target: str
-    added: Annotated[
-        tuple[Member, ...], BeforeValidator(lambda value: value if isinstance(value, list | tuple) else [value])
-    ] = Field(default=(), alias="with")
+    added: Annotated[tuple[Member, ...], ONE_OR_MORE] = Field(default=(), alias="with")
     """The other tasks, in order."""
     temperature: float = Field(default=1.0, ge=0)
     """Exponent of the row counts: 1 mixes in proportion to them, 0 all sources alike."""

@@ -13,6 +13,7 @@ import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
+    GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     SerializationInfo,
     SerializerFunctionWrapHandler,
@@ -21,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
+from pydantic_core.core_schema import no_info_before_validator_function
 
 from spillover.errors import UserError, unknown_name
 
@@ -87,6 +89,23 @@ def _field_words(settings: type[Settings]) -> dict[str, str]:
         if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
         if field.target.id in settings.model_fields
     }
+
+
+class _OneOrMore:
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_before_validator_function(_listed, handler(source))
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        several = handler(core)
+        return {"anyOf": [several["items"], several]}
+
+
+ONE_OR_MORE = _OneOrMore()
+"""Lets a lone value stand for the tuple of it: ``Annotated[tuple[int, ...], ONE_OR_MORE]``."""
+
+
+def _listed(value: object) -> object:
+    return value if isinstance(value, list | tuple) else [value]
 
 
 def parse_settings(model_class: type[M], data: object, *, where: str) -> M:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar, get_args
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from spillover.artifacts.archive import read_member, read_members
 from spillover.artifacts.cache import whole_file
@@ -17,7 +17,7 @@ from spillover.artifacts.fetch import fetch
 from spillover.errors import UserError
 from spillover.tasks.facts import TELLINGS
 from spillover.tasks.generated import GeneratedSource
-from spillover.tasks.settings import Settings
+from spillover.tasks.settings import ONE_OR_MORE, Settings
 from spillover.tasks.table import Format, RawRow, table_rows
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -117,9 +117,7 @@ Source = Annotated[
 ]
 SourceList = Annotated[
     tuple[Source, ...],
-    BeforeValidator(
-        lambda v: v if isinstance(v, list | tuple) else [v], json_schema_input_type=Source | tuple[Source, ...]
-    ),
+    ONE_OR_MORE,
 ]
 
 

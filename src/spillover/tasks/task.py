@@ -3,15 +3,15 @@
 import re
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from spillover.prompts.template import Template
-from spillover.tasks.settings import Settings
+from spillover.tasks.settings import ONE_OR_MORE, Settings
 from spillover.tasks.source import Sha256, Sources
 
 Texts = Annotated[
     tuple[str, ...],
-    BeforeValidator(lambda v: v if isinstance(v, list | tuple) else [v], json_schema_input_type=str | tuple[str, ...]),
+    ONE_OR_MORE,
 ]
 Count = Annotated[int, Field(ge=0)]
 
@@ -192,9 +192,7 @@ class Task(Settings):
     turns: Turns | None = None
     group: Annotated[
         tuple[GroupKey, ...],
-        BeforeValidator(
-            lambda v: v if isinstance(v, list | tuple) else [v], json_schema_input_type=GroupKey | tuple[GroupKey, ...]
-        ),
+        ONE_OR_MORE,
     ] = ()
     """Rows that share a value in any of these columns, directly or through others, stay together."""
     field_limits: dict[str, FieldLimit] = Field(default_factory=dict)

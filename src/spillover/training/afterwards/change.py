@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from spillover.tasks.settings import Settings
+from spillover.tasks.settings import ONE_OR_MORE, Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,16 +18,11 @@ if TYPE_CHECKING:
     """Name, w0 and w of a tensor to its new values; none of them is changed."""
 
 
-def listed(value: object) -> object:
-    """Return a lone value as a list."""
-    return value if isinstance(value, list | tuple) else [value]
-
-
 Share = Annotated[float, Field(gt=0, le=1)]
 Shares = Annotated[
     tuple[Share, ...],
-    BeforeValidator(listed, json_schema_input_type=Share | tuple[Share, ...]),
     Field(min_length=1),
+    ONE_OR_MORE,
 ]
 """One number or several, each in 0..1 without 0."""
 

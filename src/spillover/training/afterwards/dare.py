@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from spillover.training.afterwards.change import Change, listed
+from spillover.tasks.settings import ONE_OR_MORE
+from spillover.training.afterwards.change import Change
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
     from spillover.training.afterwards.change import Deltas, Rule
 
 Drop = Annotated[float, Field(gt=0, lt=1)]
-Drops = Annotated[
-    tuple[Drop, ...], BeforeValidator(listed, json_schema_input_type=Drop | tuple[Drop, ...]), Field(min_length=1)
-]
+Drops = Annotated[tuple[Drop, ...], Field(min_length=1), ONE_OR_MORE]
 
 
 class Dare(Change):

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from spillover.training.afterwards.change import Change, listed
+from spillover.tasks.settings import ONE_OR_MORE
+from spillover.training.afterwards.change import Change
 
 if TYPE_CHECKING:
     from spillover.training.afterwards.change import Deltas, Rule
 
 Scale = Annotated[float, Field(gt=0)]
-Scales = Annotated[
-    tuple[Scale, ...], BeforeValidator(listed, json_schema_input_type=Scale | tuple[Scale, ...]), Field(min_length=1)
-]
+Scales = Annotated[tuple[Scale, ...], Field(min_length=1), ONE_OR_MORE]
 
 
 class LoraScale(Change):
