@@ -51,6 +51,9 @@ FromFolder = Annotated[
 Budget = Annotated[
     str | None, typer.Option("--budget", help="Time such as 2h; of a `mix`, the arms that validate worse are dropped.")
 ]
+Track = Annotated[
+    str | None, typer.Option("--track", help="Follow trainings in mlflow, tensorboard, trackio or wandb.")
+]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads; default: all.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 SuiteName = Annotated[str, typer.Argument(help="A built-in suite or the path of a suite file.")]
@@ -65,10 +68,12 @@ def run(
     threads: Threads = None,
     device: Device = "auto",
     budget: Budget = None,
+    track: Track = None,
 ) -> None:
     """Do whatever is missing of a study, then write its report."""
     from spillover.study.halving import budget_seconds
     from spillover.study.store import Store
+    from spillover.training.tracking import Tracking
 
     seconds, kept = budget_seconds(budget) if budget else None, Store(store)
     with _crew(device, threads) as crew:
@@ -78,8 +83,15 @@ def run(
             follow(crew, lambda: _study(study_file, folder), kept)
             return
         study = _study(study_file, folder)
+        name = track or study.track
+        tracking = Tracking(name, study.name, kept.root / "tracking") if name else None
         failed = terminal.compute(
-            study, kept, lambda: crew.device if crew else _device(device, threads), crew=crew, seconds=seconds
+            study,
+            kept,
+            lambda: crew.device if crew else _device(device, threads),
+            crew=crew,
+            seconds=seconds,
+            tracking=tracking,
         )
     terminal.finish(failed, lambda: _write_report(study, kept, report_folder, study_file, folder))
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from spillover.study.store import Store
     from spillover.study.study import Study
     from spillover.training.processes import Crew
+    from spillover.training.tracking import Tracking
 
 FAILED = 1
 """The exit code of a study some of whose steps failed."""
@@ -47,6 +48,7 @@ class Terminal:
         *,
         crew: Crew | None = None,
         seconds: float | None = None,
+        tracking: Tracking | None = None,
     ) -> list[tuple[Step, str]]:
         """Do whatever is missing of a study, or what ``seconds`` leave of it; return what failed, and why."""
         from spillover.progress import progress
@@ -57,8 +59,10 @@ class Terminal:
         if not missing_steps(study, store):
             self.notice("nothing to do: every step is in the store")
             return []
+        if tracking:
+            tracking.require_installed()
         announce = crew.announce if crew else None
-        workshop = Workshop(store, device=device(), notice=self.notice, announce=announce)
+        workshop = Workshop(store, device=device(), notice=self.notice, announce=announce, tracking=tracking)
         with progress(self.messages) as observer:
             chosen = study
             if seconds is not None:
