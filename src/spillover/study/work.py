@@ -204,6 +204,8 @@ class Workshop:
 
         if step.settings.optimizer != "adamw":
             require_bitsandbytes(f"{step.name}: training.optimizer {step.settings.optimizer}", self._device)
+        if bits := step.recipe.parameters.base_bits:
+            require_bitsandbytes(f"{step.name}: parameters.bits {bits}", self._device)
         if fault := step.recipe.constraint.fault(self._material(step), step.settings.batch_size):
             raise UserError(f"variant {step.name!r}: {fault}")
 
@@ -261,7 +263,8 @@ class Workshop:
 
         self._loaded = None
         rows, dropped = self.training_rows(step)
-        model = load_model(step.base.path, dtype="float32", device=self._device)
+        bits = step.recipe.parameters.base_bits
+        model = load_model(step.base.path, dtype="float32", device=self._device, bits=bits)
         adapter = step.recipe.parameters.select(model, seed=step.seed)
         with self._tracked(step) as tracked:
             log = fit_stages(
