@@ -310,8 +310,14 @@ def _crew(device: str, threads: int | None) -> AbstractContextManager[Crew | Non
     """Return the processes that a launcher started together, as `accelerate launch -m spillover run` does."""
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return nullcontext()
-    from spillover.training.processes import Crew
+    from spillover.training.processes import Crew, require_whole_copies
 
+    try:
+        require_whole_copies(os.environ)
+    except UserError:
+        if os.environ.get("RANK", "0") != "0":  # the leading process says it
+            raise SystemExit(DONE) from None
+        raise
     return Crew(cpu=_device(device, threads) == "cpu")
 
 

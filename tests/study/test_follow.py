@@ -27,7 +27,7 @@ test_on: [first]
 """
 
 
-def start_processes(path, root, count=2):
+def start_processes(path, root, count=2, **more):
     """Start the processes that `accelerate launch --cpu --num_processes 2 -m spillover run` starts."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -37,7 +37,7 @@ def start_processes(path, root, count=2):
     processes = []
     for rank in range(count):
         launched = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1"}
-        launched |= {"MASTER_PORT": port, "OMP_NUM_THREADS": 1, "SPILLOVER_CACHE": path.parent / "cache"}
+        launched |= {**more, "MASTER_PORT": port, "OMP_NUM_THREADS": 1, "SPILLOVER_CACHE": path.parent / "cache"}
         environment = os.environ | {name: str(value) for name, value in launched.items()}
         processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
     return processes
@@ -91,3 +91,17 @@ def test_a_users_mistake_ends_all_processes_with_one_line(tmp_path):
     assert [process.returncode for process in processes] == [2, 0]
     assert b"unknown setting 'round'; did you mean 'rounds'" in message
     assert silence == b""
+
+
+@pytest.mark.parametrize(
+    ("variable", "kind"), [("ACCELERATE_USE_FSDP", "FSDP"), ("ACCELERATE_USE_DEEPSPEED", "DEEPSPEED")]
+)
+def test_a_launch_that_splits_the_model_is_refused_at_the_start_with_one_line(tmp_path, variable, kind):
+    processes = start_processes(tmp_path / "study.yaml", tmp_path / "store", **{variable: "true"})
+    (_, message), (_, silence) = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [2, 0]
+    assert message.startswith(f"error: accelerate launch was told to train with {kind}, which splits".encode())
+    assert message.endswith(b"launch with --multi_gpu, or with --cpu, and without FSDP or DeepSpeed\n")
+    assert message.count(b"\n") == 1
+    assert silence == b""
+    assert not (tmp_path / "store").exists()
