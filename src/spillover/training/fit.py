@@ -124,7 +124,7 @@ def fit(
         progress: Called after every step.
 
     Raises:
-        SpilloverError: If a batch has no target token or a loss is not finite.
+        SpilloverError: If a batch has no target token, a loss is not finite or the tracker fails.
     """
     if model.dtype != torch.float32:
         raise SpilloverError(f"training needs float32 weights, got {model.dtype}; small updates are lost in fewer bits")
