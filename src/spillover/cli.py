@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spillover.commands import catalogue, diff, export, foreign, schema, show, status
-from spillover.commands.arguments import AsJson, Budget, Device, FromFolder, ReportPath, StorePath, StudyPath, Threads
+from spillover.commands.arguments import (
+    AsJson,
+    Budget,
+    Device,
+    FromFolder,
+    ReportPath,
+    StorePath,
+    StudyPath,
+    Threads,
+    Track,
+)
 from spillover.commands.evaluate import add_evaluate
 from spillover.commands.init import add_init
 from spillover.commands.lint import add_lint
@@ -41,10 +51,12 @@ def run(
     device: Device = "auto",
     budget: Budget = None,
     check: Annotated[bool, typer.Option("--lint/--no-lint", help="Refuse faults that `spillover lint` finds.")] = True,
+    track: Track = None,
 ) -> None:
     """Do whatever is missing of a study, then write its report."""
     from spillover.study.halving import budget_seconds
     from spillover.study.store import Store
+    from spillover.training.tracking import Tracking
 
     seconds, kept = budget_seconds(budget) if budget else None, Store(store)
     with _crew(device, threads) as crew:
@@ -54,6 +66,7 @@ def run(
             follow(crew, lambda: terminal.study(study_file, folder), kept)
             return
         study = terminal.study(study_file, folder)
+        name = track or study.track
         failed = terminal.compute(
             study,
             kept,
@@ -61,6 +74,7 @@ def run(
             crew=crew,
             seconds=seconds,
             checked=study_file if check else None,
+            tracking=Tracking(name, study.name, kept.root / "tracking") if name else None,
         )
     terminal.finish(failed, lambda: terminal.report(study, kept, report_folder, _run_command(study_file, folder)))
 
@@ -151,8 +165,14 @@ def _crew(device: str, threads: int | None) -> AbstractContextManager[Crew | Non
     """Return the processes that a launcher started together, as `accelerate launch -m spillover run` does."""
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return nullcontext()
-    from spillover.training.processes import Crew
+    from spillover.training.processes import Crew, require_whole_copies
 
+    try:
+        require_whole_copies(os.environ)
+    except UserError:
+        if os.environ.get("RANK", "0") != "0":  # the leading process says it
+            raise SystemExit(DONE) from None
+        raise
     return Crew(cpu=terminal.device(device, threads) == "cpu")
 
 

@@ -28,6 +28,7 @@ from spillover.tasks.task import Task
 from spillover.training.parameters.selection import Shapes
 from spillover.training.settings import Recipe, TrainingSettings, contradiction_with_training
 from spillover.training.sweep import sweep_points
+from spillover.training.tracking import TRACKERS
 
 if TYPE_CHECKING:
     from spillover.evaluation.harness.tasks import HarnessTask
@@ -141,6 +142,12 @@ AnyEntry = Annotated[
 ]
 
 
+def _known_tracker(name: str) -> str:
+    if name not in TRACKERS:
+        raise ValueError(str(unknown_name("tracker", name, TRACKERS)))
+    return name
+
+
 class StudyFile(Settings):
     """What a study.yaml says."""
 
@@ -177,6 +184,8 @@ class StudyFile(Settings):
     """Training settings that differ from the suite's."""
     watch: int = Field(default=0, ge=0)
     """Optimizer steps from one look at forgetting to the next while a variant trains; 0 does not look."""
+    track: Annotated[str, AfterValidator(_known_tracker)] | None = None
+    """A tracker that trainings are sent to: mlflow, tensorboard, trackio or wandb."""
     margin: float = Field(default=0.02, gt=0, lt=1)
     """Losses up to it count as nothing lost; a share, and 100 times that for metrics from 0 to 100."""
 
@@ -277,6 +286,7 @@ def resolve_study(
         settings.margin,
         harness,
         adopted,
+        settings.track,
     )
 
 

@@ -26,8 +26,43 @@ shots: [0]
 test_on: [first]
 """
 
+# Stands in for Weights & Biases: writes down which process says what.
+WANDB = """
+import json, os
+from types import SimpleNamespace
 
-def start_processes(path, root, count=2):
+def say(**said):
+    with open(os.environ["MADE_WANDB"], "a") as opened:
+        opened.write(json.dumps({"rank": os.environ["RANK"], **said}) + chr(10))
+
+class Run:
+    def __init__(self, name):
+        self.name = name
+    def log(self, values, step):
+        say(name=self.name, step=step, loss=values["loss"])
+    def finish(self):
+        say(name=self.name, step="finished")
+
+def init(project, name):
+    return Run(name)
+
+config = SimpleNamespace(update=lambda values, allow_val_change: None)
+"""
+
+
+def made_wandb(folder):
+    """Install the stand-in into a folder; return the variables that make processes use it."""
+    for path, text in (
+        ("wandb/__init__.py", WANDB),
+        ("wandb-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: wandb\nVersion: 1\n"),
+    ):
+        (folder / path).parent.mkdir(parents=True)
+        (folder / path).write_text(text)
+    places = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(places), "MADE_WANDB": folder / "said.jsonl"}
+
+
+def start_processes(path, root, count=2, **more):
     """Start the processes that `accelerate launch --cpu --num_processes 2 -m spillover run` starts."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -37,7 +72,7 @@ def start_processes(path, root, count=2):
     processes = []
     for rank in range(count):
         launched = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1"}
-        launched |= {"MASTER_PORT": port, "OMP_NUM_THREADS": 1, "SPILLOVER_CACHE": path.parent / "cache"}
+        launched |= {**more, "MASTER_PORT": port, "OMP_NUM_THREADS": 1, "SPILLOVER_CACHE": path.parent / "cache"}
         environment = os.environ | {name: str(value) for name, value in launched.items()}
         processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
     return processes
@@ -49,8 +84,8 @@ def both(tmp_path_factory):
     path = write_study(folder, VARIANTS)
     text = path.read_text().replace("test_limit: 10", "test_limit: 2")
     # At a small rate AdamW does not blow rounding up: it divides each gradient, however small, by its own size.
-    path.write_text(text.replace("learning_rate: 0.01", "learning_rate: 0.001"))
-    processes = start_processes(path, folder / "together")
+    path.write_text(text.replace("learning_rate: 0.01", "learning_rate: 0.001") + "track: wandb\n")
+    processes = start_processes(path, folder / "together", **made_wandb(folder / "packages"))
     study, alone, _ = run(path, folder / "alone")
     printed = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], printed
@@ -84,6 +119,18 @@ def test_only_the_leading_process_speaks_and_writes(both):
     assert all(together.has(step.kind, step.key) for step in study.steps)
 
 
+def test_only_the_leading_process_tracks_and_finishes_each_training_before_the_next(both):
+    study, _, together, _ = both
+    said = [json.loads(line) for line in (together.root.parent / "packages" / "said.jsonl").read_text().splitlines()]
+    assert {line["rank"] for line in said} == {"0"}
+    expected = []
+    for step in study.finetunes:
+        log = json.loads(together.file(step.kind, step.key, "training.json").read_text())
+        expected += [(step.variant, number, loss) for number, loss in enumerate(log["losses"], start=1)]
+        expected.append((step.variant, "finished", None))
+    assert [(line["name"], line["step"], line.get("loss")) for line in said] == expected
+
+
 def test_a_users_mistake_ends_all_processes_with_one_line(tmp_path):
     path = write_study(tmp_path, VARIANTS.replace("rounds: 2", "round: 2"))
     processes = start_processes(path, tmp_path / "store")
@@ -91,3 +138,17 @@ def test_a_users_mistake_ends_all_processes_with_one_line(tmp_path):
     assert [process.returncode for process in processes] == [2, 0]
     assert b"unknown setting 'round'; did you mean 'rounds'" in message
     assert silence == b""
+
+
+@pytest.mark.parametrize(
+    ("variable", "kind"), [("ACCELERATE_USE_FSDP", "FSDP"), ("ACCELERATE_USE_DEEPSPEED", "DEEPSPEED")]
+)
+def test_a_launch_that_splits_the_model_is_refused_at_the_start_with_one_line(tmp_path, variable, kind):
+    processes = start_processes(tmp_path / "study.yaml", tmp_path / "store", **{variable: "true"})
+    (_, message), (_, silence) = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [2, 0]
+    assert message.startswith(f"error: accelerate launch was told to train with {kind}, which splits".encode())
+    assert message.endswith(b"launch with --multi_gpu, or with --cpu, and without FSDP or DeepSpeed\n")
+    assert message.count(b"\n") == 1
+    assert silence == b""
+    assert not (tmp_path / "store").exists()

@@ -38,6 +38,13 @@ def test_all_four_slots_combine():
             {"parameters": {**LORA, "dropout": 0.1, "init_lora_weights": "pissa"}},
             "'pissa' and dropout contradict each other",
         ),
+        ({"parameters": {**LORA, "bits": 8}}, "parameters.bits is 8; it should be 4"),
+        ({"parameters": {**LORA, "bits": 4, "use_dora": True}}, "bits and use_dora contradict each other"),
+        (
+            {"parameters": {**LORA, "bits": 4, "init_lora_weights": "pissa"}},
+            "bits and init_lora_weights 'pissa' contradict each other",
+        ),
+        ({"parameters": {**LORA, "bits": 4}, "constraint": "spider"}, "'spider' and parameters 'lora' contradict"),
         ({"demonstrations": {"count": 0, "resampled": True}}, "demonstrations: resampled needs a count of at least 1"),
         ({"afterwards": "lora-scale"}, "'lora-scale' needs parameters 'lora'; for other weights use 'interpolate'"),
         (
@@ -60,6 +67,12 @@ def test_the_identity_of_a_training_names_only_slots_that_are_not_plain():
     assert set(Recipe.model_validate({"constraint": "kl"}).training_identity()) == {"demonstrations", "constraint"}
     # A kind with all its defaults is still named with them, so that a changed default is another identity.
     assert Recipe.model_validate({"constraint": "kl"}).training_identity()["constraint"]["strength"] == 1.0
+
+
+def test_a_rounded_base_is_part_of_the_identity_only_where_it_is_asked_for():
+    whole, rounded = (Recipe.model_validate({"parameters": {**LORA, "bits": bits}}) for bits in (None, 4))
+    assert "bits" not in whole.training_identity()["parameters"]
+    assert rounded.training_identity()["parameters"] == {**whole.training_identity()["parameters"], "bits": 4}
 
 
 def test_resampling_is_named_in_the_identity_only_where_it_is_asked_for():

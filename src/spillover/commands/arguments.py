@@ -20,3 +20,6 @@ TrainedOn = Annotated[
 Budget = Annotated[
     str | None, typer.Option("--budget", help="Time such as 2h; of a `mix`, the arms that validate worse are dropped.")
 ]
+Track = Annotated[
+    str | None, typer.Option("--track", help="Follow trainings in mlflow, tensorboard, trackio or wandb.")
+]

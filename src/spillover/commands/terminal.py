@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from spillover.study.store import Store
     from spillover.study.study import Study
     from spillover.training.processes import Crew
+    from spillover.training.tracking import Tracking
 
 DONE, FAILED, USER_MISTAKE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes."""
@@ -90,6 +91,7 @@ class Terminal:
         crew: Crew | None = None,
         seconds: float | None = None,
         checked: Path | None = None,
+        tracking: Tracking | None = None,
     ) -> Failed:
         """Do whatever is missing of a study, or what ``seconds`` leave of it; return what failed, and why.
 
@@ -103,8 +105,10 @@ class Terminal:
         if not missing_steps(study, store):
             self.notice("nothing to do: every step is in the store")
             return []
+        if tracking:
+            tracking.require_installed()
         announce = crew.announce if crew else None
-        workshop = Workshop(store, device=device(), notice=self.notice, announce=announce)
+        workshop = Workshop(store, device=device(), notice=self.notice, announce=announce, tracking=tracking)
         if checked:
             from spillover.study.lint import lint, refuse_errors
 

@@ -4,11 +4,11 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from safetensors import safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
 from spillover.errors import UserError
@@ -21,8 +21,13 @@ if TYPE_CHECKING:
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def load_model(path: Path, *, dtype: Precision, device: str) -> "PreTrainedModel":
+def load_model(path: Path, *, dtype: Precision, device: str, bits: Literal[4] | None = None) -> "PreTrainedModel":
     """Return the causal language model of a folder, in evaluation mode, with torch's own attention (sdpa).
+
+    Args:
+        dtype: Of the weights.
+        bits: 4 rounds the linear layers but the output embedding, for training an adapter on them; needs a CUDA device
+            and bitsandbytes.
 
     Raises:
         UserError: The folder has no safetensors weights, or its architecture needs code of its own.
@@ -38,6 +43,7 @@ def load_model(path: Path, *, dtype: Precision, device: str) -> "PreTrainedModel
                 use_safetensors=True,
                 trust_remote_code=False,
                 local_files_only=True,
+                **(_rounded(device) if bits else {}),
             )
         except ValueError as error:
             reason = str(error).strip().splitlines()[0]
@@ -46,9 +52,23 @@ def load_model(path: Path, *, dtype: Precision, device: str) -> "PreTrainedModel
             ) from error
     model: PreTrainedModel = loading[0]
     require_all_weights(loading[1], path)
-    torch.nn.Module.to(model, device)
+    if not bits:
+        torch.nn.Module.to(model, device)
     model.train(False)
     return model
+
+
+def _rounded(device: str) -> dict[str, object]:
+    """Return what asks transformers for QLoRA's base: 4-bit NormalFloat, its constants rounded too, bfloat16 products
+    (arXiv 2305.14314, section 3).
+    """
+    config = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+    return {"quantization_config": config, "device_map": {"": device}}
 
 
 def require_all_weights(info: Mapping[str, Any], path: Path) -> None:

@@ -15,7 +15,7 @@ from spillover.study.harness_results import with_harness
 from spillover.study.identity import digest
 from spillover.study.items import ItemReader, compared_metric
 from spillover.study.mixed import mixture_card
-from spillover.study.step import Adopt, Derive, Score, Step, Variant
+from spillover.study.step import Adopt, Derive, Finetune, Score, Step, Variant
 from spillover.study.store import Store
 from spillover.study.study import Study, scored_metrics
 from spillover.study.work import machine
@@ -143,14 +143,20 @@ def _variant_card(study: Study, store: Store, step: Variant) -> VariantCard:
     training = files.read_json(store.file(trained.kind, trained.key, "training.json"))
     training["duration_seconds"] = store.manifest(trained.kind, trained.key)["provenance"]["duration_seconds"]
     training["settings"] = trained.settings.model_dump(mode="json")
-    recipe = trained.recipe.training_identity()
-    if isinstance(step, Derive):
-        recipe["afterwards"] = step.change.model_dump(mode="json")
     rows = files.read_prepared(store.file(step.data.kind, step.data.key, files.ROWS)) if trained.arm else None
     mixture = mixture_card(trained, training, rows)
-    return VariantCard(
-        step.variant, step.name, step.trained_on.name, step.size, step.seed, recipe, training, drift, mixture
-    )
+    name, recipe = step.trained_on.name, recipe_card(step)
+    return VariantCard(step.variant, step.name, name, step.size, step.seed, recipe, training, drift, mixture)
+
+
+def recipe_card(step: Finetune | Derive) -> dict[str, Any]:
+    """Return `VariantCard.recipe` of a variant that the study trained."""
+    recipe = step.trained.recipe.training_identity()
+    if bits := step.trained.recipe.parameters.base_bits:
+        recipe["evaluated_on"] = f"the base in full precision; training held it in {bits} bits"
+    if isinstance(step, Derive):
+        recipe["afterwards"] = step.change.model_dump(mode="json")
+    return recipe
 
 
 def _task_card(task: Task, base_steps: list[Score], store: Store) -> TaskCard:

@@ -80,6 +80,8 @@ class Study:
     """Cells of lm-eval's tasks, asked of every model."""
     adopted: tuple[Adopt, ...] = ()
     """Variants that were trained elsewhere."""
+    track: str | None = None
+    """The tracker that trainings are sent to; part of no key."""
 
     def __post_init__(self) -> None:
         """Refuse metrics that a tested task cannot have, and tests that give no verdict."""

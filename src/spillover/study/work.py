@@ -7,6 +7,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from spillover.training.checkpoints import Checkpoints
     from spillover.training.constraints.constraint import Material
     from spillover.training.rows import TrainingRows
+    from spillover.training.tracking import TrackedTraining, Tracking
 
     Trained = tuple[PreTrainedModel, TrainedAdapter | None, dict[str, Any]]
 
@@ -59,6 +61,7 @@ class Workshop:
         device: Where models run; never part of a step's identity.
         notice: Called with what is worth saying on the way.
         announce: Called with a step's key before it is trained, where other processes take part in training.
+        tracking: Where trainings can be followed, if anywhere; never part of a step's identity.
     """
 
     def __init__(
@@ -68,11 +71,13 @@ class Workshop:
         device: str = "cpu",
         notice: Callable[[str], None] | None = None,
         announce: Callable[[str], None] | None = None,
+        tracking: Tracking | None = None,
     ) -> None:
         self._store = store
         self._device = device
         self._notice = notice
         self._announce = announce
+        self._tracking = tracking
         self._prepared: dict[str, PreparedTask] = {}
         self._encoded: dict[tuple[object, ...], tuple[EncodedCell, dict[str, int]]] = {}
         self._mixed: dict[str, TrainingRows] = {}
@@ -199,6 +204,8 @@ class Workshop:
 
         if step.settings.optimizer != "adamw":
             require_bitsandbytes(f"{step.name}: training.optimizer {step.settings.optimizer}", self._device)
+        if bits := step.recipe.parameters.base_bits:
+            require_bitsandbytes(f"{step.name}: parameters.bits {bits}", self._device)
         if fault := step.recipe.constraint.fault(self._material(step), step.settings.batch_size):
             raise UserError(f"variant {step.name!r}: {fault}")
 
@@ -256,21 +263,38 @@ class Workshop:
 
         self._loaded = None
         rows, dropped = self.training_rows(step)
-        model = load_model(step.base.path, dtype="float32", device=self._device)
+        bits = step.recipe.parameters.base_bits
+        model = load_model(step.base.path, dtype="float32", device=self._device, bits=bits)
         adapter = step.recipe.parameters.select(model, seed=step.seed)
-        log = fit_stages(
-            model,
-            rows,
-            step.settings,
-            seed=step.seed,
-            precision=step.precision,
-            constraint=step.recipe.constraint.build(self._material(step)),
-            watch=Watch(general_rows(self._encoder(step.base.path)), step.watch, tell) if step.watch else None,
-            checkpoints=self._checkpoints(step),
-            progress=(lambda done, count, _: advance(done / count)) if advance else None,
-        )
+        with self._tracked(step) as tracked:
+            log = fit_stages(
+                model,
+                rows,
+                step.settings,
+                seed=step.seed,
+                precision=step.precision,
+                constraint=step.recipe.constraint.build(self._material(step)),
+                watch=Watch(general_rows(self._encoder(step.base.path)), step.watch, tell) if step.watch else None,
+                checkpoints=self._checkpoints(step),
+                tracked=tracked,
+                progress=(lambda done, count, _: advance(done / count)) if advance else None,
+            )
         facts = {"rows": len(rows.rows), "dropped": dropped, "shared_prefix_token_count": rows.shared_prefix_length}
         return model, adapter, {**asdict(log), **facts}
+
+    def _tracked(self, step: Finetune) -> AbstractContextManager[TrackedTraining | None]:
+        if not self._tracking:
+            return nullcontext()
+        settings = {
+            "base": step.base.name,
+            "trained_on": step.trained_on.name,
+            "size": step.size,
+            "seed": step.seed,
+            "precision": step.precision,
+            "recipe": step.recipe.model_dump(mode="json"),
+            "training": step.settings.model_dump(mode="json"),
+        }
+        return self._tracking.training(step.variant, settings)
 
     def _checkpoints(self, step: Finetune) -> Checkpoints:
         from spillover.training.checkpoints import Checkpoints

@@ -23,6 +23,7 @@ from spillover.training.probe import ForgettingProbe, Watch
 from spillover.training.processes import Processes
 from spillover.training.rows import TrainingRow, TrainingRows
 from spillover.training.settings import TrainingSettings
+from spillover.training.tracking import TrackedTraining
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -102,6 +103,7 @@ def fit(
     constraint: Constraint | None = None,
     watch: Watch | None = None,
     checkpoints: Checkpoints | None = None,
+    tracked: TrackedTraining | None = None,
     progress: Progress | None = None,
 ) -> TrainingLog:
     """Fine-tune the trainable weights of ``model`` in place.
@@ -118,15 +120,16 @@ def fit(
         constraint: What the recipe adds to the loop.
         watch: How often, and on which text, forgetting is measured; changes no weight.
         checkpoints: Where the run is saved on its way, and where a killed one is found again.
+        tracked: What losses, learning rates and forgetting are sent to; its run is left open.
         progress: Called after every step.
 
     Raises:
-        SpilloverError: If a batch has no target token or a loss is not finite.
+        SpilloverError: If a batch has no target token, a loss is not finite or the tracker fails.
     """
     if model.dtype != torch.float32:
         raise SpilloverError(f"training needs float32 weights, got {model.dtype}; small updates are lost in fewer bits")
     torch.manual_seed(seed)
-    run = _Run(model, data, settings, seed, precision, constraint or Constraint(), watch)
+    run = _Run(model, data, settings, seed, precision, constraint or Constraint(), watch, tracked)
     done = checkpoints.restore(run.state) if checkpoints else 0
     run.processes.begin(run.weights.values(), done)
     for step, batch in islice(enumerate(batches(data.rows, settings, seed=seed)), done, run.step_count):
@@ -154,12 +157,17 @@ class _Run:
         precision: str,
         constraint: Constraint,
         watch: Watch | None,
+        tracked: TrackedTraining | None,
     ) -> None:
         self._model, self._settings, self._seed, self._watch = model, settings, seed, watch
         self._accelerator = Accelerator(
-            cpu=model.device.type == "cpu", mixed_precision="bf16" if precision == "bfloat16" else "no"
+            cpu=model.device.type == "cpu",
+            mixed_precision="bf16" if precision == "bfloat16" else "no",
+            log_with=tracked.tracker if tracked else None,
+            project_dir=tracked.folder if tracked else None,
         )
         self.processes = Processes(self._accelerator)
+        self._tracked = tracked if self.processes.leads else None
         self.step_count = settings.step_count(len(data.rows))
         self.weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
         optimizer = build_optimizer(model, self.weights.values(), settings)
@@ -179,12 +187,16 @@ class _Run:
             ForgettingProbe(model, self._logits, watch.rows, watch.base) if watch and self.processes.leads else None
         )
         self.state = RunState(self.weights, self._optimizer, self._schedule, constraint, self.log)
+        if self._tracked:
+            self._tracked.begin(self._accelerator)
 
     def look(self, step: int) -> None:
         """Measure forgetting before a step."""
         if self._probe and self._watch:
             found = self._probe.measure()
             self.log.forgetting.append({"step": step, **found})
+            if self._tracked:
+                self._tracked.log(step, found)
             if self._watch.tell:
                 loss, divergence = found["general_loss"], found["kl_to_base"]
                 self._watch.tell(f"step {step}: loss on general text {loss:.3f}, KL to the base {divergence:.4f} nats")
@@ -204,10 +216,13 @@ class _Run:
         self.processes.add_gradients(self.weights.values())
         self._accelerator.clip_grad_norm_(self.weights.values(), self._settings.max_gradient_norm)
         self._optimizer.step()
+        rate = float(self._schedule.get_last_lr()[0])
         self._schedule.step()
         goes_on = self._rule.after_step(step)
         self._optimizer.zero_grad()
         self.log.losses.append(loss)
+        if self._tracked:
+            self._tracked.log(step + 1, {"loss": loss, "learning_rate": rate})
         return self.processes.as_led(goes_on)
 
     def _accumulate(self, batch: Sequence[TrainingRow]) -> float:

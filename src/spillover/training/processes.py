@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -22,6 +22,32 @@ LONGEST_SILENCE = timedelta(days=30)
 """How long a process waits for the next training while the leading one asks models and scores answers."""
 
 
+SPLITTING = {
+    "ACCELERATE_USE_FSDP": "FSDP",
+    "ACCELERATE_USE_DEEPSPEED": "DEEPSPEED",
+    "ACCELERATE_USE_MEGATRON_LM": "MEGATRON_LM",
+}
+"""Variables by which accelerate's launcher asks for a model in parts."""
+
+
+def require_whole_copies(environment: Mapping[str, str]) -> None:
+    """Refuse, before anything is loaded, a launch that would split the model over processes.
+
+    Raises:
+        UserError: If it would.
+    """
+    for variable, kind in SPLITTING.items():
+        if environment.get(variable, "").lower() in ("1", "true"):
+            raise _split(kind)
+
+
+def _split(kind: str) -> UserError:
+    return UserError(
+        f"accelerate launch was told to train with {kind}, which splits the model over processes; here each keeps a "
+        "whole copy: launch with --multi_gpu, or with --cpu, and without FSDP or DeepSpeed"
+    )
+
+
 class Processes:
     """The processes of one training run, each with a copy of the model; usually one.
 
@@ -35,10 +61,7 @@ class Processes:
     def __init__(self, accelerator: Accelerator) -> None:
         kind = accelerator.distributed_type.value
         if kind not in ("NO", "MULTI_CPU", "MULTI_GPU", "MULTI_XPU", "MULTI_NPU"):
-            raise UserError(
-                f"accelerate launch was told to train with {kind}, which splits the model over processes; here each "
-                "keeps a whole copy: launch with --multi_gpu, or with --cpu, and without FSDP or DeepSpeed"
-            )
+            raise _split(kind)
         self.rank: int = accelerator.process_index
         self.count: int = accelerator.num_processes
         self._device = accelerator.device

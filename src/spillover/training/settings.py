@@ -124,6 +124,12 @@ def _contradiction(parameters: Settings, constraint: Settings, change: Settings)
         return (
             "init_lora_weights 'pissa' and dropout contradict each other: dropout would hide parts of the base itself"
         )
+    if lora and lora.bits and (lora.use_dora or lora.init_lora_weights == "pissa"):
+        named = "use_dora" if lora.use_dora else "init_lora_weights 'pissa'"
+        return (
+            f"bits and {named} contradict each other: it takes its first values from the base's weights, which are "
+            "rounded here and in full precision where the adapter is evaluated; leave one of the two out"
+        )
     if isinstance(change, LoraScale):
         if not lora:
             return "afterwards 'lora-scale' needs parameters 'lora'; for other weights use 'interpolate'"

@@ -12,6 +12,7 @@ from spillover.training.fit import Progress, SharedPrefixLogits, TrainingLog, fi
 from spillover.training.probe import ForgettingProbe, Watch
 from spillover.training.rows import TrainingRows
 from spillover.training.settings import TrainingSettings
+from spillover.training.tracking import TrackedTraining
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -46,6 +47,7 @@ def fit_stages(
     constraint: Constraint | None = None,
     watch: Watch | None = None,
     checkpoints: Checkpoints | None = None,
+    tracked: TrackedTraining | None = None,
     progress: Progress | None = None,
 ) -> TrainingLog:
     """Fine-tune as `fit` does, stage after stage where the rows are a mixture with stages.
@@ -63,6 +65,7 @@ def fit_stages(
             constraint=constraint,
             watch=watch,
             checkpoints=checkpoints,
+            tracked=tracked,
             progress=progress,
         )
     plans = [settings] * len(data.stages)
@@ -90,6 +93,7 @@ def fit_stages(
             constraint=constraint,
             watch=watch,
             checkpoints=checkpoints.part(f"stage-{number + 1}") if checkpoints and len(plans) > 1 else checkpoints,
+            tracked=tracked,
             progress=advanced,
         )
         _join(log, own)

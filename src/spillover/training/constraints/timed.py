@@ -49,7 +49,7 @@ class TimedConstraint:
     def report(self, model: PreTrainedModel, weights: Mapping[str, nn.Parameter]) -> dict[str, object]:
         """Return the constraint's own facts, the shares of weights trained and touched, its memory and its time."""
         facts = self.constraint.report()
-        total = sum(weight.numel() for weight in model.parameters())
+        total = model.num_parameters()  # counts what is packed, two 4-bit weights to a byte
         trained = sum(weight.numel() for weight in weights.values())
         touched = facts.pop("touched_count", trained)
         assert isinstance(touched, int)

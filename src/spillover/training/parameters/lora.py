@@ -1,4 +1,4 @@
-"""LoRA and its relatives (rsLoRA, DoRA, PiSSA): peft's own settings, passed through."""
+"""LoRA and its relatives (rsLoRA, DoRA, PiSSA, QLoRA): peft's own settings, passed through."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Lora(Selection):
     """Train low-rank adapters of the linear layers, the base itself stays as it is (Hu et al. 2021)."""
 
     saves_adapter: ClassVar[bool] = True
+    added_later: ClassVar[frozenset[str]] = frozenset({"bits"})
     kind: Literal["lora"] = "lora"
     rank: int = Field(default=16, ge=1)
     alpha: float = Field(default=32, gt=0)
@@ -31,6 +32,14 @@ class Lora(Selection):
     use_dora: bool = False
     init_lora_weights: Literal["default", "gaussian", "pissa"] = "default"
     """``pissa`` starts from the largest singular vectors of the weights and is saved as an ordinary adapter."""
+    bits: Literal[4] | None = None
+    """4 trains on a base whose linear layers are rounded to 4 bits (QLoRA, Dettmers et al. 2023), which needs a CUDA
+    device and bitsandbytes. The adapter is evaluated, merged and exported on the base in full precision; only what is
+    watched while training, and what a constraint compares with, is the rounded base."""
+
+    @property
+    def base_bits(self) -> Literal[4] | None:
+        return self.bits
 
     @property
     def update_scales(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from spillover.tasks.settings import Settings
 
@@ -26,6 +26,11 @@ class Selection(Settings):
 
     saves_adapter: ClassVar[bool] = False
     """Whether a trained variant is kept as an adapter beside its base instead of as a whole model."""
+
+    @property
+    def base_bits(self) -> Literal[4] | None:
+        """To how many bits the base is rounded while it is trained on; None leaves it in float32."""
+        return None
 
     @property
     def update_scales(self) -> bool:
