@@ -14,7 +14,7 @@ from spillover.errors import SpilloverError
 
 SECONDS = 10.0
 """Of processor time, a hundred times what the slowest sound case takes."""
-SHORT, LONG = 50, 2000
+SHORT, LONG = 40, 1000
 """Cases a test."""
 
 

@@ -82,7 +82,32 @@ def torn(draw: st.DrawFn, contents: list[bytes]) -> bytes:
     return content
 
 
-PIECES = [b"\x00", b"\xef\xbb\xbf", b"\xff\xfe", b'"', b"'", b"\r", b"\n", b",", b"\t", b"{", b"}", b"[", b"]", b"&a ", b"*a"]
+PIECES = [
+    b"\x00",
+    b"\xef\xbb\xbf",
+    b"\xff\xfe",
+    b'"',
+    b"'",
+    b"\r",
+    b"\n",
+    b",",
+    b"\t",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b"&a ",
+    b"*a",
+]
 PIECES += [b"<<: *a", b"!!python/object:os.system x", b"!!int x", b"!!float", b"!!timestamp 1", b"!!binary x", b"? "]
 PIECES += [b"!!set", b"--- ", b"...", b"%YAML 9", b"|", b">", b"NaN", b"Infinity", b"1e999", b"\\ud800", b"\\u0000"]
-PIECES += [b"9" * 5000, b"[" * 3000, b'{"a":' * 3000, b"- " * 2000, b"x" * 200_000, "\u2028é😀".encode(), b"null", b"true"]
+PIECES += [
+    b"9" * 5000,
+    b"[" * 3000,
+    b'{"a":' * 3000,
+    b"- " * 2000,
+    b"x" * 200_000,
+    "\u2028é😀".encode(),
+    b"null",
+    b"true",
+]

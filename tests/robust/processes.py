@@ -68,9 +68,7 @@ def changes_of(said: Path) -> int:
     return int(said.with_suffix(".changes").read_text())
 
 
-def _command_line(
-    arguments: list[str], cache: Path, said: Path, fault: Fault | None, largest_file: int | None
-) -> None:
+def _command_line(arguments: list[str], cache: Path, said: Path, fault: Fault | None, largest_file: int | None) -> None:
     import torch
 
     from spillover.cli import main

@@ -166,9 +166,7 @@ def test_damaged_files_are_found_by_digest_said_and_computed_again(finished, mad
     assert "nothing to do" in again[1]
 
 
-def test_damaged_weights_are_trained_again_where_a_missing_step_needs_them(
-    finished, made_study_file, copied, tmp_path
-):
+def test_damaged_weights_are_trained_again_where_a_missing_step_needs_them(finished, made_study_file, copied, tmp_path):
     for path in copied.glob("finetune/*/*/model.safetensors"):
         damage(path, random.Random(0))
     for path in copied.glob("predict/*"):

@@ -5,7 +5,6 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spillover.study import files
 from spillover.tasks.prepare import from_record, prepare, to_record
 from spillover.tasks.suite import load_suite
 from tests.robust.budget import fuzzed, lengths, survives
@@ -35,7 +34,6 @@ def prepared(path, folder):
     rows = prepare(suite, suite.task("first"), cache=folder / "cache")
     text = json.dumps(to_record(rows), ensure_ascii=False, allow_nan=False).encode()
     assert from_record(json.loads(text)) == rows
-    assert files.ROWS
 
 
 @lengths

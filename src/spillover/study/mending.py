@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from spillover.study.store import DamagedStep, Store
+from spillover.study.store import DamagedStepError, Store
 from spillover.study.study import Study
 from spillover.study.work import ADAPTER, WEIGHTS
 
@@ -23,7 +23,7 @@ def remove_damaged(study: Study, store: Store, *, notice: Callable[[str], None])
             try:
                 store.check(step.kind, step.key, but=() if step.key in needed else (WEIGHTS, ADAPTER))
                 continue
-            except DamagedStep as error:
+            except DamagedStepError as error:
                 notice(f"damaged: {step.label}: {error}")
                 store.remove_damaged(step.kind, step.key)
         needed |= {source.key for source in step.inputs().values()}

@@ -24,7 +24,7 @@ FORMAT = 1
 AGAIN = "`spillover run` computes the step again"
 
 
-class DamagedStep(UserError):
+class DamagedStepError(UserError):
     """A finished step is not as it was written."""
 
 
@@ -50,7 +50,7 @@ class Store:
         """Return a finished step's manifest: ``fields``, ``files``, ``provenance``.
 
         Raises:
-            DamagedStep: If it is not what was written.
+            DamagedStepError: If it is not what was written.
             UserError: If another version of this program wrote it.
         """
         path = self.folder(kind, key) / MANIFEST
@@ -59,29 +59,29 @@ class Store:
             stated = loaded.pop("format", None), loaded.pop("digest", None)
             sound = isinstance(loaded["files"], dict) and isinstance(loaded["provenance"], dict)
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise DamagedStep(f"{path} cannot be read ({error}); {AGAIN}") from error
+            raise DamagedStepError(f"{path} cannot be read ({error}); {AGAIN}") from error
         if stated[0] not in (None, FORMAT):
             raise UserError(
                 f"{path} is of format {stated[0]!r}, this version of spillover reads {FORMAT}; "
                 "use the version that wrote it, or choose another store with --store"
             )
         if not sound or (stated != (None, None) and stated[1] != _manifest_digest(loaded)):
-            raise DamagedStep(f"{path} was changed or damaged; {AGAIN}")
+            raise DamagedStepError(f"{path} was changed or damaged; {AGAIN}")
         return loaded  # type: ignore[no-any-return]
 
     def file(self, kind: str, key: str, name: str) -> Path:
         """Return the path of a finished step's file after checking its digest.
 
         Raises:
-            DamagedStep: If the file is missing or its bytes are not those that were written.
+            DamagedStepError: If the file is missing or its bytes are not those that were written.
         """
         path = self.folder(kind, key) / name
         expected = self.manifest(kind, key)["files"].get(name)
         if expected is None or not path.is_file():
-            raise DamagedStep(f"{path} is missing from a finished step; {AGAIN}")
+            raise DamagedStepError(f"{path} is missing from a finished step; {AGAIN}")
         found = _file_digest(path)
         if found != expected:
-            raise DamagedStep(
+            raise DamagedStepError(
                 f"{path} has the digest {found[:12]}, its manifest says {expected[:12]}: "
                 f"the file was changed or damaged; {AGAIN}"
             )
@@ -91,7 +91,7 @@ class Store:
         """Check the digests of a finished step's files, those in its folders ``but`` left out.
 
         Raises:
-            DamagedStep: If one is not as it was written.
+            DamagedStepError: If one is not as it was written.
         """
         for name in self.manifest(kind, key)["files"]:
             if Path(name).parts[0] not in but:
@@ -102,7 +102,7 @@ class Store:
         with self._lock(key):
             try:
                 self.check(kind, key)
-            except DamagedStep:
+            except DamagedStepError:
                 with self._writing():
                     shutil.rmtree(self.folder(kind, key))
 
