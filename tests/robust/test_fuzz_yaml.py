@@ -38,7 +38,8 @@ def written(folder, name, content):
 
 
 def studies(folder):
-    return [yaml.safe_load(path.read_bytes()) for path in (*EXAMPLES, folder / "study.yaml", folder / "study.yaml")]
+    """Return the bytes of study files, the made one more often: its suite is read in a moment."""
+    return [path.read_bytes() for path in (*EXAMPLES, *[folder / "study.yaml"] * 3 * len(EXAMPLES))]
 
 
 @lengths
@@ -46,7 +47,7 @@ def test_a_spoiled_study_file_is_a_study_or_one_line(place, count):
     said = []
 
     @fuzzed(count)
-    @given(tree=spoiled(studies(place)))
+    @given(tree=spoiled([yaml.safe_load(content) for content in studies(place)]))
     def holds(tree):
         path = written(place, "spoiled.yaml", as_yaml(tree))
         said.append(survives(lambda: load(path, place), place))
@@ -57,10 +58,8 @@ def test_a_spoiled_study_file_is_a_study_or_one_line(place, count):
 
 @lengths
 def test_a_torn_study_file_is_a_study_or_one_line(place, count):
-    contents = [path.read_bytes() for path in (*EXAMPLES, place / "study.yaml")]
-
     @fuzzed(count)
-    @given(content=torn(contents))
+    @given(content=torn(studies(place)))
     def holds(content):
         path = written(place, "torn.yaml", content)
         survives(lambda: load(path, place), place)
@@ -74,7 +73,7 @@ def test_a_spoiled_or_torn_suite_is_a_suite_or_one_line(place, count):
     built_in = (Path(load_suite("pocket").path)).read_bytes()
 
     @fuzzed(count)
-    @given(content=spoiled([yaml.safe_load(made), yaml.safe_load(built_in)]).map(as_yaml) | torn([made]))
+    @given(content=spoiled([yaml.safe_load(made)] * 4 + [yaml.safe_load(built_in)]).map(as_yaml) | torn([made]))
     def holds(content):
         path = written(place, "suite.yaml", content)
         study = b"base: ./model\nsuite: ./suite.yaml\nvariants: [{name: a, train_on: first, sizes: [4]}]\n"
@@ -103,6 +102,11 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("margin: !!timestamp x", "expected valid YAML"),
         ("margin: !!bool x", "expected valid YAML"),
         ('base: "\\ud800"', "is not a character"),
+        ('base: "a\\0"', "is not a character"),
+        (
+            "base: " + "x" * 5000 + "\nsuite: " + "x" * 5000 + "\nvariants: [{name: a, train_on: b, sizes: [1]}]",
+            "too long",
+        ),
         ("base: !!python/object/apply:os.system [x]", "expected valid YAML"),
     ],
 )

@@ -24,6 +24,7 @@ _IDENTITY = {"purpose": "identity"}
 DEEPEST = 50
 MOST_NODES = 200_000
 """Of a YAML file; the largest suite has about 2 000, and a few aliases of aliases stand for billions."""
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 """What JSON and YAML can write by an escape and no file, tokenizer or terminal can hold."""
 
@@ -149,8 +150,8 @@ def _node_count(node: yaml.Node, counts: dict[yaml.Node, int], depth: int) -> in
     if depth > DEEPEST:
         raise _refused(f"nested too deeply, more than {DEEPEST} levels", node)
     if isinstance(node, yaml.ScalarNode):
-        if lone := LONE_SURROGATE.search(node.value):
-            raise _refused(f"{lone.group()!r} is not a character", node)
+        if wrong := _NO_TEXT.search(node.value):
+            raise _refused(f"{wrong.group()!r} is not a character", node)
         return 1
     if node not in counts:
         counts[node] = 0  # met again while it is counted: it holds itself

@@ -162,9 +162,12 @@ def _read_task(task: str, file: Path, results_file: Path) -> _TaskRun:
         raise UserError(f"{file}: no samples; run lm-eval again with --log_samples")
     try:
         shots = int(results["n-shot"][task])
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f"{results_file}: no n-shot of {task}; expected the results file of the same run") from None
-    return _TaskRun(shots, merged, results.get("higher_is_better", {}).get(task, {}), tuple(sorted(left_out)))
+        better = dict(results.get("higher_is_better", {}).get(task, {}))
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
+        raise UserError(
+            f"{results_file}: no n-shot of {task}, or no mapping higher_is_better; expected the file of the same run"
+        ) from None
+    return _TaskRun(shots, merged, better, tuple(sorted(left_out)))
 
 
 def _text(file: Path) -> str:
