@@ -45,9 +45,11 @@ def test_a_spoiled_or_torn_log_is_a_report_or_one_line(runs, tmp_path, pattern, 
     assert len(read(runs).scores) == 4
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e308, -1e308, 10**400, "1", None, [1.0], {"a": 1}])
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), 10**400, "1", None, [1.0], {"a": 1}], ids=lambda value: repr(value)[:9]
+)
 def test_a_log_whose_values_are_no_numbers_is_a_report_without_them_or_one_line(runs, tmp_path, value):
     texts = ["red", "blue", "green", "black"]
     write_run(tmp_path / "two", {"t": [sample(text, acc=value, other=0.5) for text in texts]})
     said = survives(lambda: analyse(read(runs)), tmp_path)
-    assert not said or "acc" in said
+    assert not said or "line 1" in said

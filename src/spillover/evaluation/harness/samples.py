@@ -136,13 +136,15 @@ def _read_task(task: str, file: Path, results_file: Path) -> _TaskRun:
     left_out: set[str] = set()
     # Not splitlines(): JSON strings may hold U+2028 and other characters that it takes for line ends.
     for number, line in enumerate(_text(file).removesuffix("\n").split("\n"), start=1):
+        if not line.strip():
+            continue
         row = _json(f"{file}, line {number}", line)
         try:
             content = json.dumps(row["doc"], sort_keys=True, ensure_ascii=False)
             question = json.dumps(row["arguments"], sort_keys=True, ensure_ascii=False)
             sample_filter, target, metrics = row["filter"], str(row["target"]), [str(name) for name in row["metrics"]]
             logged = {name: item_statistics(row[name], USUAL.get(name, "mean")) for name in metrics}
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise UserError(
                 f"{file}, line {number}: no {error} in the sample; expected a log of lm-eval 0.4.9 or newer"
             ) from None
@@ -153,7 +155,7 @@ def _read_task(task: str, file: Path, results_file: Path) -> _TaskRun:
         values = dict(merged[item].values) if item in merged else {}
         for metric, statistics in logged.items():
             name = metric if sample_filter == "none" else f"{metric} ({sample_filter})"
-            if statistics is None:
+            if statistics is None or not np.isfinite(statistics).all():
                 left_out.add(name)
             else:
                 values[name] = statistics
