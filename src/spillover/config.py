@@ -216,7 +216,11 @@ def load_study(
     Raises:
         UserError: If the file, or anything it names, is not as expected.
     """
-    return resolve_study(load_yaml(path), path, cache=cache, folder=folder, base=base, notice=notice)
+    try:
+        return resolve_study(load_yaml(path), path, cache=cache, folder=folder, base=base, notice=notice)
+    except OSError as error:  # of a name that no file can have, or a folder that may not be entered
+        named = repr(str(error.filename))[:80]
+        raise UserError(f"{path}: {named} cannot be looked up ({error.strerror}); correct the path") from None
 
 
 def resolve_study(

@@ -54,7 +54,7 @@ def test_a_changed_file_is_named_with_what_to_do(tmp_path):
     store = Store(tmp_path)
     store.write("predict", "k", fill_with("one"), fields={})
     (store.folder("predict", "k") / "deep" / "result.txt").write_text("two")
-    with pytest.raises(UserError, match=r"result\.txt has the digest .* remove .* run again"):
+    with pytest.raises(UserError, match=r"result\.txt has the digest .* damaged; `spillover run` computes"):
         store.file("predict", "k", "deep/result.txt")
 
 
@@ -62,7 +62,7 @@ def test_a_missing_file_is_named_with_what_to_do(tmp_path):
     store = Store(tmp_path)
     store.write("predict", "k", fill_with("one"), fields={})
     (store.folder("predict", "k") / "deep" / "result.txt").unlink()
-    with pytest.raises(UserError, match=r"result\.txt is missing from a finished step; remove"):
+    with pytest.raises(UserError, match=r"result\.txt is missing from a finished step; `spillover run` computes"):
         store.file("predict", "k", "deep/result.txt")
 
 

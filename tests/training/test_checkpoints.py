@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from spillover.training.checkpoints import Checkpoints
+from spillover.training.checkpoints import STATE, Checkpoints
 from spillover.training.constraints.constraint import Material
 from spillover.training.fit import fit
 from spillover.training.probe import Watch
@@ -53,6 +53,22 @@ def test_a_killed_run_goes_on_to_the_weights_of_an_uninterrupted_one(tmp_path, r
         assert torch.equal(ours, theirs)
     checkpoints.remove()
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.99])
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_damaged_state_is_no_state(tmp_path, place, cut):
+    whole, log = train({})
+    with pytest.raises(KilledError):
+        train({}, checkpoints=Checkpoints(tmp_path / "run", seconds=0), killed_at=5)
+    path = tmp_path / "run" / STATE
+    content = bytearray(path.read_bytes())
+    at = int(len(content) * place)
+    content[at] ^= 4
+    path.write_bytes(bytes(content[:at] if cut else content))
+    model, again = train({}, checkpoints=Checkpoints(tmp_path / "run", seconds=1e9))
+    assert again.losses == log.losses
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(model.parameters(), whole.parameters(), strict=True))
 
 
 def test_watching_changes_no_weight_and_starts_at_the_base():

@@ -1,9 +1,12 @@
 """Reading members out of wheels, zips and tar.gz archives without trusting what is in them."""
 
+import errno
 import gzip
 import io
+import lzma
 import re
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -33,6 +36,11 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+_CORRUPT = (
+    *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, NotImplementedError, UnicodeError),
+)
+"""What the readers of the formats raise at bytes that are not of them."""
 ENCRYPTED = 0x1
 """The general purpose flag bit of an encrypted zip member (APPNOTE 4.4.4)."""
 
@@ -121,6 +129,7 @@ def _entries(stream: IO[bytes], archive_byte_count: int, shown: str, limits: Lim
     is_zip = stream.read(2) == b"PK"
     stream.seek(0)
     if is_zip:
+        walked_byte_count = 0
         with zipfile.ZipFile(stream) as zip_file:
             for info in zip_file.infolist():
                 kind = stat.S_IFMT(info.external_attr >> 16)
@@ -129,8 +138,13 @@ def _entries(stream: IO[bytes], archive_byte_count: int, shown: str, limits: Lim
                 if not info.is_dir():
                     sizes = info.file_size, info.compress_size
                     yield _Entry(info.filename, *sizes, is_plain_file, opener, shown, limits)
+                walked_byte_count += info.file_size
+                _require_expansion(walked_byte_count, archive_byte_count, shown, limits)
         return
-    with tarfile.open(fileobj=stream, mode="r:gz") as tar_file:
+    with (
+        gzip.GzipFile(fileobj=stream) as unpacked,
+        tarfile.open(fileobj=_Metered(unpacked, archive_byte_count, shown, limits), mode="r:") as tar_file,
+    ):
         walked_byte_count = 0
         for member in tar_file:
             opener_of_tar = partial(tar_file.extractfile, member)
@@ -139,6 +153,26 @@ def _entries(stream: IO[bytes], archive_byte_count: int, shown: str, limits: Lim
                 yield _Entry(member.name, *sizes, member.isreg(), opener_of_tar, shown, limits)
             walked_byte_count += member.size
             _require_expansion(walked_byte_count, archive_byte_count, shown, limits)
+
+
+class _Metered(io.RawIOBase):
+    """An unpacked stream of which no more is read than an archive may hold: long names of a tar are read whole."""
+
+    def __init__(self, stream: gzip.GzipFile, compressed_byte_count: int, shown: str, limits: Limits) -> None:
+        self._stream = stream
+        self._require = partial(
+            _require_expansion, compressed_byte_count=compressed_byte_count, shown=shown, limits=limits
+        )
+
+    def read(self, size: int = -1) -> bytes:
+        self._require(self._stream.tell() + max(size, 0))
+        return self._stream.read(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
 
 
 def _require_expansion(byte_count: int, compressed_byte_count: int, shown: str, limits: Limits) -> None:
@@ -158,7 +192,10 @@ def _is_unsafe(name: str) -> bool:
 def _corruption_as_user_error(shown: str) -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except Exception as error:
+        # A damaged offset makes the system refuse to seek there.
+        if not isinstance(error, _CORRUPT) and getattr(error, "errno", None) != errno.EINVAL:
+            raise
         raise UserError(
             f"{shown}: not a readable zip, wheel or tar.gz archive ({error}); delete it and fetch it again"
         ) from error

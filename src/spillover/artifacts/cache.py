@@ -9,6 +9,8 @@ from pathlib import Path
 
 from spillover.errors import UserError
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 def default_cache() -> Path:
     """Return the user's cache folder for this program; it need not exist yet."""
@@ -19,15 +21,18 @@ def default_cache() -> Path:
 
 @contextmanager
 def room_on_disk(place: Path) -> Iterator[None]:
-    """Turn "no space left" inside the block into a UserError that names ``place``."""
+    """Turn "no space left", or a file larger than the disk takes, into a UserError that names ``place``."""
     try:
         yield
     except Exception as error:
         number = error.errno if isinstance(error, OSError) else None
         # safetensors reports the system's error in words only.
-        if number not in (errno.ENOSPC, errno.EDQUOT) and f"os error {errno.ENOSPC}" not in str(error):
+        found = [full for full in _FULL if number == full or f"os error {full})" in str(error)]
+        if not found:
             raise
-        raise UserError(f"no room left on the disk of {place}; free some space or choose another folder") from error
+        raise UserError(
+            f"no room left on the disk of {place}; free some space or choose another folder ({os.strerror(found[0])})"
+        ) from error
 
 
 @contextmanager

@@ -99,9 +99,11 @@ class Terminal:
         """
         from spillover.progress import progress
         from spillover.study.halving import within_budget
+        from spillover.study.mending import remove_damaged
         from spillover.study.runner import missing_steps, run_study
         from spillover.study.work import Workshop
 
+        remove_damaged(study, store, notice=self.notice)
         if not missing_steps(study, store):
             self.notice("nothing to do: every step is in the store")
             return []

@@ -9,14 +9,23 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from spillover.artifacts.cache import room_on_disk
-from spillover.errors import SpilloverError, UserError
+from spillover.errors import UserError
 
 MANIFEST = "manifest.json"
+FORMAT = 1
+"""Of manifests; one that says nothing of its format was written before they did, and is read like this one."""
+
+
+AGAIN = "`spillover run` computes the step again"
+
+
+class DamagedStepError(UserError):
+    """A finished step is not as it was written."""
 
 
 class Store:
@@ -38,32 +47,64 @@ class Store:
         return (self.folder(kind, key) / MANIFEST).is_file()
 
     def manifest(self, kind: str, key: str) -> Mapping[str, Any]:
-        """Return a finished step's manifest: ``fields``, ``files``, ``provenance``."""
+        """Return a finished step's manifest: ``fields``, ``files``, ``provenance``.
+
+        Raises:
+            DamagedStepError: If it is not what was written.
+            UserError: If another version of this program wrote it.
+        """
         path = self.folder(kind, key) / MANIFEST
         try:
-            loaded: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise SpilloverError(f"{path} cannot be read ({error}); remove its folder and run again") from error
-        return loaded
+            loaded = json.loads(path.read_text(encoding="utf-8"))
+            stated = loaded.pop("format", None), loaded.pop("digest", None)
+            sound = isinstance(loaded["files"], dict) and isinstance(loaded["provenance"], dict)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise DamagedStepError(f"{path} cannot be read ({error}); {AGAIN}") from error
+        if stated[0] not in (None, FORMAT):
+            raise UserError(
+                f"{path} is of format {stated[0]!r}, this version of spillover reads {FORMAT}; "
+                "use the version that wrote it, or choose another store with --store"
+            )
+        if not sound or (stated != (None, None) and stated[1] != _manifest_digest(loaded)):
+            raise DamagedStepError(f"{path} was changed or damaged; {AGAIN}")
+        return loaded  # type: ignore[no-any-return]
 
     def file(self, kind: str, key: str, name: str) -> Path:
         """Return the path of a finished step's file after checking its digest.
 
         Raises:
-            UserError: If the file is missing or its bytes are not those that were written.
+            DamagedStepError: If the file is missing or its bytes are not those that were written.
         """
-        step = self.folder(kind, key)
-        path = step / name
+        path = self.folder(kind, key) / name
         expected = self.manifest(kind, key)["files"].get(name)
         if expected is None or not path.is_file():
-            raise UserError(f"{path} is missing from a finished step; remove {step} and run again")
+            raise DamagedStepError(f"{path} is missing from a finished step; {AGAIN}")
         found = _file_digest(path)
         if found != expected:
-            raise UserError(
-                f"{path} has the digest {found[:12]}, its manifest says {expected[:12]}; "
-                f"the file was changed or damaged: remove {step} and run again"
+            raise DamagedStepError(
+                f"{path} has the digest {found[:12]}, its manifest says {expected[:12]}: "
+                f"the file was changed or damaged; {AGAIN}"
             )
         return path
+
+    def check(self, kind: str, key: str, *, but: Collection[str] = ()) -> None:
+        """Check the digests of a finished step's files, those in its folders ``but`` left out.
+
+        Raises:
+            DamagedStepError: If one is not as it was written.
+        """
+        for name in self.manifest(kind, key)["files"]:
+            if Path(name).parts[0] not in but:
+                self.file(kind, key, name)
+
+    def remove_damaged(self, kind: str, key: str) -> None:
+        """Remove a step that is damaged, unless another process has put a sound one in its place."""
+        with self._lock(key):
+            try:
+                self.check(kind, key)
+            except DamagedStepError:
+                with self._writing():
+                    shutil.rmtree(self.folder(kind, key))
 
     def write(
         self, kind: str, key: str, fill: Callable[[Path], Mapping[str, Any]], *, fields: Mapping[str, Any]
@@ -83,15 +124,19 @@ class Store:
             shutil.rmtree(unfinished, ignore_errors=True)
             try:
                 with room_on_disk(self.root):
-                    self._writable(lambda: unfinished.mkdir(parents=True))
+                    with self._writing():
+                        unfinished.mkdir(parents=True)
                     provenance = fill(unfinished)
-                    self._seal(unfinished, kind, key, fields, provenance)
+                    with self._writing():
+                        self._seal(unfinished, kind, key, fields, provenance)
             finally:
                 shutil.rmtree(unfinished, ignore_errors=True)
 
-    def _writable(self, make: Callable[[], None]) -> None:
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
         try:
-            make()
+            with room_on_disk(self.root):
+                yield
         except OSError as error:
             raise UserError(f"cannot write to the store {self.root}: {error}; choose another with --store") from error
 
@@ -106,7 +151,8 @@ class Store:
             "files": {name: _file_digest(path) for name, path in files.items()},
             "provenance": dict(provenance),
         }
-        (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        sealed = {**manifest, "format": FORMAT, "digest": _manifest_digest(manifest)}
+        (unfinished / MANIFEST).write_text(json.dumps(sealed, indent=1), encoding="utf-8")
         for path in [*files.values(), unfinished / MANIFEST]:
             with path.open("rb") as written:
                 os.fsync(written.fileno())
@@ -119,10 +165,16 @@ class Store:
     def _lock(self, key: str) -> Iterator[None]:
         """Hold the step for this process; the system lets go of it when the process dies, however it dies."""
         folder = self.root / "locks"
-        self._writable(lambda: folder.mkdir(parents=True, exist_ok=True))
-        with (folder / key).open("w") as handle:
+        with self._writing():
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = (folder / key).open("w")
+        with handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+
+
+def _manifest_digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _file_digest(path: Path) -> str:

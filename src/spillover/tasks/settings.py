@@ -28,12 +28,18 @@ from spillover.errors import UserError, unknown_name
 
 M = TypeVar("M", bound=BaseModel)
 _IDENTITY = {"purpose": "identity"}
+DEEPEST = 50
+MOST_NODES = 200_000
+"""Of a YAML file; the largest suite has about 2 000, and a few aliases of aliases stand for billions."""
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+"""What JSON and YAML can write by an escape and no file, tokenizer or terminal can hold."""
 
 
 class Settings(BaseModel):
     """Frozen settings that refuse unknown keys with the nearest name."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False)
 
     shorthand: ClassVar[str] = ""
     """The field that a bare word or number stands for; empty when a mapping is required."""
@@ -160,12 +166,47 @@ class _Loader(yaml.SafeLoader):
         seen: set[tuple[str, str]] = set()
         # Here and not when the mapping is constructed: by then merged keys stand beside the ones that override them.
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} comes twice", key.start_mark
-                )
-            seen.add((key.tag, str(key.value)))
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if (key.tag, key.value) in seen:
+                raise _refused(f"the key {key.value!r} comes twice", key)
+            seen.add((key.tag, key.value))
         return node
+
+    def fetch_flow_collection_start(self, token_class: type[yaml.Token]) -> None:
+        if self.flow_level >= DEEPEST:  # the scanner's time grows with the square of the depth
+            mark = self.get_mark()
+            raise yaml.scanner.ScannerError(None, None, f"nested too deeply, more than {DEEPEST} levels", mark)
+        super().fetch_flow_collection_start(token_class)
+
+    def get_single_node(self) -> yaml.Node | None:
+        node: yaml.Node | None = super().get_single_node()
+        if node is not None:
+            _node_count(node, {}, 0)
+        return node
+
+
+def _refused(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
+    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+
+
+def _node_count(node: yaml.Node, counts: dict[yaml.Node, int], depth: int) -> int:
+    """Return how many nodes there are once every alias is written out, refusing what no file of settings needs."""
+    if depth > DEEPEST:
+        raise _refused(f"nested too deeply, more than {DEEPEST} levels", node)
+    if isinstance(node, yaml.ScalarNode):
+        if wrong := _NO_TEXT.search(node.value):
+            raise _refused(f"{wrong.group()!r} is not a character", node)
+        return 1
+    if node not in counts:
+        counts[node] = 0  # met again while it is counted: it holds itself
+        inner = [part for pair in node.value for part in (pair if isinstance(pair, tuple) else (pair,))]
+        counts[node] = 1 + sum(_node_count(part, counts, depth + 1) for part in inner)
+    if not counts[node]:
+        raise _refused("an anchor holds itself", node)
+    if counts[node] > MOST_NODES:
+        raise _refused(f"the aliases stand for more than {MOST_NODES} values", node)
+    return counts[node]
 
 
 for _tag, _pattern, _first in (
@@ -195,5 +236,7 @@ def load_yaml(path: Path) -> object:
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise UserError(f"{path}: {line}{error.problem or error.context}; expected valid YAML") from None
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise UserError(f"{path}: nested too deeply, more than {DEEPEST} levels; expected valid YAML") from None
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:  # the last three: a tag on a wrong value
         raise UserError(f"{path}: {' '.join(str(error).split())}; expected valid YAML") from None

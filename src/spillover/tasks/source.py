@@ -203,9 +203,9 @@ def release_file(path: str, sha256: str, places: Places) -> bytes:
     """Return one file of the suite's release, from the user's folder, the cache or the network, and check it."""
     if places.folder is not None:
         file = places.folder / path
-        if not file.exists() and (places.folder / file.name).is_file():
-            file = places.folder / file.name  # the user named the folder within the release
         try:
+            if not file.exists() and (places.folder / file.name).is_file():
+                file = places.folder / file.name  # the user named the folder within the release
             return _checked(file.read_bytes(), sha256, str(file), "get the pinned release, or correct the folder")
         except OSError:
             raise UserError(f"{file}: no such file; --from must name the folder of the release, which has it") from None

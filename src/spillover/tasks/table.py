@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from spillover.errors import UserError
+from spillover.tasks.settings import LONE_SURROGATE
 
 Format = Literal["csv", "tsv", "jsonl", "json", "text", "lines"]
 
@@ -55,6 +56,8 @@ class RawRow:
         if value is None:
             return ""
         if isinstance(value, str):
+            if lone := LONE_SURROGATE.search(value):
+                raise UserError(f"{self.place}, column {column!r}: {lone.group()!r} is not a character; remove it")
             return value
         if isinstance(value, bool | int | float):
             return json.dumps(value)
@@ -112,11 +115,12 @@ def _json_lines(text: str, file: str) -> Iterator[RawRow]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
-                yield _json_row(json.loads(line), file, number)
-            except json.JSONDecodeError as error:
+                entry = json.loads(line)
+            except (ValueError, RecursionError) as error:
                 raise UserError(
-                    f"{file}: line {number} is not JSON ({error.msg}); expected one object a line"
+                    f"{file}: line {number} is not JSON ({_fault(error)}); expected one object a line"
                 ) from None
+            yield _json_row(entry, file, number)
 
 
 def _lines(text: str, file: str, separator: str, header: tuple[str, ...]) -> Iterator[RawRow]:
@@ -137,8 +141,9 @@ def _json_list(text: str, file: str, at: tuple[int | str, ...], key: str) -> Ite
         return
     try:
         content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{file}: line {error.lineno} is not JSON ({error.msg}); expected a list of objects") from None
+    except (ValueError, RecursionError) as error:
+        place = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else "the file"
+        raise UserError(f"{file}: {place} is not JSON ({_fault(error)}); expected a list of objects") from None
     for step in at:
         try:
             content = content[step]
@@ -150,6 +155,12 @@ def _json_list(text: str, file: str, at: tuple[int | str, ...], key: str) -> Ite
         raise UserError(f"{file}: holds a JSON {type(content).__name__}; expected a list of objects")
     for number, entry in enumerate(content, start=1):
         yield _json_row(entry, file, number)
+
+
+def _fault(error: ValueError | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return error.msg if isinstance(error, json.JSONDecodeError) else str(error)
 
 
 def _json_row(entry: object, file: str, number: int) -> RawRow:

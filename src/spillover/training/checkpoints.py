@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import time
 from collections.abc import Mapping
@@ -10,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,7 +21,7 @@ if TYPE_CHECKING:
     from spillover.training.constraints.constraint import Constraint
     from spillover.training.fit import TrainingLog
 
-STATE = "state.pt"
+STATE = "state.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,28 +58,27 @@ class Checkpoints:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         aside = self._folder / f"{STATE}.part"
-        torch.save(
-            {
-                "step": step,
-                "weights": {name: weight.detach() for name, weight in state.weights.items()},
-                "optimizer": state.optimizer.state_dict(),
-                "schedule": state.schedule.state_dict(),
-                "constraint": state.constraint.kept_tensors(),
-                "random": torch.get_rng_state(),
-                "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-                "log": asdict(state.log),
-            },
-            aside,
-        )
+        tensors: dict[str, torch.Tensor] = {}
+        saved = {
+            "step": step,
+            "weights": dict(state.weights),
+            "optimizer": state.optimizer.state_dict(),
+            "schedule": state.schedule.state_dict(),
+            "constraint": state.constraint.kept_tensors(),
+            "random": torch.get_rng_state(),
+            "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "log": asdict(state.log),
+        }
+        plain = json.dumps(_without_tensors(saved, tensors))
+        save_file(tensors, aside, {"plain": plain, "digest": _digest(plain, tensors)})
         aside.rename(self._folder / STATE)
         self._last = time.monotonic()
 
     def restore(self, state: RunState) -> int:
-        """Bring a run to where it was saved; return how many steps that are, 0 where nothing was saved."""
-        path = self._folder / STATE
-        if not path.is_file():
+        """Bring a run to where it was saved; return how many steps that are, 0 where nothing sound was saved."""
+        saved = self._saved()
+        if saved is None:
             return 0
-        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         with torch.no_grad():
             for name, weight in state.weights.items():
                 weight.copy_(saved["weights"][name])
@@ -95,3 +98,46 @@ class Checkpoints:
     def remove(self) -> None:
         """Forget the run."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _saved(self) -> Any:
+        path = self._folder / STATE
+        if not path.is_file():
+            return None
+        try:
+            with safe_open(path, framework="pt") as opened:
+                stated = opened.metadata() or {}
+                tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError):
+            return None
+        plain = stated.get("plain", "")
+        return _with_tensors(json.loads(plain), tensors) if stated.get("digest") == _digest(plain, tensors) else None
+
+
+def _without_tensors(value: object, tensors: dict[str, torch.Tensor]) -> object:
+    """Return a tree as JSON can hold it, its tensors moved into ``tensors``; mappings keep keys that are numbers."""
+    if isinstance(value, torch.Tensor):
+        name = str(len(tensors))
+        tensors[name] = value.detach().contiguous()
+        return {"tensor": name}
+    if isinstance(value, Mapping):
+        return {"items": [[key, _without_tensors(inner, tensors)] for key, inner in value.items()]}
+    if isinstance(value, list | tuple):
+        return [_without_tensors(inner, tensors) for inner in value]
+    return value
+
+
+def _with_tensors(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_with_tensors(inner, tensors) for inner in value]
+    if isinstance(value, dict):
+        if "tensor" in value:
+            return tensors[value["tensor"]]
+        return {key: _with_tensors(inner, tensors) for key, inner in value["items"]}
+    return value
+
+
+def _digest(plain: str, tensors: Mapping[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256(plain.encode())
+    for name in sorted(tensors):
+        digest.update(tensors[name].cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -69,17 +69,21 @@ def _read(folder: Path) -> dict[str, TaskRun]:
 def _read_task(task: str, file: Path, results_file: Path) -> TaskRun:
     if not results_file.is_file():
         raise UserError(f"{file}: {results_file.name} is missing beside it; keep the whole output folder of lm-eval")
-    results = _json(results_file, results_file.read_text(encoding="utf-8"))
+    results = _json(results_file, _text(results_file))
     seen: Counter[str] = Counter()
     merged: dict[str, Sample] = {}
     left_out: set[str] = set()
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    # Not splitlines(): JSON strings may hold U+2028 and other characters that it takes for line ends.
+    for number, line in enumerate(_text(file).removesuffix("\n").split("\n"), start=1):
+        if not line.strip():
+            continue
         row = _json(f"{file}, line {number}", line)
         try:
             content = json.dumps(row["doc"], sort_keys=True, ensure_ascii=False)
             question = json.dumps(row["arguments"], sort_keys=True, ensure_ascii=False)
-            sample_filter, target, metrics = row["filter"], str(row["target"]), row["metrics"]
-        except (KeyError, TypeError) as error:
+            sample_filter, target, metrics = row["filter"], str(row["target"]), [str(name) for name in row["metrics"]]
+            logged = {name: item_statistics(row[name], USUAL.get(name, "mean")) for name in metrics}
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise UserError(
                 f"{file}, line {number}: no {error} in the sample; expected a log of lm-eval 0.4.9 or newer"
             ) from None
@@ -88,10 +92,9 @@ def _read_task(task: str, file: Path, results_file: Path) -> TaskRun:
         seen[f"{sample_filter}/{digest}"] += 1
         item = f"{digest}-{seen[f'{sample_filter}/{digest}']}"
         values = dict(merged[item].values) if item in merged else {}
-        for metric in metrics:
+        for metric, statistics in logged.items():
             name = metric if sample_filter == "none" else f"{metric} ({sample_filter})"
-            statistics = item_statistics(row[metric], USUAL.get(metric, "mean"))
-            if statistics is None:
+            if statistics is None or not np.isfinite(statistics).all():
                 left_out.add(name)
             else:
                 values[name] = statistics
@@ -100,15 +103,25 @@ def _read_task(task: str, file: Path, results_file: Path) -> TaskRun:
         raise UserError(f"{file}: no samples; run lm-eval again with --log_samples")
     try:
         shots = int(results["n-shot"][task])
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f"{results_file}: no n-shot of {task}; expected the results file of the same run") from None
-    return TaskRun(shots, merged, results.get("higher_is_better", {}).get(task, {}), tuple(sorted(left_out)))
+        better = dict(results.get("higher_is_better", {}).get(task, {}))
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
+        raise UserError(
+            f"{results_file}: no n-shot of {task}, or no mapping higher_is_better; expected the file of the same run"
+        ) from None
+    return TaskRun(shots, merged, better, tuple(sorted(left_out)))
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: cannot be read ({error}); run lm-eval again") from None
 
 
 def _json(where: Path | str, text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: not JSON ({error}); run lm-eval again") from None
     if not isinstance(value, dict):
         raise UserError(f"{where}: not a JSON object; run lm-eval again")

@@ -1,0 +1,107 @@
+"""Whole runs of the command line in processes of their own, with a fault at a chosen change of the store's files."""
+
+import errno
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+# The processes are forked from a server that has imported everything, so that a run costs its own work alone.
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(["tests.robust.imported"])
+CHANGES = frozenset({"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate"})
+"""Audit events that change the file system, besides opening a file to write."""
+
+
+def killed(number: int) -> None:
+    """Die as the machine would have it."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def disk_full(number: int) -> None:
+    """Fail as a full disk does."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens at every change of the store's files from the ``first`` on, counted from 1."""
+
+    first: int
+    happens: Callable[[int], None]
+
+
+@dataclass
+class Run:
+    """A run that was started; what it says lands in a file."""
+
+    process: BaseProcess
+    said: Path
+
+    def end(self) -> tuple[int, str]:
+        """Wait, and return the exit code and everything that was said."""
+        self.process.join()
+        assert self.process.exitcode is not None
+        return self.process.exitcode, self.said.read_text(encoding="utf-8")
+
+
+def start(
+    arguments: list[str], *, cache: Path, said: Path, fault: Fault | None = None, largest_file: int | None = None
+) -> Run:
+    """Run the command line with the arguments; the store is what follows ``--store``.
+
+    Args:
+        largest_file: Bytes; longer files fail on the way, as on a disk that takes no more.
+    """
+    process = _SERVER.Process(target=_command_line, args=(arguments, cache, said, fault, largest_file))
+    process.start()
+    return Run(process, said)
+
+
+def changes_of(said: Path) -> int:
+    """Return how many changes of the store's files a run counted."""
+    return int(said.with_suffix(".changes").read_text())
+
+
+def _command_line(arguments: list[str], cache: Path, said: Path, fault: Fault | None, largest_file: int | None) -> None:
+    import torch
+
+    from spillover.cli import main
+
+    torch.set_num_threads(1)
+    os.environ["SPILLOVER_CACHE"] = str(cache)
+    with said.open("w") as stream:
+        os.dup2(stream.fileno(), 1)
+        os.dup2(stream.fileno(), 2)
+    if largest_file is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, resource.RLIM_INFINITY))
+    seen = _watch(Path(arguments[arguments.index("--store") + 1]), fault)
+    try:
+        main(arguments)
+    finally:
+        if largest_file is None:
+            said.with_suffix(".changes").write_text(str(seen[0]))
+
+
+def _watch(store: Path, fault: Fault | None) -> list[int]:
+    """Count changes below the store, and let the fault happen; an audit hook sees them before they are made."""
+    seen, root = [0], str(store)
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "open":
+            flags = arguments[2] if isinstance(arguments[2], int) else 0
+            changes = bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+        else:
+            changes = event in CHANGES
+        if changes and str(arguments[0]).startswith(root):
+            seen[0] += 1
+            if fault and seen[0] >= fault.first:
+                fault.happens(seen[0])
+
+    sys.addaudithook(hook)
+    return seen
