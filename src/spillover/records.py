@@ -118,6 +118,8 @@ class VariantCard:
     ``general_loss`` and ``kl_to_base``, from before the first step on)."""
     drift: Mapping[str, Any] = field(default_factory=dict)
     """What `training.drift.measure.measure_drift` returns."""
+    mixture: Mapping[str, Any] = field(default_factory=dict)
+    """What was mixed and which arm of the design it is, see `study.mixed.mixture_card`; empty for plain variants."""
 
 
 @dataclass(frozen=True, slots=True)
