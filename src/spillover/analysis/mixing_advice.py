@@ -78,11 +78,12 @@ def _recommendation(results: Sequence[ArmResult], scores: ArmScores) -> Recommen
 
 
 def _candidates(results: Sequence[ArmResult]) -> list[ArmResult]:
-    """Return what validation chose, else every arm, without the matched form of one that also has an additive form."""
+    """Return what validation chose, else every arm once: not its matched form too, and not under two names."""
     if chosen := [item for item in results if item.arm.is_chosen]:
         return chosen
     additive = {item.arm.content for item in results if item.arm.budget != "matched"}
-    return [item for item in results if item.arm.budget != "matched" or item.arm.content not in additive]
+    own = [item for item in results if item.arm.budget != "matched" or item.arm.content not in additive]
+    return list({(item.arm.label, item.arm.general_rows): item for item in reversed(own)}.values())[::-1]
 
 
 def _confidence(result: ArmResult) -> Confidence:
