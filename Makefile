@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup
 
-.PHONY: demo test check bench format clean
+.PHONY: demo test test-long check bench format clean
 
 demo: $(SETUP)
 	$(BIN)/spillover run examples/quickstart.yaml --store store --report report --threads 1
@@ -12,15 +12,19 @@ demo: $(SETUP)
 test: $(SETUP)
 	$(BIN)/python -m pytest
 
+test-long: $(SETUP)
+	$(BIN)/python -m pytest -m long
+
 check: $(SETUP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
 bench: $(SETUP)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,harness]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,benchmark]'
 	$(BIN)/python benchmarks/scoring.py --quick
 	$(BIN)/python benchmarks/generation.py --quick
+	$(BIN)/python benchmarks/training.py --quick
 
 format: $(SETUP)
 	$(BIN)/ruff check --fix .

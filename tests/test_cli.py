@@ -84,6 +84,8 @@ def test_suites_and_tasks_are_listed(capsys):
     assert "genpower" in listed
     assert call("tasks", "list", "genpower") == 0
     assert "socialqa" in capsys.readouterr().out
+    assert call("tasks", "list", "--suite", "finance") == 0
+    assert "convfinqa" in capsys.readouterr().out
     assert call("models", "list") == 0
     assert "smollm2-135m-instruct" in capsys.readouterr().out
 

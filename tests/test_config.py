@@ -27,6 +27,7 @@ def load(path):
         ("learning_rate: 0.01", "learning_rate: fast", r"learning_rate is 'fast'; it should be a valid number"),
         ("test_limit: 10", "test_limit: {mod: 10}", r"test_limit names the family 'mod'; known: default, echo, mood"),
         ("test_limit: 10", "test_limit: 1", "test_limit is 1 .* at least two rows"),
+        ("shots: [0, 2]", "shots: [0, 2]\nmargin: 2", "margin is 2; it should be less than 1"),
         ("shots: [0, 2]", "shots: [0, 2]\nseeds: [3, 3]", "seeds: 3 is listed twice; list it once"),
         ("shots: [0, 2]", "shots: [9]", "no cell is left to test: first at 9 shots: the task has 4 demonstrations"),
         ("shots: [0, 2]", "shots: [0, 2]\ntest_on: []", "test_on"),

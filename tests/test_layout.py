@@ -7,11 +7,13 @@ from tests.file_map import with_map
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "spillover"
 OPEN_TO_ALL = {"errors", "records", "registry", "__init__"}
+OF_COMMANDS = {
+    *{"config", "progress", "study", "report", "analysis", "evaluation"},
+    *{"models", "tasks", "prompts", "artifacts"},
+}
 ALLOWED = {
-    "cli": {
-        *{"config", "progress", "study", "report", "analysis", "evaluation"},
-        *{"models", "tasks", "prompts", "artifacts", "training"},
-    },
+    "cli": OF_COMMANDS | {"commands", "training"},
+    "commands": OF_COMMANDS,
     "config": {"study", "models", "tasks", "training"},
     "__main__": {"cli"},
     "progress": {"study"},

@@ -15,16 +15,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from spillover.commands.evaluate import add_evaluate
+from spillover.commands.terminal import FAILED, Terminal
 from spillover.errors import SpilloverError, UserError
 
 if TYPE_CHECKING:
-    from spillover.study.step import Step
     from spillover.study.store import Store
     from spillover.study.study import Study
     from spillover.tasks.task import Task
     from spillover.training.processes import Crew
 
-DONE, FAILED, USER_MISTAKE, INTERRUPTED = 0, 1, 2, 130
+DONE, USER_MISTAKE, INTERRUPTED = 0, 2, 130
 
 app = typer.Typer(
     help="What does fine-tuning an LLM do to everything it was not fine-tuned on, and which recipe keeps the most?",
@@ -47,6 +48,9 @@ ReportPath = Annotated[Path, typer.Option("--report", help="Where the report is 
 FromFolder = Annotated[
     Path | None, typer.Option("--from", help="A folder with the suite's release or with downloaded archives.")
 ]
+Budget = Annotated[
+    str | None, typer.Option("--budget", help="Time such as 2h; of a `mix`, the arms that validate worse are dropped.")
+]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads; default: all.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 SuiteName = Annotated[str, typer.Argument(help="A built-in suite or the path of a suite file.")]
@@ -60,11 +64,13 @@ def run(
     folder: FromFolder = None,
     threads: Threads = None,
     device: Device = "auto",
+    budget: Budget = None,
 ) -> None:
     """Do whatever is missing of a study, then write its report."""
+    from spillover.study.halving import budget_seconds
     from spillover.study.store import Store
 
-    kept = Store(store)
+    seconds, kept = budget_seconds(budget) if budget else None, Store(store)
     with _crew(device, threads) as crew:
         if crew and not crew.leads:
             from spillover.study.follow import follow
@@ -72,35 +78,34 @@ def run(
             follow(crew, lambda: _study(study_file, folder), kept)
             return
         study = _study(study_file, folder)
-        failed = _compute(study, kept, crew, lambda: crew.device if crew else _device(device, threads))
-    if failed:
-        messages.print(f"{len(failed)} steps failed; the first: {failed[0][0].label}: {failed[0][1]}", markup=False)
-    try:
-        _write_report(study, kept, report_folder, study_file, folder)
-    except UserError:
-        if not failed:
-            raise
-    if failed:
-        raise typer.Exit(FAILED)
+        failed = terminal.compute(
+            study, kept, lambda: crew.device if crew else _device(device, threads), crew=crew, seconds=seconds
+        )
+    terminal.finish(failed, lambda: _write_report(study, kept, report_folder, study_file, folder))
 
 
 @app.command()
-def plan(study_file: StudyPath, store: StorePath = Path("store"), folder: FromFolder = None) -> None:
-    """List every step of a study: its key, whether it is done, and the disk that is still needed."""
-    from spillover.study.runner import disk_bytes, missing_steps
+def plan(
+    study_file: StudyPath,
+    store: StorePath = Path("store"),
+    folder: FromFolder = None,
+    threads: Threads = None,
+    device: Device = "auto",
+    calibration: Annotated[
+        bool, typer.Option("--calibration/--no-calibration", help="Load the base and measure what steps will take.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan for programs.")] = False,
+) -> None:
+    """Say what is to be done, what it takes in time and disk, and how small a difference it can show."""
+    from spillover.commands.plan import made_plan, print_json, print_plan
     from spillover.study.store import Store
 
-    study, kept = _study(study_file, folder), Store(store)
-    missing = missing_steps(study, kept)
-    todo = {step.key for step in missing}
-    table = Table("step", "key", "state")
-    for step in study.steps:
-        _row(table, step.label, step.key[:12], "to do" if step.key in todo else "done")
-    out.print(table)
-    for sentence in study.skipped:
-        out.print(f"skipped: {sentence}", markup=False)
-    needed = disk_bytes(study, missing) / 1e9
-    out.print(f"{len(missing)} of {len(study.steps)} steps to do, about {needed:.1f} GB of disk", highlight=False)
+    chosen = _device(device, threads) if calibration else None
+    found = made_plan(_study(study_file, folder), Store(store), device=chosen, notice=_notice)
+    if as_json:
+        print_json(out, found)
+    else:
+        print_plan(out, found)
 
 
 @app.command()
@@ -220,12 +225,15 @@ def suites_pull(name: SuiteName, folder: FromFolder = None) -> None:
 
 
 @tasks_app.command("list")
-def tasks_list(suite_name: SuiteName = "pocket") -> None:
+def tasks_list(
+    suite_name: SuiteName = "pocket",
+    option: Annotated[str | None, typer.Option("--suite", help="The same, as an option.")] = None,
+) -> None:
     """List the tasks of a suite."""
     from spillover.tasks.suite import load_suite
 
     table = Table("task", "family", "domain", "answers", "licence of the data")
-    for task in load_suite(suite_name).tasks.values():
+    for task in load_suite(option or suite_name).tasks.values():
         _row(table, task.name, task.family, task.domain, _answer_words(task), task.licence)
     out.print(table)
 
@@ -286,20 +294,6 @@ def import_lm_eval(
     out.print(f"report: {report_folder / 'index.html'}", markup=False, highlight=False)
 
 
-def _compute(study: Study, kept: Store, crew: Crew | None, device: Callable[[], str]) -> list[tuple[Step, str]]:
-    """Do whatever is missing and return what failed, and why."""
-    from spillover.progress import progress
-    from spillover.study.runner import missing_steps, run_study
-    from spillover.study.work import Workshop
-
-    if not missing_steps(study, kept):
-        _notice("nothing to do: every step is in the store")
-        return []
-    workshop = Workshop(kept, device=device(), notice=_notice, announce=crew.announce if crew else None)
-    with progress(messages) as observer:
-        return run_study(study, kept, workshop, observer).failed
-
-
 def _crew(device: str, threads: int | None) -> AbstractContextManager[Crew | None]:
     """Return the processes that a launcher started together, as `accelerate launch -m spillover run` does."""
     if os.environ.get("WORLD_SIZE", "1") == "1":
@@ -316,24 +310,8 @@ def _study(path: Path, folder: Path | None) -> Study:
 
 
 def _write_report(study: Study, kept: Store, folder: Path, study_file: Path, suite_folder: Path | None) -> None:
-    import yaml
-
-    from spillover.analysis.generalization import analyse
-    from spillover.report.text import text_summary
-    from spillover.report.write import write_report
-    from spillover.study.results import collect
-
     given = f" --from {shlex.quote(str(suite_folder))}" if suite_folder else ""
-    results = collect(study, kept, command=f"spillover run {shlex.quote(str(study_file))}{given}")
-    analysis = analyse(results)
-    try:
-        write_report(results, analysis, folder)
-        resolved = yaml.safe_dump(study.resolved(), sort_keys=False, allow_unicode=True)
-        (folder / "study.yaml").write_text(resolved, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write the report to {folder}: {error}; name another folder with --report") from error
-    out.print(text_summary(results, analysis))
-    out.print(f"report: {folder / 'index.html'}", markup=False, highlight=False)
+    terminal.report(study, kept, folder, f"spillover run {shlex.quote(str(study_file))}{given}")
 
 
 def _row(table: Table, *cells: str) -> None:
@@ -360,6 +338,10 @@ def _device(name: str, threads: int | None) -> str:
 
 def _notice(line: str) -> None:
     messages.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+terminal = Terminal(out, messages, _cache, _device)
+add_evaluate(app, terminal)
 
 
 def main(arguments: list[str] | None = None) -> None:

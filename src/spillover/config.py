@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from spillover.errors import UserError
+from spillover.errors import UserError, unknown_name
+from spillover.models.adopted import resolve_adapter, resolve_whole
 from spillover.models.fingerprint import tensor_entries
 from spillover.models.precision import preferred_precision
 from spillover.models.spec import ResolvedModel, resolve_model
+from spillover.records import BASE
+from spillover.study.harness import harness_cells, harness_tasks, is_harness_name
+from spillover.study.mix import Arm, Mix, contradiction_with_stages
+from spillover.study.step import Adopt
 from spillover.study.study import Study, VariantPlan
+from spillover.tasks.mixture import Mixture, label_collisions
 from spillover.tasks.prepare import demonstration_count
+from spillover.tasks.relation import DataOfFamily, TrainedOn
 from spillover.tasks.settings import Settings, load_yaml, parse_settings
 from spillover.tasks.suite import Suite, load_suite
 from spillover.tasks.task import Task
 from spillover.training.parameters.selection import Shapes
 from spillover.training.settings import Recipe, TrainingSettings, contradiction_with_training
 from spillover.training.sweep import sweep_points
+
+if TYPE_CHECKING:
+    from spillover.evaluation.harness.tasks import HarnessTask
 
 T = TypeVar("T")
 DEFAULT_TEST_LIMIT = 250
@@ -43,6 +54,17 @@ Counts = Annotated[
     tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_listed), Field(min_length=1), AfterValidator(_each_once)
 ]
 
+
+def _each_mixture_once(value: tuple[Mixture, ...]) -> tuple[Mixture, ...]:
+    repeated = [mixture.target for index, mixture in enumerate(value) if mixture in value[:index]]
+    if repeated:
+        raise ValueError(f"{repeated[0]!r} is listed twice; list it once")
+    return value
+
+
+Trained = Annotated[
+    tuple[Mixture, ...], BeforeValidator(_listed), Field(min_length=1), AfterValidator(_each_mixture_once)
+]
 SweptWord = Annotated[str, Field(strict=True, pattern=r"^[\w.+-]+$")]
 SweptValues = Annotated[
     tuple[bool | int | float | SweptWord, ...],
@@ -66,8 +88,8 @@ class VariantEntry(Settings):
     """One way of fine-tuning."""
 
     name: str = Field(min_length=1, pattern=r"^[\w.+-]+$")
-    train_on: Names = Field(min_length=1)
-    """Tasks; one variant for each."""
+    train_on: Trained
+    """Tasks or mixtures of tasks; one variant for each."""
     sizes: Counts
     """Training rows; one variant for each."""
     recipe: Recipe = Recipe()
@@ -77,15 +99,66 @@ class VariantEntry(Settings):
     """Dotted path of a setting above, such as ``training.learning_rate``, to its values; one variant for each."""
 
 
+class TestedEntry(Settings):
+    """A task that every model is asked."""
+
+    shorthand: ClassVar[str] = "task"
+    task: str
+    """A task of the suite, ``all`` of them, or ``lm-eval/NAME``."""
+    family: str = ""
+    """Of an lm-eval task, where it has something to do with a family of the suite."""
+
+
+def _each_task_once(entries: tuple[TestedEntry, ...]) -> tuple[TestedEntry, ...]:
+    _each_once(tuple(entry.task for entry in entries))
+    return entries
+
+
+class AdoptedEntry(Settings):
+    """A variant that was trained elsewhere: an adapter of the base, or a whole model."""
+
+    name: str = Field(min_length=1, pattern=r"^[\w.+-]+$")
+    adapter: str | None = None
+    """A folder that peft's save_pretrained wrote."""
+    model: str | None = None
+    """A folder, a hub id or a .gguf file."""
+    train_on: str | None = None
+    """The task it was trained on or, where that is none of the suite's, its family; relations follow from it."""
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Self:
+        if (self.adapter is None) == (self.model is None):
+            raise ValueError(f"variant {self.name!r}: give adapter or model, one of the two")
+        if self.name == BASE and self.train_on is None:
+            raise ValueError(f"a variant is called {BASE!r}, as the untouched model is; give it another name")
+        return self
+
+
+def _kind_of_entry(entry: object) -> str:
+    names = entry.keys() if isinstance(entry, Mapping) else ()
+    return "adopted" if isinstance(entry, AdoptedEntry) or {"adapter", "model"} & set(names) else "trained"
+
+
+AnyEntry = Annotated[
+    Annotated[VariantEntry, Tag("trained")] | Annotated[AdoptedEntry, Tag("adopted")], Discriminator(_kind_of_entry)
+]
+
+
 class StudyFile(Settings):
     """What a study.yaml says."""
 
     base: str = "smollm2-135m-instruct"
     """A model's name, a local folder, a hub id or a .gguf file."""
     suite: SuiteEntry = SuiteEntry(name="pocket")
-    variants: tuple[VariantEntry, ...] = Field(min_length=1)
-    test_on: Names = ("all",)
-    """Task names, or ``all``."""
+    variants: tuple[AnyEntry, ...] = ()
+    mix: Annotated[tuple[Mix, ...], BeforeValidator(_listed)] = ()
+    """Designs that ask which data to mix in; each becomes variants, its arms."""
+    test_on: Annotated[
+        tuple[TestedEntry, ...], BeforeValidator(_listed), Field(min_length=1), AfterValidator(_each_task_once)
+    ] = (TestedEntry(task="all"),)
+    """Task names, ``all`` for those of the suite, and tasks of lm-eval."""
+    lm_eval_include: Annotated[tuple[Path, ...], BeforeValidator(_listed)] = ()
+    """Folders of one's own lm-eval tasks, relative to the study file."""
     shots: Literal["default"] | Counts = "default"
     """Demonstrations in the prompt; ``default`` takes each family's own counts."""
     prompt_forms: Counts = (1,)
@@ -104,6 +177,14 @@ class StudyFile(Settings):
     """Training settings that differ from the suite's."""
     watch: int = Field(default=0, ge=0)
     """Optimizer steps from one look at forgetting to the next while a variant trains; 0 does not look."""
+    margin: float = Field(default=0.02, gt=0, lt=1)
+    """Losses up to it count as nothing lost; a share, and 100 times that for metrics from 0 to 100."""
+
+    @model_validator(mode="after")
+    def _trains(self) -> Self:
+        if not self.variants and not self.mix:
+            raise ValueError("variants is missing; add it, or `mix`")
+        return self
 
 
 def load_study(
@@ -126,23 +207,55 @@ def load_study(
     Raises:
         UserError: If the file, or anything it names, is not as expected.
     """
-    data = load_yaml(path)
+    return resolve_study(load_yaml(path), path, cache=cache, folder=folder, base=base, notice=notice)
+
+
+def resolve_study(
+    data: object,
+    path: Path,
+    *,
+    cache: Path,
+    folder: Path | None = None,
+    base: ResolvedModel | None = None,
+    notice: Callable[[str], None] = print,
+) -> Study:
+    """Return the study that the content of a study file means; ``path`` is the file, or where one would lie."""
     settings = parse_settings(StudyFile, data, where=str(path))
     suite = _suite(path, settings.suite, folder, notice)
-    entries = tuple(point for entry in settings.variants for point in _points(entry, where=str(path)))
-    plans = tuple(_plan(entry, settings, suite, where=str(path), cache=cache) for entry in entries)
-    test_on = tuple(suite.tasks.values()) if settings.test_on == ("all",) else tuple(map(suite.task, settings.test_on))
+    trained = [entry for entry in settings.variants if isinstance(entry, VariantEntry)]
+    entries = tuple(point for entry in trained for point in _points(entry, where=str(path)))
+    plans = tuple(
+        plan
+        for entry, arm in (*((entry, None) for entry in entries), *_arms(settings))
+        for plan in _plans(entry, settings, suite, where=str(path), cache=cache, arm=arm)
+    )
+    for sentence in dict.fromkeys(s for plan in plans for s in label_collisions((*plan.train_on, *plan.added))):
+        notice(sentence)
+    test_on = _tested(settings, suite, where=str(path))
     shots, skipped = _shots(settings, suite, test_on, cache=cache)
-    if not any(shots.values()):
-        raise UserError(f"{path}: no cell is left to test: {skipped[0]}")
     test_on = tuple(task for task in test_on if shots[task.name])
     for task in test_on:
         for form in settings.prompt_forms:
             suite.template(task, form, cache=cache)
     precision = preferred_precision() if settings.precision == "auto" else settings.precision
-    limits = _test_limits(settings, test_on, suite, where=str(path))
+    tests = _harness_tasks(path, settings, suite)
+    limits = _test_limits(settings, (*test_on, *tests), suite, where=str(path))
+    harness, left_out = harness_cells(
+        tests,
+        shots=None if settings.shots == "default" else settings.shots,
+        limits=limits,
+        demonstration_seeds=settings.demonstration_seeds,
+    )
+    skipped += left_out
+    if not test_on and not harness:
+        raise UserError(f"{path}: no cell is left to test: {skipped[0]}")
     base = base or resolve_model(_beside(path, settings.base), cache=cache, folder=folder, notice=notice)
     _check_parameters(plans, base, where=str(path))
+    adopted = tuple(
+        _adopt(entry, base, suite, path, cache=cache, folder=folder, notice=notice)
+        for entry in settings.variants
+        if isinstance(entry, AdoptedEntry)
+    )
     return Study(
         path.stem,
         base,
@@ -161,6 +274,9 @@ def load_study(
         settings.model_dump(mode="json", by_alias=True) | {"precision": precision},
         settings.scoring,
         settings.watch,
+        settings.margin,
+        harness,
+        adopted,
     )
 
 
@@ -180,7 +296,7 @@ def _beside(path: Path, name: str) -> str:
     """Return a path in a study file relative to that file; anything else is a name and stays."""
     beside = path.parent / name
     is_path = name.startswith((".", "/")) or (beside.exists() and ("/" in name or "." in name))
-    return str(beside) if is_path else name
+    return str(beside.absolute()) if is_path else name
 
 
 def _points(entry: VariantEntry, *, where: str) -> list[VariantEntry]:
@@ -193,12 +309,46 @@ def _points(entry: VariantEntry, *, where: str) -> list[VariantEntry]:
     ]
 
 
-def _plan(entry: VariantEntry, settings: StudyFile, suite: Suite, *, where: str, cache: Path) -> VariantPlan:
+def _arms(settings: StudyFile) -> list[tuple[VariantEntry, Arm]]:
+    """Return every arm of every design as a variant's entry."""
+    return [
+        (
+            VariantEntry(
+                name=arm.name, train_on=(arm.mixture,), sizes=(arm.size,), recipe=mix.recipe, training=mix.training
+            ),
+            arm,
+        )
+        for mix in settings.mix
+        for arm in mix.expand()
+    ]
+
+
+def _plans(
+    entry: VariantEntry, settings: StudyFile, suite: Suite, *, where: str, cache: Path, arm: Arm | None
+) -> list[VariantPlan]:
+    """Return one plan for all tasks of an entry, and one for each of its mixtures."""
+    plain = tuple(mixture for mixture in entry.train_on if mixture.is_plain)
+    mixed = [mixture for mixture in entry.train_on if not mixture.is_plain]
+    plans = []
+    for chosen in ([plain] if plain else []) + [(mixture,) for mixture in mixed]:
+        plan = _plan(entry, chosen, settings, suite, where=where, cache=cache)
+        if not chosen[0].is_plain:
+            if fault := contradiction_with_stages(chosen[0], plan.recipe, plan.settings):
+                raise UserError(f"{where}: variant {entry.name!r}: {fault}")
+            plan = replace(plan, mixture=chosen[0], added=tuple(suite.task(m.task) for m in chosen[0].added))
+        plans.append(replace(plan, arm=arm.facts) if arm else plan)
+    return plans
+
+
+def _plan(
+    entry: VariantEntry, chosen: tuple[Mixture, ...], settings: StudyFile, suite: Suite, *, where: str, cache: Path
+) -> VariantPlan:
     merged = {**suite.training_defaults, **settings.training, **entry.training}
     training = parse_settings(TrainingSettings, merged, where=f"{where}: variant {entry.name!r}: training")
-    tasks = tuple(suite.task(name) for name in entry.train_on)
+    tasks = tuple(suite.task(mixture.target) for mixture in chosen)
+    added = tuple(suite.task(member.task) for mixture in chosen for member in mixture.added)
     replayed = tuple(suite.task(name) for name in entry.recipe.constraint.replays)
-    for task in (*tasks, *replayed):
+    for task in (*tasks, *added, *replayed):
         suite.template(task, 1, cache=cache)
         if not task.sources.train and not task.sources.pool:
             raise UserError(
@@ -208,7 +358,7 @@ def _plan(entry: VariantEntry, settings: StudyFile, suite: Suite, *, where: str,
         raise UserError(f"{where}: variant {entry.name!r}: sizes holds 0; a variant needs training rows")
     if fault := contradiction_with_training(entry.recipe, training):
         raise UserError(f"{where}: variant {entry.name!r}: {fault}")
-    if own := {task.name for task in tasks} & {task.name for task in replayed}:
+    if own := {task.name for task in (*tasks, *added)} & {task.name for task in replayed}:
         raise UserError(
             f"{where}: variant {entry.name!r}: it replays {own.pop()!r}, which it is trained on; name another"
         )
@@ -226,6 +376,34 @@ def _check_parameters(plans: tuple[VariantPlan, ...], base: ResolvedModel, *, wh
             raise UserError(f"{where}: variant {plan.name!r}: {fault}")
 
 
+def _adopt(
+    entry: AdoptedEntry,
+    base: ResolvedModel,
+    suite: Suite,
+    path: Path,
+    *,
+    cache: Path,
+    folder: Path | None,
+    notice: Callable[[str], None],
+) -> Adopt:
+    if entry.adapter is not None:
+        adopted = resolve_adapter(path.parent / entry.adapter, base, cache=cache, notice=notice)
+    else:
+        assert entry.model is not None
+        adopted = resolve_whole(_beside(path, entry.model), base, cache=cache, folder=folder, notice=notice)
+    return Adopt(entry.name, base, adopted, _trained_on(entry.train_on, suite))
+
+
+def _trained_on(name: str | None, suite: Suite) -> TrainedOn | None:
+    """Return the task, or the data of a family, that a name means; without a name nothing is known."""
+    if name is None or name in suite.tasks:
+        return suite.tasks[name] if name else None
+    families = {task.family: task for task in suite.tasks.values()}
+    if name not in families:
+        raise unknown_name(f"task or family of suite {suite.name!r}", name, {*suite.tasks, *families})
+    return DataOfFamily(name, families[name].answers)
+
+
 def _shots(
     settings: StudyFile, suite: Suite, tasks: tuple[Task, ...], *, cache: Path
 ) -> tuple[Mapping[str, tuple[int, ...]], tuple[str, ...]]:
@@ -241,10 +419,35 @@ def _shots(
     return shots, tuple(skipped)
 
 
-def _test_limits(settings: StudyFile, tasks: tuple[Task, ...], suite: Suite, *, where: str) -> Mapping[str, int]:
+def _tested(settings: StudyFile, suite: Suite, *, where: str) -> tuple[Task, ...]:
+    """Return the tasks of the suite that are tested on, each once."""
+    tasks: dict[str, Task] = {}
+    for entry in settings.test_on:
+        if is_harness_name(entry.task):
+            continue
+        if entry.family:
+            raise UserError(f"{where}: test_on: {entry.task!r} has its family in the suite; remove family here")
+        found = suite.tasks.values() if entry.task == "all" else (suite.task(entry.task),)
+        tasks |= {task.name: task for task in found}
+    return tuple(tasks.values())
+
+
+def _harness_tasks(path: Path, settings: StudyFile, suite: Suite) -> list[HarnessTask]:
+    families = {entry.task: entry.family for entry in settings.test_on if is_harness_name(entry.task)}
+    return harness_tasks(
+        families,
+        known_families=sorted({task.family for task in suite.tasks.values()}),
+        folders=[path.parent / folder for folder in settings.lm_eval_include],
+        where=str(path),
+    )
+
+
+def _test_limits(
+    settings: StudyFile, tasks: Sequence[Task | HarnessTask], suite: Suite, *, where: str
+) -> Mapping[str, int]:
     limit = settings.test_limit
     by_family = limit if isinstance(limit, dict) else {"default": limit}
-    known = {task.family for task in suite.tasks.values()} | {"default"}
+    known = {task.family for task in (*suite.tasks.values(), *tasks)} | {"default"}
     for family, count in by_family.items():
         if family not in known:
             raise UserError(f"{where}: test_limit names the family {family!r}; known: {', '.join(sorted(known))}")

@@ -55,7 +55,7 @@ class PlainProgress:
 
     def planned(self, steps: Sequence[Step], work: float) -> None:
         """Say how many steps there are."""
-        self._count, self._clock = len(steps), _Clock(work)
+        self._number, self._count, self._clock = 0, len(steps), _Clock(work)
         self._say(f"{len(steps)} steps to do" if steps else "nothing to do: every step is in the store")
 
     def started(self, step: Step) -> None:

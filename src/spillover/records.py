@@ -20,6 +20,8 @@ class Relation(StrEnum):
     IN_DOMAIN = "in-domain"
     OUT_OF_DOMAIN = "out-of-domain"
     CROSS_TASK = "cross-task"
+    UNSTATED = "unstated"
+    """Nothing is known of what the variant was trained on, so that each tested task may be its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,9 @@ class CellScores:
     example_ids: tuple[str, ...]
     statistics: FloatArray
     """``(n, k)``, rows in the order of ``example_ids``; the metric is ``combine(statistics.sum(0))``."""
+    groups: tuple[str, ...] = ()
+    """The source each example shares with others, in the order of ``example_ids``; ``""`` is an example of its own.
+    Empty where no example shares its source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +230,8 @@ class StudyResults:
     """(variant id, cell) to its flip floor, where one was measured."""
     changes: tuple[CellChanges, ...] = ()
     """Of every variant and cell whose items are at hand."""
+    margin: float = 0.02
+    """Losses up to it count as nothing lost; a share: 0.02 is two answers in a hundred, or 2 points of 100."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +250,27 @@ class Measurement:
     value: float
     base_value: float
     difference: float
-    low: float
-    """Lower end of the interval of ``difference``; equal to it for the base itself."""
-    high: float
+    low: float | None
+    """Lower end of the interval of ``difference``; equal to it for the base itself, None where no interval would be
+    honest (see ``note``)."""
+    high: float | None
     item_count: int
     majority_accuracy: float | None = None
+    value_low: float | None = None
+    """Lower end of the Wilson interval of ``value``, where it is a share of independent items that are right or not."""
+    value_high: float | None = None
+    p_value: float | None = None
+    """Of no difference to the base: exact McNemar for items that are right or not, else a paired t-test."""
+    holm_p_value: float | None = None
+    """``p_value`` adjusted after Holm over the study's matrix, see analysis.multiplicity."""
+    bh_p_value: float | None = None
+    """``p_value`` adjusted after Benjamini and Hochberg over the same matrix."""
+    is_equivalent: bool | None = None
+    """Whether two one-sided tests show the difference to be smaller than the margin; None where they cannot say."""
+    note: str = ""
+    """Why there is no interval, or on what else than resamples it rests; empty where it is the usual one."""
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the difference to the base is significant at 5 % after Holm's adjustment."""
+        return self.holm_p_value is not None and self.holm_p_value < 0.05

@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -38,6 +39,19 @@ def test_cells_come_in_order_of_shots() -> None:
     assert [cell.shots for cell in cells_of(scores, VARIANT, task("home"))] == [0, 2]
 
 
+def test_items_that_share_a_source_are_drawn_together() -> None:
+    results = home()
+    grouped = replace(results, scores=tuple(replace(scores, groups=("a", "a", "", "b")) for scores in results.scores))
+    score = resample_scores(grouped, resample_count=200)[ScoreKey(BASE, Cell("home", 1, 0, 0), "accuracy")]
+    assert score.units.tolist() == [0, 0, 1, 2]
+    assert not score.has_independent_items
+    # Units hold 1 of 2, 0 of 1 and 1 of 1 right: three draws of them give these shares and no others.
+    draws = itertools.product([(1, 2), (0, 1), (1, 1)], repeat=3)
+    possible = {sum(right for right, _ in draw) / sum(size for _, size in draw) for draw in draws}
+    assert set(np.round(score.replicates, 9)) <= {round(share, 9) for share in possible}
+    assert len(set(score.replicates)) > 5
+
+
 def without(results: StudyResults, variant: str, shots: int) -> StudyResults:
     kept = [item for item in results.scores if (item.variant, item.cell.shots) != (variant, shots)]
     return replace(results, scores=tuple(kept))
@@ -60,6 +74,8 @@ NAMES = ("home-0", "home-1", "home-2", "home-3")
         (changed(home(), example_ids=NAMES[::-1]), "not exactly those of the base, in the same order"),
         (changed(home(), example_ids=NAMES[:3]), "4 rows of statistics for 3 examples"),
         (changed(home(), example_ids=("home-0", "home-0", "home-2", "home-3")), "an example id occurs twice"),
+        (changed(home(), groups=("a", "a")), "2 groups for 4 examples"),
+        (changed(home(), groups=("a", "a", "b", "b")), "the examples have other groups than the base's"),
         (changed(home(), statistics=np.full((4, 2), np.inf)), "2 shots.*a statistic is not finite"),
         (changed(home(), metric="acuracy"), "describe no metric 'acuracy'"),
         (changed(home(), variant="other"), "describe no model 'other'"),

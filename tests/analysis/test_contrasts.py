@@ -5,11 +5,16 @@ from spillover.analysis.cells import ResampledScore, ScoreKey
 from spillover.analysis.contrasts import estimate, minus
 from spillover.records import Cell
 
+
+def score(value: float, replicates: list[float]) -> ResampledScore:
+    return ResampledScore(value, np.array(replicates), (), np.zeros((0, 2)), np.zeros(0, dtype=np.intp))
+
+
 A, B, C = (ScoreKey(name, Cell("t", 1, 0, 0), "accuracy") for name in "abc")
 SCORES = {
-    A: ResampledScore(0.6, np.array([0.5, 0.6, 0.7]), ()),
-    B: ResampledScore(0.4, np.array([0.6, 0.2, 0.4]), ()),
-    C: ResampledScore(0.1, np.array([0.1, 0.1, 0.1]), ()),
+    A: score(0.6, [0.5, 0.6, 0.7]),
+    B: score(0.4, [0.6, 0.2, 0.4]),
+    C: score(0.1, [0.1, 0.1, 0.1]),
 }
 
 

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from spillover.analysis.generalization import analyse
 from spillover.analysis.paired import content_seed, resample_counts
@@ -26,12 +27,22 @@ def test_the_gain_is_the_score_at_k_shots_less_the_score_without_any_against_the
 
 
 def test_the_interval_is_that_of_the_double_difference_of_each_item():
-    own, base = (np.array(scores["b", 2]) - np.array(scores["b", 0]) for scores in (TUNED, BASE))
-    items = own - base
-    counts = resample_counts(4, seed=content_seed("b", "b-0", "b-1", "b-2", "b-3"), resample_count=200)
-    low, high = np.quantile(counts @ items / 4, [0.025, 0.975])
-    row = analyse(RESULTS, resample_count=200).in_context_gains[0]
+    base, tuned = ({key: scores * 5 for key, scores in made.items()} for made in (BASE, TUNED))
+    results = study(base, tuned, {"b": Relation.OUT_OF_DOMAIN})
+    own, other = (np.array(scores["b", 2]) - np.array(scores["b", 0]) for scores in (tuned, base))
+    names = sorted(f"b-{index}" for index in range(20))
+    order = [int(name[2:]) for name in names]
+    counts = resample_counts(20, seed=content_seed("b", *names), resample_count=200)
+    tail = stats.norm.cdf(np.sqrt(20 / 19) * stats.t.ppf(0.025, 19))
+    low, high = np.quantile(counts @ (own - other)[order] / 20, [tail, 1 - tail])
+    row = analyse(results, resample_count=200).in_context_gains[0]
     assert (row.low, row.high) == (pytest.approx(low), pytest.approx(high))
+    assert row.is_clear == (high < 0)
+
+
+def test_four_items_give_no_interval():
+    row = analyse(RESULTS, resample_count=50).in_context_gains[0]
+    assert (row.low, row.high, row.is_clear) == (None, None, False)
 
 
 def test_a_task_that_was_never_tested_without_demonstrations_has_no_gain():

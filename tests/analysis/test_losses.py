@@ -5,11 +5,11 @@ from spillover.analysis.losses import LOSS_PARTS
 from spillover.records import BASE, Relation
 from tests.analysis.made_scores import VARIANT, cell_scores, study, task
 
-BASE_SCORES = [1.0, 1.0, 1.0, 0.0]
-VARIANT_SCORES = [0.0, 0.0, 1.0, 0.0]
+BASE_SCORES = [1.0, 1.0, 1.0, 0.0] * 10
+VARIANT_SCORES = [0.0, 0.0, 1.0, 0.0] * 10
 # One row an item: to the prior, to the format, otherwise; each sums to 1 less the item's accuracy.
-BASE_LOSSES = [(0, 0, 0), (0, 0, 0), (-1, 0, 1), (0, 0, 1)]
-VARIANT_LOSSES = [(1, 0, 0), (0, 1, 0), (0, 0, 0), (0, 1, 0)]
+BASE_LOSSES = [(0, 0, 0), (0, 0, 0), (-1, 0, 1), (0, 0, 1)] * 10
+VARIANT_LOSSES = [(1, 0, 0), (0, 1, 0), (0, 0, 0), (0, 1, 0)] * 10
 
 
 def analysis_of(base, variant, parts=LOSS_PARTS):
@@ -30,6 +30,7 @@ def test_a_drop_is_the_sum_of_its_parts():
     # prior: 1/4 - (-1/4); format: 2/4 - 0; otherwise: 0 - 2/4
     parts = [drop.label_prior, drop.answer_format, drop.remaining]
     assert [part.amount for part in parts] == [0.5, 0.5, -0.5]
+    assert drop.is_clear  # twenty items lost and none gained
     assert sum(part.amount for part in parts) == pytest.approx(drop.drop)
     assert all(part.low <= part.amount <= part.high for part in parts)
 

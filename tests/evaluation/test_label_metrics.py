@@ -7,7 +7,7 @@ from spillover.records import Prediction
 
 ANSWERS = ("yes", "no", "maybe")
 SCORING = Scoring(answers=ANSWERS)
-NAMES = ["macro_f1", "mcc", "ece", "brier", *LOSSES]
+NAMES = ["macro_f1", "weighted_f1", "mcc", "ece", "brier", *LOSSES]
 
 
 def made(count=60, seed=0, classes=3):
@@ -40,12 +40,13 @@ def shares(prediction):
 
 
 @pytest.mark.parametrize(("seed", "classes"), [(0, 3), (1, 3), (2, 2), (3, 1)])
-def test_macro_f1_and_mcc_are_those_of_scikit_learn(seed, classes):
+def test_f1_and_mcc_are_those_of_scikit_learn(seed, classes):
     metrics = pytest.importorskip("sklearn.metrics")
     predictions = made(seed=seed, classes=classes)
     true, chosen = [p.target for p in predictions], [p.answer for p in predictions]
     assert value("macro_f1", predictions) == pytest.approx(metrics.f1_score(true, chosen, average="macro"))
     assert value("mcc", predictions) == pytest.approx(metrics.matthews_corrcoef(true, chosen))
+    assert value("weighted_f1", predictions) == pytest.approx(metrics.f1_score(true, chosen, average="weighted"))
 
 
 def test_macro_f1_and_mcc_by_hand():
@@ -53,6 +54,8 @@ def test_macro_f1_and_mcc_by_hand():
     predictions = [Prediction(str(i), target, answer, (0.0, 0.0, 0.0)) for i, (target, answer) in enumerate(pairs)]
     # yes: precision 1, recall 1/2; no: precision 2/3, recall 1; maybe never occurs
     assert value("macro_f1", predictions) == pytest.approx((2 / 3 + 4 / 5) / 2)
+    # two rows of each label are true
+    assert value("weighted_f1", predictions) == pytest.approx((2 * 2 / 3 + 2 * 4 / 5) / 4)
     # (TP TN - FP FN) / sqrt((TP+FP)(TP+FN)(TN+FP)(TN+FN)) with yes as positive
     assert value("mcc", predictions) == pytest.approx((1 * 2 - 0) / np.sqrt(1 * 2 * 2 * 3))
 

@@ -3,10 +3,14 @@ import hashlib
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from spillover.analysis.generalization import analyse
+from spillover.analysis.verdicts import interval_words, signed
 from spillover.report.page import html_page, markdown_page
+from spillover.report.text import LIGHT_SYMBOLS
+from tests.analysis.test_seeds import study_of
 from tests.report.made_results import made_results
 from tests.report.page_reader import read_page
 
@@ -61,7 +65,9 @@ def test_each_verdict_shows_its_light_as_a_word_and_a_symbol() -> None:
         assert all(number in READER.text for number in verdict.numbers)
         assert verdict.light in READER.text
     assert ANALYSIS.verdicts[0].rule in READER.text
-    assert {"✓", "◑"} <= set(READER.text)
+    lights = {verdict.light for verdict in ANALYSIS.verdicts}
+    assert len(lights) > 1
+    assert {LIGHT_SYMBOLS[light] for light in lights} <= set(READER.text)
 
 
 def test_every_difference_of_a_primary_metric_is_on_the_page() -> None:
@@ -191,3 +197,14 @@ def test_markdown_tables_have_rows_of_one_width() -> None:
     widths = [{line.count("|") for line in table} for table in tables if table]
     assert widths
     assert all(len(width) == 1 for width in widths)
+
+
+def test_a_recipe_trained_with_several_seeds_has_a_row_over_seeds() -> None:
+    results = study_of(np.random.default_rng(0).normal(0.1, 0.05, (3, 1, 40)))
+    analysis = analyse(results, resample_count=200)
+    (row,) = analysis.recipes
+    shown = read_page(html_page(results, analysis)).text
+    assert "deviation of seeds" in shown
+    cells = f"sft home 8 in-domain 3 1 {signed(row.mean_difference)} {interval_words(row.low, row.high)}"
+    assert "".join(cells.split()) in "".join(shown.split())
+    assert f"| sft | home | 8 | in-domain | 3 | 1 | {signed(row.mean_difference)} |" in markdown_page(results, analysis)

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 from spillover.analysis.generalization import analyse
@@ -19,7 +20,7 @@ ANALYSIS = analyse(RESULTS, resample_count=200)
 def test_there_is_one_matrix_per_task_trained_on_with_rows_by_relation() -> None:
     siqa, amazon = matrices(RESULTS, ANALYSIS)
     assert (siqa.trained_on, siqa.variants) == ("siqa", ("sft/siqa/128/0", "fticl/siqa/128/0"))
-    assert [group.relation for group in siqa.groups] == list(Relation)
+    assert [group.relation for group in siqa.groups] == list(Relation)[:3]
     assert [[(row.tested_on, row.condition) for row in group.rows] for group in amazon.groups] == [
         [("amazon", "0"), ("amazon", "2")],
         [("nyt", "0"), ("nyt", "2")],
@@ -31,8 +32,8 @@ def test_a_star_and_a_tint_follow_the_numbers() -> None:
     for matrix in matrices(RESULTS, ANALYSIS):
         for row in (row for group in matrix.groups for row in group.rows):
             for cell in row.cells:
-                ends = [float(end.replace("−", "-")) for end in cell.interval.strip("[]").split(",")]
-                assert cell.is_clear == (ends[0] > 0 or ends[1] < 0)
+                adjusted = re.search(r"after Holm ([\d.e-]+)", cell.title)
+                assert cell.is_clear == (adjusted is not None and float(adjusted[1]) < 0.05)
                 if cell.tint != "flat":
                     assert cell.tint.startswith("down" if cell.difference.startswith("−") else "up")
 

@@ -32,15 +32,11 @@ def test_the_report_is_four_files_and_nothing_else(folder: Path) -> None:
 def test_measurements_are_read_back_exactly(folder: Path) -> None:
     with (folder / "measurements.csv").open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
-    readers = {"int": int, "float": float, "str": str, int: int, float: float, str: str}
-
-    def read(name: str, kind: object, text: str) -> object:
-        if name == "majority_accuracy":
-            return float(text) if text else None
-        return readers[kind](text)
+    readers = {int: int, float: float, str: str, float | None: lambda text: float(text) if text else None}
+    readers[bool | None] = {"": None, "True": True, "False": False}.get
 
     fields = dataclasses.fields(Measurement)
-    read_back = [Measurement(**{f.name: read(f.name, f.type, row[f.name]) for f in fields}) for row in rows]  # type: ignore[arg-type]
+    read_back = [Measurement(**{f.name: readers[f.type](row[f.name]) for f in fields}) for row in rows]  # type: ignore[arg-type]
     assert tuple(read_back) == ANALYSIS.measurements
 
 

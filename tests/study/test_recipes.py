@@ -49,8 +49,8 @@ watch: 3
 """
 
 
-def write_study(folder, variants=VARIANTS):
-    path = make_study(folder)
+def write_study(folder, variants=VARIANTS, *, fresh=True):
+    path = make_study(folder) if fresh else folder / "study.yaml"
     text = path.read_text()
     start, end = text.index("variants:"), text.index("test_limit")
     path.write_text(text[:start] + variants.lstrip() + text[end:])

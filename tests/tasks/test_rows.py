@@ -199,3 +199,59 @@ def test_rows_whose_options_cannot_be_asked_are_dropped_and_counted(changes, cho
 def test_a_text_that_does_not_begin_with_an_option_names_its_row_and_the_pattern():
     with pytest.raises(UserError, match=r"a\.csv: row 1, column 'choices': no option begins with what options.split"):
         read([{"text": "x", "choices": "red or blue", "label": "red"}], **OPTIONS)
+
+
+TURNS = {
+    "columns": {"asked": "talk.questions", "said": {"column": "talk.answers", "replace": [[r"\.0$", ""]]}},
+    "previous": "before",
+    "form": "\nQ: {asked} A: {said}",
+}
+
+
+def test_a_conversation_becomes_one_row_a_turn_with_the_earlier_turns():
+    rows = [{"page": "p", "talk": {"questions": ["one?", "two?", "three?"], "answers": [1.0, 2.5, "yes"]}}]
+    result = read(
+        rows,
+        turns=TURNS,
+        columns={"input": {"column": "before", "followed_by": {"asked": "\nQ: "}}},
+        target="said",
+        group="page",
+    )
+    assert [(row.id, row.fields["input"], row.target) for row in result.examples] == [
+        ("a.csv:1/1", "Q: one?", "1"),
+        ("a.csv:1/2", "Q: one? A: 1\nQ: two?", "2.5"),
+        ("a.csv:1/3", "Q: one? A: 1\nQ: two? A: 2.5\nQ: three?", "yes"),
+    ]
+    assert len(set(result.group_keys.values())) == 1
+
+
+@pytest.mark.parametrize("answers", [[1], "yes"])
+def test_turns_of_different_length_are_refused(answers):
+    rows = [{"talk": {"questions": ["one?", "two?"], "answers": answers}}]
+    with pytest.raises(
+        UserError, match=r"a\.csv: row 1: the columns of `turns` are not lists of one length: asked, said"
+    ):
+        read(rows, turns=TURNS, columns={"input": "asked"}, target="said")
+
+
+def test_a_text_is_followed_by_others_where_they_have_one():
+    rows = [{"text": "Do it.", "more": more, "label": "1"} for more in ("this", " ", None)]
+    column = {"column": "text", "followed_by": {"more": "\nInput: "}}
+    fields = [row.fields["input"] for row in read(rows, columns={"input": column}).examples]
+    assert fields == ["Do it.\nInput: this", "Do it.", "Do it."]
+
+
+def test_a_table_is_written_as_lines():
+    rows = [{"text": {"2016": {"sales": 1.5, "costs": 2}, "note": "audited"}, "label": "1"}]
+    column = {"column": "text", "lines": True}
+    assert read(rows, columns={"input": column}).examples[0].fields["input"] == (
+        "2016: sales = 1.5; costs = 2\nnote: audited"
+    )
+    with pytest.raises(UserError, match=r"a\.csv: row 1, column 'text' holds no mapping to write as lines"):
+        read([{"text": "x", "label": "1"}], columns={"input": column})
+
+
+def test_two_thresholds_make_three_answers_and_both_are_exclusive():
+    rows = [{"text": "x", "label": number} for number in ("-0.11", "-0.1", "0", "0.1", "0.11")]
+    rule = {"column": "label", "above": 0.1, "then": "up", "below": -0.1, "then_below": "down", "otherwise": "flat"}
+    assert [row.target for row in read(rows, target=rule).examples] == ["down", "flat", "flat", "flat", "up"]

@@ -10,6 +10,7 @@ import pytest
 from spillover.artifacts.catalog import Artifact
 from spillover.errors import UserError
 from spillover.tasks import source as source_module
+from spillover.tasks.generated import GeneratedSource
 from spillover.tasks.source import (
     FileSource,
     FolderSource,
@@ -163,3 +164,26 @@ def test_a_hub_dataset_that_cannot_be_loaded_is_one_line(places, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", types.SimpleNamespace(load_dataset=load_dataset))
     with pytest.raises(UserError, match=r"owner/set/test: cannot be loaded from the hub \(no network\); check name"):
         rows(HUB, places)
+
+
+def test_a_release_file_is_found_in_its_own_folder_too(tmp_path):
+    (tmp_path / "a.csv").write_bytes(CONTENT)
+    source = FolderSource(folder="news/a.csv", sha256=DIGEST)
+    assert rows(source, Places(tmp_path, tmp_path / "cache", tmp_path))[0][0] == "news/a.csv"
+    with pytest.raises(UserError, match=r"news/b\.csv: no such file; --from must name the folder of the release"):
+        rows(FolderSource(folder="news/b.csv", sha256=DIGEST), Places(tmp_path, tmp_path / "cache", tmp_path))
+
+
+def test_columns_are_renamed_so_that_sources_agree(places):
+    (places.suite_folder / "a.jsonl").write_bytes(b'{"instances": [{"input": "x"}]}')
+    source = FileSource(file="a.jsonl", rename={"input": "instances.0.input"})
+    assert [values["input"] for _, values in rows(source, places)] == ["x"]
+
+
+def test_generated_rows_are_numbered_and_identified_by_what_they_hold(places):
+    source = GeneratedSource(generated="copy", start=3, count=2)
+    read = list(source_rows(source, places))
+    assert [(row.file, row.number) for row in read] == [("generated/copy/0", 4), ("generated/copy/0", 5)]
+    digests = source_digests([source], places)
+    assert digests != source_digests([GeneratedSource(generated="copy", start=3, count=2, seed=1)], places)
+    assert digests == source_digests([GeneratedSource(generated="copy", start=3, count=2)], places)

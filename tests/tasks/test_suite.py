@@ -5,6 +5,7 @@ import re
 import pytest
 
 from spillover.errors import UserError
+from spillover.tasks.prepare import prepare
 from spillover.tasks.suite import builtin_suites, load_suite
 
 MINE = """
@@ -124,8 +125,8 @@ def test_unknown_suites_tasks_and_folders_come_with_what_to_do(tmp_path):
 
 
 def test_the_built_in_suites_have_every_family_with_two_domains():
-    assert builtin_suites() == ["genpower", "pocket"]
-    for name in builtin_suites():
+    assert builtin_suites() == ["finance", "genpower", "pocket", "skills"]
+    for name in ("genpower", "pocket"):
         domains = {}
         for task in load_suite(name).tasks.values():
             domains.setdefault(task.family, set()).add(task.domain)
@@ -147,3 +148,31 @@ def test_the_genpower_suite_has_the_papers_sets():
     }
     assert load_suite("genpower").training_defaults == {"learning_rate": 2e-5}
     assert load_suite("pocket").training_defaults == {"learning_rate": 1e-4}
+
+
+def test_a_suite_includes_the_tasks_of_a_built_in_one(tmp_path):
+    path = written(tmp_path, MINE + "include: [skills]\n")
+    suite = load_suite(path)
+    assert set(suite.tasks) == {"shop", "cars", *load_suite("skills").tasks}
+    with pytest.raises(UserError, match=r"include: unknown suite 'skils'; did you mean 'skills'"):
+        load_suite(written(tmp_path, MINE + "include: [skils]\n"))
+    with pytest.raises(UserError, match=r"include: suite 'genpower' has a release of its own; copy the tasks you need"):
+        load_suite(written(tmp_path, MINE + "include: [genpower]\n"))
+
+
+@pytest.mark.parametrize("name", sorted(load_suite("skills").tasks))
+def test_generated_tasks_are_prepared_without_any_file_and_have_their_pinned_digest(tmp_path, name):
+    suite = load_suite("skills")
+    prepared = prepare(suite, suite.task(name), cache=tmp_path)
+    assert min(len(prepared.train), len(prepared.test)) >= 100
+    assert len(prepared.demonstrations) == 16
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_task_of_finance_has_a_digest_and_a_licence_and_says_where_its_files_are_to_be_named(tmp_path):
+    suite = load_suite("finance")
+    assert all(task.digest and task.licence for task in suite.tasks.values())
+    with pytest.raises(
+        UserError, match=r"task 'fpb': finance/fpb.*: the suite has no base_url.*its folder with --from"
+    ):
+        prepare(suite, suite.task("fpb"), cache=tmp_path)

@@ -70,3 +70,38 @@ def test_a_missing_column_lists_the_ones_there_are_and_a_list_says_what_to_do():
         row.text("text")
     with pytest.raises(UserError, match=r"column 'label' holds a dict; expected text$"):
         row.text("label")
+
+
+def test_lines_are_divided_at_the_last_separators():
+    content = b"\xef\xbb\xbfa@b.c rose@up\r\n\r\nit fell@down\r\n"
+    settings = {"format": "lines", "separator": "@", "header": ("text", "label")}
+    assert values(content, **settings) == [{"text": "a@b.c rose", "label": "up"}, {"text": "it fell", "label": "down"}]
+    with pytest.raises(UserError, match=r"f: line 2 has 1 columns between '@'; expected 2"):
+        values(b"a@b\nc", **settings)
+    with pytest.raises(UserError, match=r"f: a file of lines needs `separator` and `header`; add them"):
+        values(b"a@b", format="lines")
+
+
+def test_a_csv_may_have_another_separator_and_keeps_its_quotes():
+    assert values(b'a\tb\n"x\ty\nz"\t1\n', format="csv", separator="\t") == [{"a": "x\ty\nz", "b": "1"}]
+
+
+def test_rows_lie_anywhere_within_a_json_file_and_may_be_named_by_its_keys():
+    content = b'{"data": [{"p1": {"text": "x"}, "p2": {"text": "y"}}]}'
+    assert values(content, format="json", at=("data", 0), key="post") == [
+        {"post": "p1", "text": "x"},
+        {"post": "p2", "text": "y"},
+    ]
+    with pytest.raises(UserError, match=r"f: has no 'dta', which `at` of the source asks for"):
+        values(content, format="json", at=("dta",))
+    with pytest.raises(UserError, match=r"f: row 1 is a JSON int; expected an object"):
+        values(b'{"a": 1}', format="json", key="name")
+
+
+def test_a_path_leads_into_a_column_unless_a_column_has_its_name():
+    row = RawRow("f", 1, {"info": [{"score": 0.5}], "info.0": "whole"})
+    assert row.text("info.0.score") == "0.5"
+    assert row.text("info.0") == "whole"
+    for wrong in ("info.1.score", "info.0.scores", "info.score", "inf.0"):
+        with pytest.raises(UserError, match=rf"f: row 1 has no column '{wrong}'; the columns are 'info', 'info.0'"):
+            row.value(wrong)

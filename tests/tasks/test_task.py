@@ -81,3 +81,45 @@ def test_letters_need_answers_and_texts_need_none():
     for changes in ({"options": lettered}, {"options": "choices", "answers": ["A", "B"]}):
         with pytest.raises(UserError, match="options asked as letters need `answers`"):
             task(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"target": {"column": "n", "below": 1, "then_below": "a"}},
+            "target: `below` needs `then_below`, and `above` with its answers",
+        ),
+        (
+            {"target": {"column": "n", "above": 1, "then": "a", "otherwise": "b", "then_below": "c"}},
+            "target: `below` needs `then_below`",
+        ),
+        (
+            {"turns": {"columns": {"q": "x"}, "previous": "p", "form": "{a}"}},
+            "turns: form asks for 'a', which is not among columns: q",
+        ),
+        ({"kind": "skill"}, "field 'skill' is not among columns: input"),
+    ],
+)
+def test_mistakes_in_turns_thresholds_and_kinds_are_named(changes, line):
+    with pytest.raises(UserError) as caught:
+        task(**changes)
+    assert line in str(caught.value)
+
+
+def test_settings_that_came_later_leave_an_earlier_identity_as_it_was():
+    plain = task().identity()
+    assert not {"turns", "kind"} & set(plain)
+    assert not {"lines", "followed_by"} & set(plain["columns"]["input"])
+    assert not {"below", "then_below", "lines"} & set(plain["target"])
+    assert not {"separator", "at", "key", "rename"} & set(plain["sources"]["pool"][0])
+    assert task(columns={"input": {"column": "text", "lines": True}}).identity()["columns"]["input"]["lines"] is True
+    assert "turns" in task().model_dump()
+
+
+def test_the_share_of_wrong_facts_is_that_of_the_rows_to_train_on():
+    told = {"generated": "facts-told", "count": 30}
+    sources = {"train": [{**told, "false_share": 0.4}, {**told, "count": 10}], "test": [{**told, "start": 30}]}
+    assert task(sources=sources).false_share == pytest.approx(0.3)
+    assert task(sources={"pool": [told]}).false_share == 0.0
+    assert task().false_share is None

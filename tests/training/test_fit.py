@@ -58,7 +58,7 @@ def test_recomputed_activations_give_the_same_loss_and_gradients(architecture, s
     calls = []
     inner = next(m for m in recomputed.modules() if type(m).__name__.endswith("MLP"))
     inner.register_forward_pre_hook(lambda *_: calls.append(1))
-    logits = SharedPrefixLogits(recomputed, recomputes=True)(data.rows, data.shared_prefix_length)
+    logits = SharedPrefixLogits(recomputed)(data.rows, data.shared_prefix_length)
     losses = summed_loss(logits, data.rows), plain_loss(kept, data.rows)
     for loss in losses:
         loss.backward()
@@ -94,6 +94,17 @@ def test_prompt_tokens_get_no_loss_of_their_own():
     rows = [TrainingRow(data.rows[0].prompt, ())]
     loss = summed_loss(SharedPrefixLogits(model)(rows, data.shared_prefix_length), rows)
     assert float(loss.detach()) == 0.0
+
+
+def test_gradient_checkpointing_changes_no_gradient():
+    data = made_rows(5)
+    plain, recomputing = tiny_model(scale=2), tiny_model(scale=2)
+    recomputing.activation_checkpointing_enable()
+    for model in (plain, recomputing):
+        model.train()
+        summed_loss(SharedPrefixLogits(model)(data.rows, data.shared_prefix_length), data.rows).backward()
+    for ours, theirs in zip(recomputing.parameters(), plain.parameters(), strict=True):
+        assert torch.allclose(ours.grad, theirs.grad, atol=1e-6)
 
 
 def trained(rows, **settings):
@@ -176,8 +187,8 @@ def test_weights_in_half_precision_are_refused():
 
 
 def test_pack_sizes_balance_the_repeated_prefix_against_wasted_attention():
-    def cost(n, hidden=576, prefix=900):
+    def cost(n, hidden=2048, prefix=900):
         return 24 * hidden**2 * prefix / n + 4 * hidden * n
 
-    best = best_pack_tokens(576, 900)
+    best = best_pack_tokens(2048, 900)
     assert cost(best) <= min(cost(best * 0.9), cost(best * 1.1))

@@ -1,10 +1,11 @@
 """Every metric of every model in every cell, checked against the base and resampled jointly per tested task."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spillover.analysis.paired import (
     check_statistics,
@@ -32,6 +33,20 @@ class ResampledScore:
     replicates: FloatArray
     """``(resample_count,)``; entry i of every score of one tested task comes from the same resampled items."""
     example_ids: tuple[str, ...]
+    statistics: FloatArray
+    """``(n, k)``, as in `CellScores`."""
+    units: NDArray[np.intp]
+    """``(n,)``: which independent unit of the tested task each item belongs to; items that share a source share one."""
+
+    @property
+    def unit_count(self) -> int:
+        """How many independent units there are."""
+        return len(np.unique(self.units))
+
+    @property
+    def has_independent_items(self) -> bool:
+        """True when no two items share a source."""
+        return self.unit_count == len(self.units)
 
 
 Scores = Mapping[ScoreKey, ResampledScore]
@@ -41,7 +56,7 @@ def resample_scores(results: StudyResults, *, resample_count: int) -> Scores:
     """Return the resampled score of every metric, base first, then variants, tasks and cells in the study's order.
 
     The items of a tested task are resampled once, for all models, shots, prompt forms and metrics: a difference between
-    any two scores of a task is a paired one.
+    any two scores of a task is a paired one. Items that share a source are drawn together.
 
     Raises:
         ValueError: When a variant's cell has no counterpart of the base with the same examples, when a variant lacks a
@@ -52,22 +67,20 @@ def resample_scores(results: StudyResults, *, resample_count: int) -> Scores:
     resampled: dict[ScoreKey, ResampledScore] = {}
     for task in results.tasks:
         entries = {key: scores for key, scores in table.items() if key.cell.tested_on == task.name}
-        items = sorted({example_id for scores in entries.values() for example_id in scores.example_ids})
-        if not items:
+        unit_of = _units(entries.values())
+        if not unit_of:
             continue
-        seed = content_seed(task.name, *items)
-        counts = resample_counts(len(items), seed=seed, resample_count=resample_count)
-        column = {example_id: index for index, example_id in enumerate(items)}
-        counts_of: dict[tuple[str, ...], FloatArray] = {}
+        counts = _unit_counts(task.name, unit_of, resample_count)
+        of_items: dict[tuple[str, ...], tuple[NDArray[np.intp], FloatArray]] = {}
         for key, scores in entries.items():
             combine = results.metrics[key.metric].combine
-            if scores.example_ids not in counts_of:
-                counts_of[scores.example_ids] = counts.take(
-                    [column[example_id] for example_id in scores.example_ids], axis=1
-                )
-            replicates = resampled_values(scores.statistics, counts_of[scores.example_ids], combine)
+            if scores.example_ids not in of_items:
+                units = np.array([unit_of[example_id] for example_id in scores.example_ids], dtype=np.intp)
+                of_items[scores.example_ids] = units, counts.take(units, axis=1)
+            units, item_counts = of_items[scores.example_ids]
+            replicates = resampled_values(scores.statistics, item_counts, combine)
             value = metric_value(scores.statistics, combine)
-            resampled[key] = ResampledScore(value, replicates, scores.example_ids)
+            resampled[key] = ResampledScore(value, replicates, scores.example_ids, scores.statistics, units)
     return {key: resampled[key] for key in table}
 
 
@@ -78,6 +91,28 @@ def cells_of(scores: Scores, variant: str, task: TaskCard) -> list[Cell]:
         for key in scores
         if key.variant == variant and key.cell.tested_on == task.name and key.metric == task.primary_metric
     ]
+
+
+def _units(entries: Iterable[CellScores]) -> dict[str, int]:
+    """Return the independent unit of every item of a tested task, numbered in the order of the sorted items."""
+    group_of = {
+        example_id: group
+        for scores in entries
+        for example_id, group in zip(scores.example_ids, scores.groups or [""] * len(scores.example_ids), strict=True)
+    }
+    numbers: dict[tuple[str, str], int] = {}
+    return {
+        example_id: numbers.setdefault((group, "" if group else example_id), len(numbers))
+        for example_id, group in sorted(group_of.items())
+    }
+
+
+def _unit_counts(task: str, unit_of: Mapping[str, int], resample_count: int) -> FloatArray:
+    """Return how often each resample draws each unit, ``(resample_count, units)``."""
+    count = max(unit_of.values()) + 1
+    if count == 1:  # one source: nothing to resample, and too little for any interval
+        return np.ones((resample_count, 1))
+    return resample_counts(count, seed=content_seed(task, *unit_of), resample_count=resample_count)
 
 
 def _indexed(results: StudyResults) -> dict[ScoreKey, CellScores]:
@@ -105,6 +140,8 @@ def _indexed(results: StudyResults) -> dict[ScoreKey, CellScores]:
 def _check_rows(scores: CellScores, where: str) -> None:
     if len(scores.example_ids) != len(scores.statistics):
         raise ValueError(f"{where}: {len(scores.statistics)} rows of statistics for {len(scores.example_ids)} examples")
+    if scores.groups and len(scores.groups) != len(scores.example_ids):
+        raise ValueError(f"{where}: {len(scores.groups)} groups for {len(scores.example_ids)} examples")
     if len(set(scores.example_ids)) != len(scores.example_ids):
         raise ValueError(f"{where}: an example id occurs twice")
     try:
@@ -122,6 +159,8 @@ def _check_pairs(results: StudyResults, table: Mapping[ScoreKey, CellScores]) ->
             raise ValueError(f"{_words(key)}: the base has no such score to compare with")
         if base.example_ids != scores.example_ids:
             raise ValueError(f"{_words(key)}: the examples are not exactly those of the base, in the same order")
+        if base.groups != scores.groups:
+            raise ValueError(f"{_words(key)}: the examples have other groups than the base's")
         if (key.variant, key.cell.tested_on) not in results.relations:
             raise ValueError(f"{_words(key)}: no relation is given between this variant and this task")
     for task in results.tasks:

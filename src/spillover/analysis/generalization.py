@@ -1,16 +1,19 @@
 """From a study's scores to measurements, relation summaries, best-of-shots and in-context gains, and verdicts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from spillover.analysis.cells import Scores, resample_scores
+from spillover.analysis.cells import ResampledScore, ScoreKey, Scores, resample_scores
 from spillover.analysis.claims import Claim, claims
 from spillover.analysis.drift import DriftFindings, drift_findings
 from spillover.analysis.frontier import Frontier, frontiers
 from spillover.analysis.in_context import InContextGain, in_context_gains
+from spillover.analysis.inference import Inference, infer, mcnemar_p_value, wilson
 from spillover.analysis.losses import AccuracyDrop, accuracy_drops
 from spillover.analysis.mixing import Mixing, mixing
-from spillover.analysis.paired import LEVEL, RESAMPLE_COUNT, difference, differences, percentile_interval
+from spillover.analysis.multiplicity import adjusted
+from spillover.analysis.paired import LEVEL, RESAMPLE_COUNT, difference
 from spillover.analysis.relations import BestOfShots, RelationSummary, best_of_shots, enters_means, relation_summaries
+from spillover.analysis.seeds import RecipeSummary, recipe_summaries
 from spillover.analysis.verdicts import Verdict, verdicts
 from spillover.records import BASE, Measurement, StudyResults
 
@@ -37,6 +40,8 @@ class Analysis:
     """Tested tasks whose primary metric is not a share that is better when higher, and so enters no relation mean."""
     resample_count: int
     level: float
+    recipes: tuple[RecipeSummary, ...] = ()
+    """Means over seeds, where a recipe has several of training or of demonstrations."""
 
 
 def analyse(results: StudyResults, *, resample_count: int = RESAMPLE_COUNT, level: float = LEVEL) -> Analysis:
@@ -46,7 +51,7 @@ def analyse(results: StudyResults, *, resample_count: int = RESAMPLE_COUNT, leve
         ValueError: On other examples than the base's, a missing cell or a non-finite number.
     """
     scores = resample_scores(results, resample_count=resample_count)
-    rows = _measurements(results, scores, level)
+    rows = adjusted(_measurements(results, scores, level), results.tasks)
     relations = relation_summaries(results, scores, level=level)
     return Analysis(
         measurements=rows,
@@ -62,6 +67,7 @@ def analyse(results: StudyResults, *, resample_count: int = RESAMPLE_COUNT, leve
         left_out=tuple(task.name for task in results.tasks if not enters_means(task, results)),
         resample_count=resample_count,
         level=level,
+        recipes=recipe_summaries(results, scores, level=level),
     )
 
 
@@ -72,7 +78,7 @@ def _measurements(results: StudyResults, scores: Scores, level: float) -> tuple[
     for key, score in scores.items():
         base = scores[key._replace(variant=BASE)]
         task = tasks[key.cell.tested_on]
-        low, high = percentile_interval(differences(score.replicates, base.replicates), level)
+        found, own = _inference(results, score, base, key, level), wilson(score, level)
         rows.append(
             Measurement(
                 variant=key.variant,
@@ -87,10 +93,25 @@ def _measurements(results: StudyResults, scores: Scores, level: float) -> tuple[
                 value=score.value,
                 base_value=base.value,
                 difference=difference(score.value, base.value),
-                low=low,
-                high=high,
+                low=found.low,
+                high=found.high,
                 item_count=len(score.example_ids),
                 majority_accuracy=task.majority_accuracy,
+                value_low=own[0] if own else None,
+                value_high=own[1] if own else None,
+                p_value=found.p_value,
+                is_equivalent=found.is_equivalent,
+                note=found.note,
             )
         )
     return tuple(rows)
+
+
+def _inference(
+    results: StudyResults, score: ResampledScore, base: ResampledScore, key: ScoreKey, level: float
+) -> Inference:
+    if key.variant == BASE:
+        return Inference(0.0, 0.0)
+    found = infer([[(score, base)]], results.metrics[key.metric], level=level, margin=results.margin)
+    exact = mcnemar_p_value(score, base)
+    return found if exact is None else replace(found, p_value=exact)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from spillover.analysis.cells import ScoreKey, Scores, cells_of
-from spillover.analysis.paired import difference, differences, percentile_interval
+from spillover.analysis.inference import resampled_interval
+from spillover.analysis.paired import difference, differences
 from spillover.records import BASE, Cell, Relation, StudyResults
 
 
@@ -23,8 +24,14 @@ class InContextGain:
     variant_gain: float
     difference: float
     """``variant_gain - base_gain``; below zero the variant has lost some of its learning in context."""
-    low: float
-    high: float
+    low: float | None
+    """Of the interval; None where there are too few independent items, or every resample is the same."""
+    high: float | None
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval excludes zero; not adjusted for the number of rows."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
 def in_context_gains(results: StudyResults, scores: Scores, *, level: float) -> tuple[InContextGain, ...]:
@@ -52,7 +59,7 @@ def in_context_gains(results: StudyResults, scores: Scores, *, level: float) -> 
                     np.asarray(own.replicates - own_zero.replicates, dtype=np.float64),
                     np.asarray(base.replicates - base_zero.replicates, dtype=np.float64),
                 )
-                low, high = percentile_interval(replicates, level)
+                low, high = resampled_interval(replicates, own.unit_count, level)
                 rows.append(
                     InContextGain(
                         card.id,

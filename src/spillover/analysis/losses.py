@@ -17,8 +17,8 @@ class Part:
 
     amount: float
     """Share of the items, positive where accuracy is lost; the parts of a drop sum to it."""
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class AccuracyDrop:
     drop: float
     """``base_accuracy - variant_accuracy``, above zero."""
     is_clear: bool
-    """Whether the interval of the difference lies below zero."""
+    """Whether the difference is significant after Holm's adjustment."""
     label_prior: Part
     answer_format: Part
     remaining: Part
@@ -53,7 +53,7 @@ def accuracy_drops(measurements: Sequence[Measurement]) -> tuple[AccuracyDrop, .
             continue
         parts = [Part(loss.difference, loss.low, loss.high) for loss in losses if loss is not None]
         drops.append(
-            AccuracyDrop(variant, row.relation, cell, row.base_value, row.value, -row.difference, row.high < 0, *parts)
+            AccuracyDrop(variant, row.relation, cell, row.base_value, row.value, -row.difference, row.is_clear, *parts)
         )
     return tuple(drops)
 

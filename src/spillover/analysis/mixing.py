@@ -192,12 +192,12 @@ def _numeric_transfers(scores: ArmScores) -> tuple[NumericTransfer, ...]:
 
 def _false_facts(results: StudyResults, scores: ArmScores) -> tuple[FalseFacts, ...]:
     """Take each task of the target's own family to the arms by their share of wrong facts."""
-    groups: dict[tuple[str, int, str], dict[float, Arm]] = {}
+    groups: dict[tuple[object, ...], dict[float, Arm]] = {}
     for arm in scores.arms:
         if arm.false_share is not None:
-            groups.setdefault((arm.target, arm.size, arm.recipe), {})[arm.false_share] = arm
+            groups.setdefault((arm.setting, arm.budget, arm.order), {})[arm.false_share] = arm
     found = []
-    for (target, size, _), by_share in groups.items():
+    for by_share in groups.values():
         ordered = [by_share[share] for share in sorted(by_share)]
         for task in scores.tasks:
             related = {results.relations.get((variant, task)) for arm in ordered for variant in arm.variants.values()}
@@ -210,7 +210,7 @@ def _false_facts(results: StudyResults, scores: ArmScores) -> tuple[FalseFacts, 
                 if accuracy is not None
             )
             slopes = [scores.mean(_slopes(ordered, task, scores, metric)) for metric in (None, CALIBRATION_ERROR)]
-            found.append(FalseFacts(target, size, task, rows, slopes[0], slopes[1]))
+            found.append(FalseFacts(ordered[0].whole_target, ordered[0].size, task, rows, slopes[0], slopes[1]))
     return tuple(found)
 
 

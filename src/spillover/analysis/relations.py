@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from spillover.analysis.cells import ScoreKey, Scores, cells_of
-from spillover.analysis.paired import difference, differences, percentile_interval
+from spillover.analysis.inference import Pair, infer, resampled_interval
+from spillover.analysis.paired import difference, differences
 from spillover.records import BASE, Cell, FloatArray, Relation, StudyResults, TaskCard
 
 
@@ -20,10 +21,18 @@ class RelationSummary:
     item_count: int
     """Distinct examples; an example tested at several shot counts is one."""
     mean_difference: float
-    low: float
-    high: float
+    low: float | None
+    """Of the interval; None where no interval would be honest (see ``note``)."""
+    high: float | None
     base_mean: float
     variant_mean: float
+    p_value: float | None = None
+    """Of no difference, two-sided; not adjusted: a variant has three relations."""
+    is_equivalent: bool | None = None
+    """Whether the difference is shown to be smaller than the margin, either way."""
+    nothing_lost: bool | None = None
+    """Whether a loss of the margin or more is refuted."""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +50,9 @@ class BestOfShots:
     variant_best: float
     variant_shots: int
     difference: float
-    low: float
-    high: float
+    low: float | None
+    """Of the interval; None where there are too few independent items, or every resample is the same."""
+    high: float | None
 
 
 def enters_means(task: TaskCard, results: StudyResults) -> bool:
@@ -68,12 +78,12 @@ def relation_summaries(results: StudyResults, scores: Scores, *, level: float) -
                 for cell in cells_of(scores, card.id, task)
             ]
             if keys:
-                summaries.append(_summary(card.id, relation, keys, scores, level))
+                summaries.append(_summary(card.id, relation, keys, scores, results, level))
     return tuple(summaries)
 
 
 def _summary(
-    variant: str, relation: Relation, keys: Sequence[ScoreKey], scores: Scores, level: float
+    variant: str, relation: Relation, keys: Sequence[ScoreKey], scores: Scores, results: StudyResults, level: float
 ) -> RelationSummary:
     own = [scores[key] for key in keys]
     base = [scores[key._replace(variant=BASE)] for key in keys]
@@ -82,8 +92,11 @@ def _summary(
         for key, score in zip(keys, own, strict=True)
         for example_id in score.example_ids
     }
-    replicates = differences(_mean([score.replicates for score in own]), _mean([score.replicates for score in base]))
-    low, high = percentile_interval(replicates, level)
+    by_task: dict[str, list[Pair]] = {}
+    for key, pair in zip(keys, zip(own, base, strict=True), strict=True):
+        by_task.setdefault(key.cell.tested_on, []).append(pair)
+    card = results.metrics[keys[0].metric]
+    found = infer(list(by_task.values()), card, level=level, margin=results.margin)
     base_mean = float(np.mean([score.value for score in base]))
     variant_mean = float(np.mean([score.value for score in own]))
     return RelationSummary(
@@ -92,15 +105,15 @@ def _summary(
         cell_count=len(keys),
         item_count=len(items),
         mean_difference=difference(variant_mean, base_mean),
-        low=low,
-        high=high,
+        low=found.low,
+        high=found.high,
         base_mean=base_mean,
         variant_mean=variant_mean,
+        p_value=found.p_value,
+        is_equivalent=found.is_equivalent,
+        nothing_lost=found.nothing_lost,
+        note=found.note,
     )
-
-
-def _mean(replicates: Sequence[FloatArray]) -> FloatArray:
-    return np.asarray(np.mean(np.stack(replicates), axis=0), dtype=np.float64)
 
 
 def best_of_shots(results: StudyResults, scores: Scores, *, level: float) -> tuple[BestOfShots, ...]:
@@ -134,7 +147,8 @@ def _best(
 
     base_value, base_shots, base_replicates = best(BASE)
     value, shots, replicates = best(variant)
-    low, high = percentile_interval(differences(replicates, base_replicates), level)
+    unit_count = scores[ScoreKey(BASE, cells[0], task.primary_metric)].unit_count
+    low, high = resampled_interval(differences(replicates, base_replicates), unit_count, level)
     return BestOfShots(
         variant=variant,
         tested_on=task.name,

@@ -1,21 +1,20 @@
 """The sentence and the light that sum up a variant, and how differences are put into words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
 from spillover.analysis.relations import RelationSummary, enters_means
-from spillover.records import Measurement, Relation, StudyResults
+from spillover.records import Measurement, Relation, StudyResults, VariantCard
 
 Light = Literal["keeps", "unclear", "mixed", "loses"]
 
 RULE = (
-    "A relation is gained when the whole interval of its mean difference to the base lies above zero, lost when the "
-    "whole interval lies below zero, and otherwise shows no clear change. No clear change does not mean that nothing "
-    "was lost: the lower end of the interval is the loss that remains possible. A variant keeps when some relation is "
-    "gained and none lost, is unclear when none is either, is mixed when some relation is gained and some is lost, and "
-    "loses when some is lost and none is gained."
+    "A variant keeps when every relation is gained (the whole 95 % interval of its mean difference to the base lies "
+    "above zero) or shown to have lost less than {margin:g} (one-sided test at 5 %), loses when some relation's whole "
+    "interval lies below zero, is mixed when it gains one and loses another, and is unclear otherwise: too few items "
+    "to tell. An unstated relation's gain may be on its own task, so it does not count."
 )
 
 LABEL_SHARE = "label_share"
@@ -24,12 +23,16 @@ LABEL_SHARE = "label_share"
 LABEL_SHARE_MENTIONED = 0.1
 """From this share on a verdict mentions label words in generations; below it a few coincidences can explain them."""
 
+NAMED_TASK_COUNT = 3
+"""Tasks with negative transfer that a sentence names; the matrix marks all."""
+
 
 class Change(StrEnum):
     """What an interval says of a difference."""
 
     GAINED = "gained"
     LOST = "lost"
+    KEPT = "nothing lost"
     UNCLEAR = "no clear change"
 
 
@@ -46,28 +49,38 @@ class Verdict:
     """``gains its task, loses out of domain``"""
     light: Light
     rule: str
+    negative_transfer: tuple[str, ...] = ()
+    """Tasks it was not trained on and in which some cell is significantly below the base, after Holm's adjustment."""
 
 
 _WHERE = {
     Relation.IN_DOMAIN: "its task",
     Relation.OUT_OF_DOMAIN: "out of domain",
     Relation.CROSS_TASK: "across tasks",
+    Relation.UNSTATED: "over the tested tasks, of which any may be its own",
 }
 
 
-def change(low: float, high: float) -> Change:
-    """Return what an interval of a difference says, when higher is better."""
-    if low > 0:
+def change(low: float | None, high: float | None, *, nothing_lost: bool | None = False) -> Change:
+    """Return what an interval of a difference says, when higher is better.
+
+    Args:
+        low: Lower end of the interval; None where there is none.
+        high: Upper end.
+        nothing_lost: Whether a loss as large as the margin is refuted.
+    """
+    if low is not None and low > 0:
         return Change.GAINED
-    return Change.LOST if high < 0 else Change.UNCLEAR
+    if high is not None and high < 0:
+        return Change.LOST
+    return Change.KEPT if nothing_lost else Change.UNCLEAR
 
 
 def light(changes: Sequence[Change]) -> Light:
     """Return the light of a variant from the changes of its relations, see `RULE`."""
-    gained, lost = Change.GAINED in changes, Change.LOST in changes
-    if lost:
-        return "mixed" if gained else "loses"
-    return "keeps" if gained else "unclear"
+    if Change.LOST in changes:
+        return "mixed" if Change.GAINED in changes else "loses"
+    return "unclear" if Change.UNCLEAR in changes else "keeps"
 
 
 def signed(value: float, digits: int = 2) -> str:
@@ -78,8 +91,10 @@ def signed(value: float, digits: int = 2) -> str:
     return f"{'+' if value > 0 else '−'}{text}"
 
 
-def interval_words(low: float, high: float) -> str:
+def interval_words(low: float | None, high: float | None) -> str:
     """Write an interval: ``[−0.09, −0.01]``; with more digits where two would round an end to zero."""
+    if low is None or high is None:
+        return "(no interval)"
     nearest = min((abs(value) for value in (low, high) if value != 0), default=1.0)
     digits = next((count for count in (2, 3, 4, 5) if round(nearest, count) > 0), 6)
     return f"[{plain(low, digits)}, {plain(high, digits)}]"
@@ -106,13 +121,24 @@ def verdicts(
             raise ValueError(
                 f"{card.id}: no tested task has a share, better when higher, as its primary metric; cannot judge"
             )
-        changes = {summary.relation: change(summary.low, summary.high) for summary in own}
+        changes = {
+            summary.relation: change(summary.low, summary.high, nothing_lost=summary.nothing_lost) for summary in own
+        }
         numbers = tuple(_number(summary, results) for summary in own)
-        clauses = ", ".join(_clause(relation, outcome) for relation, outcome in changes.items())
-        reading = clauses + _label_words(results, card.id, measurements)
+        clauses = ", ".join(_clause(relation, outcome, results.margin) for relation, outcome in changes.items())
+        harmed = _negative_transfer(results, card, measurements)
+        named = f"; negative transfer to {_listed(harmed)}" if harmed else ""
+        reading = clauses + named + _label_words(results, card.id, measurements)
         sentence = f"{card.id}: {', '.join(numbers)}: {reading}."
-        found.append(Verdict(card.id, sentence, numbers, reading, light(list(changes.values())), RULE))
+        rule = RULE.format(margin=results.margin)
+        found.append(Verdict(card.id, sentence, numbers, reading, light(_judged(changes)), rule, harmed))
     return tuple(found)
+
+
+def _judged(changes: Mapping[Relation, Change]) -> list[Change]:
+    """Return the changes that decide the light."""
+    own_task_may_be_in_it = changes.get(Relation.UNSTATED) is Change.GAINED
+    return [Change.UNCLEAR] if own_task_may_be_in_it else list(changes.values())
 
 
 def _number(summary: RelationSummary, results: StudyResults) -> str:
@@ -125,13 +151,37 @@ def _number(summary: RelationSummary, results: StudyResults) -> str:
     return f"{summary.relation} {signed(summary.mean_difference)} {interval_words(summary.low, summary.high)}{metric}"
 
 
-def _clause(relation: Relation, outcome: Change) -> str:
+def _clause(relation: Relation, outcome: Change, margin: float) -> str:
     where = _WHERE[relation]
     if outcome is Change.GAINED:
         return f"gains {where}"
     if outcome is Change.LOST:
         return f"loses {where}"
+    if outcome is Change.KEPT:
+        return f"nothing lost {'on ' if relation is Relation.IN_DOMAIN else ''}{where} (within {margin:g})"
     return f"no clear change {'on ' if relation is Relation.IN_DOMAIN else ''}{where}"
+
+
+def _negative_transfer(
+    results: StudyResults, card: VariantCard, measurements: Sequence[Measurement]
+) -> tuple[str, ...]:
+    """Return the tasks, other than the one trained on, of which some cell is significantly worse than the base's."""
+    primary = {task.name: task.primary_metric for task in results.tasks}
+    harmed = [
+        row.tested_on
+        for row in measurements
+        if row.variant == card.id
+        and row.relation != Relation.IN_DOMAIN
+        and row.metric == primary[row.tested_on]
+        and row.is_clear
+        and (row.difference < 0) == results.metrics[row.metric].higher_is_better
+    ]
+    return tuple(dict.fromkeys(harmed))
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:NAMED_TASK_COUNT])
+    return f"{shown} and {len(names) - NAMED_TASK_COUNT} more" if len(names) > NAMED_TASK_COUNT else shown
 
 
 def _label_words(results: StudyResults, variant: str, measurements: Sequence[Measurement]) -> str:

@@ -36,6 +36,13 @@ def macro_f1(totals: FloatArray) -> FloatArray:
     return np.asarray(f1.sum(axis=-1) / np.maximum(counted.sum(axis=-1), 1), dtype=np.float64)
 
 
+def weighted_f1(totals: FloatArray) -> FloatArray:
+    """Return the mean of the F1 of every answer, weighted by how often it is true; 0 where no answer is true."""
+    correct, chosen, true = np.split(totals, 3, axis=-1)
+    f1 = 2 * correct / np.maximum(chosen + true, 1)
+    return np.asarray((f1 * true).sum(axis=-1) / np.maximum(true.sum(axis=-1), 1), dtype=np.float64)
+
+
 def correlation_counts(predictions: Sequence[Prediction], scoring: Scoring) -> FloatArray:
     """Return correct, chosen and true, for each answer of the set, and one: ``(n, 3 * answers + 1)``."""
     return np.concatenate([confusion_counts(predictions, scoring), np.ones((len(predictions), 1))], axis=1)

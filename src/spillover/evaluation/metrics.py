@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from spillover.errors import SpilloverError
-from spillover.evaluation import label_metrics
+from spillover.evaluation import label_metrics, text_metrics
 from spillover.evaluation.choice import Scoring, chosen_answer
 from spillover.prompts.answers import is_bare_label
 from spillover.records import FloatArray, MetricCard, Prediction
@@ -107,8 +107,16 @@ _ENTRIES = (
     Metric(MetricCard("rouge_l", _mean, "share"), _rouge_l),
     Metric(MetricCard("bleu", _bleu, "points"), _bleu_counts),
     Metric(_lower("label_share"), _bare_labels),
+    Metric(MetricCard("numeric_match", _mean, "share"), text_metrics.numeric_matches),
+    Metric(_lower("unparsed"), text_metrics.unparsed),
+    Metric(MetricCard("token_f1", _mean, "share"), text_metrics.token_f1),
     Metric(
         MetricCard("macro_f1", label_metrics.macro_f1, "share"), label_metrics.confusion_counts, needs="an answer set"
+    ),
+    Metric(
+        MetricCard("weighted_f1", label_metrics.weighted_f1, "share"),
+        label_metrics.confusion_counts,
+        needs="an answer set",
     ),
     Metric(
         MetricCard("mcc", label_metrics.matthews_correlation, "correlation"),
@@ -125,7 +133,11 @@ _TITLES = {
     "rouge_l": "ROUGE-L",
     "bleu": "BLEU",
     "label_share": "label words",
+    "numeric_match": "numeric match",
+    "unparsed": "no number given",
+    "token_f1": "word F1",
     "macro_f1": "macro-F1",
+    "weighted_f1": "weighted F1",
     "mcc": "MCC",
     "ece": "calibration error",
     "brier": "Brier score",

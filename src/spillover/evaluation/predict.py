@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spillover.errors import UserError
-from spillover.models.generation import generate
-from spillover.models.scoring import PrefixCache, answer_log_likelihoods
+from spillover.models.generation import generate_batches
+from spillover.models.scoring import PrefixCache, answer_score_batches
 from spillover.prompts.answers import cut
 from spillover.prompts.encoding import Encoder, TokenIds, common_prefix_length
 from spillover.records import Cell, Example, FloatArray, Prediction, PromptCard
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+Row = tuple[float, ...]
+"""What is computed of one prompt: a log-likelihood in nats for each of its answers, or the generated token ids."""
+Rows = Mapping[int, Row]
+"""Number of a prompt to its row: the cell's prompts first, then the content-free ones, then the premises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,17 @@ class EncodedCell:
     def choices(self) -> Sequence[Sequence[TokenIds]]:
         """Each example's answers; empty for free text."""
         return self.options or ([self.answers] * len(self.prompts) if self.answers else ())
+
+    @property
+    def asked_free(self) -> Sequence[Sequence[TokenIds]]:
+        """The answers whose scores without an input are asked: once for an answer set, else for each example."""
+        return self.choices if self.options else self.choices[:1]
+
+    @property
+    def row_count(self) -> int:
+        """Prompts of every kind that a model is asked."""
+        free = len(self.content_free) + bool(self.premise)
+        return len(self.prompts) + free * len(self.asked_free)
 
     def card(self) -> PromptCard:
         """Return the first prompt as the report shows it."""
@@ -111,30 +127,70 @@ def predict(
     cell: EncodedCell,
     encoder: Encoder,
     prefixes: PrefixCache | None = None,
+    *,
+    known: Rows | None = None,
+    keep: Callable[[Rows], None] | None = None,
 ) -> list[Prediction]:
-    """Return one prediction for every example of the cell, in their order."""
-    if cell.choices:
-        return _choose(model, cell, prefixes)
-    return _write(model, cell, encoder, prefixes)
+    """Return one prediction for every example of the cell, in their order.
+
+    Args:
+        model: Any model that shares the cell's tokenizer.
+        cell: What is asked.
+        encoder: Decodes what is generated; its end token ends it.
+        prefixes: A cache of shared prefixes to reuse over cells.
+        known: Rows that an earlier call kept. The others come out the same to the last bit, whichever these are.
+        keep: Called with every finished batch.
+    """
+    work = _Work(model, prefixes, dict(known or {}), keep)
+    return _choose(work, cell) if cell.choices else _write(work, cell, encoder)
 
 
-def _choose(model: PreTrainedModel, cell: EncodedCell, prefixes: PrefixCache | None) -> list[Prediction]:
+class _Work:
+    """The rows of a cell that are done, and how the others are computed."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        prefixes: PrefixCache | None,
+        done: dict[int, Row],
+        keep: Callable[[Rows], None] | None,
+    ) -> None:
+        self.model = model
+        self.prefixes = prefixes
+        self.done = done
+        self._keep = keep
+
+    def finish(self, rows: Rows) -> None:
+        """Take in a finished batch."""
+        self.done.update(rows)
+        if self._keep:
+            self._keep(rows)
+
+    def scores(
+        self, first: int, prompts: Sequence[TokenIds], answers: Sequence[Sequence[TokenIds]], *, shares: bool = True
+    ) -> list[FloatArray]:
+        """Return the log-likelihoods of each prompt's answers, the prompts being numbered from ``first`` on."""
+        known = {number - first for number in self.done}
+        prefixes = self.prefixes if shares else None
+        for batch in answer_score_batches(self.model, prompts, answers, known=known, prefixes=prefixes):
+            self.finish({first + index: _floats(row.log_likelihoods) for index, row in batch.items()})
+        return [np.array(self.done[first + index]) for index in range(len(prompts))]
+
+
+def _choose(work: _Work, cell: EncodedCell) -> list[Prediction]:
     """Score the answers to every example, and after content-free prompts, in one pass over the cell."""
     count = len(cell.prompts)
-    asked_free = cell.choices if cell.options else cell.choices[:1]
+    asked_free = cell.asked_free
     # The content-free prompts of one example follow one another: they share the cell's prefix and their answers.
     free = [(prompt, choices) for choices in asked_free for prompt in cell.content_free]
-    scores = answer_log_likelihoods(
-        model,
-        [*cell.prompts, *(prompt for prompt, _ in free)],
-        [*cell.choices, *(choices for _, choices in free)],
-        prefixes=prefixes,
+    scores = work.scores(
+        0, [*cell.prompts, *(prompt for prompt, _ in free)], [*cell.choices, *(choices for _, choices in free)]
     )
     forms = len(cell.content_free)
     content_free = [_mean_share(scores[start : start + forms]) for start in range(count, len(scores), forms or 1)]
     premises: list[FloatArray] = []
     if cell.premise:  # behind no demonstrations, so apart from the cell's prefix
-        premises = answer_log_likelihoods(model, [cell.premise] * len(asked_free), asked_free)
+        premises = work.scores(len(scores), [cell.premise] * len(asked_free), asked_free, shares=False)
     return [
         Prediction(
             example.id,
@@ -164,17 +220,18 @@ def _floats(values: FloatArray) -> tuple[float, ...]:
     return tuple(map(float, values))
 
 
-def _write(
-    model: PreTrainedModel, cell: EncodedCell, encoder: Encoder, prefixes: PrefixCache | None
-) -> list[Prediction]:
-    generated = generate(
-        model,
+def _write(work: _Work, cell: EncodedCell, encoder: Encoder) -> list[Prediction]:
+    for batch in generate_batches(
+        work.model,
         cell.prompts,
         max_new_tokens=cell.asked.max_new_tokens,
         end_token_id=encoder.end_token_id,
         is_finished=holds(encoder, cell.asked.stop),
-        prefixes=prefixes,
-    )
+        known=work.done,
+        prefixes=work.prefixes,
+    ):
+        work.finish(batch)
+    generated = [tuple(map(int, work.done[index])) for index in range(len(cell.prompts))]
     return [
         Prediction(example.id, example.target, cut(encoder.decode(ids), cell.asked.stop), token_ids=ids)
         for example, ids in zip(cell.asked.examples, generated, strict=True)

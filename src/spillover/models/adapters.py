@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from spillover.errors import SpilloverError, UserError
+from spillover.models.adopted import CONFIG_FILE, WEIGHTS_FILE
 from spillover.models.fingerprint import read_json
 from spillover.models.load import load_model, quiet_transformers
 from spillover.prompts.encoding import TokenIds
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel
 
-CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 MERGE_TOLERANCE = 1e-3
 """The largest difference of a logit that merging in float32 may make."""
 
@@ -51,7 +51,7 @@ class TrainedAdapter:
     def save(self, folder: Path, *, base_name: str) -> None:
         """Write the adapter in peft's format; ``base_name`` is what its card says it belongs to."""
         self._handle.peft_config["default"].base_model_name_or_path = base_name
-        with _quiet_peft(), TemporaryDirectory() as first:
+        with quiet_peft(), TemporaryDirectory() as first:
             if self._first:
                 save_file(self._first, Path(first) / WEIGHTS_FILE)
             self._handle.save_pretrained(
@@ -75,7 +75,7 @@ def add_adapter(model: PreTrainedModel, options: Mapping[str, object], *, seed: 
 
     torch.manual_seed(seed)
     try:
-        with _quiet_peft():
+        with quiet_peft():
             handle = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **options))  # type: ignore[arg-type]
     except ValueError as error:
         raise UserError(f"parameters: peft refuses these settings: {str(error).splitlines()[0]}") from error
@@ -102,7 +102,7 @@ def attach(model: PreTrainedModel, folder: Path) -> PeftModel:
     if not (folder / CONFIG_FILE).is_file():
         raise UserError(f"{folder}: no {CONFIG_FILE}; expected a folder that peft's save_pretrained wrote")
     try:
-        with _quiet_peft():
+        with quiet_peft():
             return PeftModel.from_pretrained(model, str(folder))
     except (RuntimeError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -118,7 +118,7 @@ def detach(handle: PeftModel) -> None:
 
 def load_merged(base: Path, adapter: Path, *, device: str = "cpu") -> PreTrainedModel:
     """Return a base in float32 with an adapter merged into its weights."""
-    with _quiet_peft():
+    with quiet_peft():
         merged: PreTrainedModel = attach(load_model(base, dtype="float32", device=device), adapter).merge_and_unload()
     return merged
 
@@ -156,7 +156,7 @@ def export_merged(base: Path, adapter: Path, folder: Path, texts: Sequence[Token
     model = load_model(base, dtype="float32", device="cpu")
     handle = attach(model, adapter)
     apart = [model(torch.tensor([ids])).logits for ids in texts]
-    with _quiet_peft():
+    with quiet_peft():
         merged: Any = handle.merge_and_unload()
     gap = max(
         float((merged(torch.tensor([ids])).logits - was).abs().max()) for ids, was in zip(texts, apart, strict=True)
@@ -172,7 +172,7 @@ def export_merged(base: Path, adapter: Path, folder: Path, texts: Sequence[Token
 
 
 @contextmanager
-def _quiet_peft() -> Iterator[None]:
+def quiet_peft() -> Iterator[None]:
     """Silence peft's warnings: of names that transformers has since replaced, and of defaults it corrects itself."""
     with warnings.catch_warnings(), quiet_transformers():
         warnings.simplefilter("ignore")

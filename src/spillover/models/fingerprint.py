@@ -22,6 +22,10 @@ VOLATILE_KEYS = frozenset(
     }
 )  # fmt: skip
 """Keys of config files that say where or with what a file was written, not what the model computes."""
+VOLATILE_ADAPTER_KEYS = frozenset(
+    {"base_model_name_or_path", "revision", "inference_mode", "peft_version", "auto_mapping", "task_type"}
+)
+"""Settings of an adapter that change nothing it computes."""
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
     "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model",
@@ -55,7 +59,7 @@ def weights_fingerprint(folder: Path, *, cache: Path | None = None) -> str:
     """
     config = read_json(folder / "config.json")
     files = (folder / "config.json", *weight_files(folder))
-    return _remembered("weights", files, cache, lambda: _digest_of_weights(folder, config))
+    return _remembered("weights", files, cache, lambda: _digest_of(_without_volatile(config), tensor_entries(folder)))
 
 
 def tokenizer_fingerprint(folder: Path, *, cache: Path | None = None) -> str:
@@ -64,6 +68,23 @@ def tokenizer_fingerprint(folder: Path, *, cache: Path | None = None) -> str:
     if not files:
         raise UserError(f"{folder}: no tokenizer files; expected tokenizer.json beside config.json")
     return _remembered("tokenizer", files, cache, lambda: _digest_of_tokenizer(files))
+
+
+def adapter_content_fingerprint(settings: Path, weights: Path, *, cache: Path | None = None) -> str:
+    """Return the SHA-256 of an adapter: its settings, but for those that name its base or its maker, and its tensors.
+
+    Args:
+        settings: The adapter's JSON file of settings.
+        weights: Its safetensors file.
+        cache: As in `weights_fingerprint`.
+    """
+    content = {key: value for key, value in read_json(settings).items() if key not in VOLATILE_ADAPTER_KEYS}
+    return _remembered("adapter", (settings, weights), cache, lambda: _digest_of(content, file_entries(weights)))
+
+
+def file_entries(path: Path) -> tuple[TensorEntry, ...]:
+    """Return the tensors of one safetensors file by name; a damaged file raises UserError."""
+    return tuple(sorted(_entries_of(path), key=lambda entry: entry.name))
 
 
 def parameter_count(folder: Path) -> int:
@@ -145,9 +166,8 @@ def _digest_of_tokenizer(files: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-def _digest_of_weights(folder: Path, config: dict[str, object]) -> str:
-    digest = hashlib.sha256(_canonical([FINGERPRINT_VERSION, _without_volatile(config)]))
-    entries = tensor_entries(folder)
+def _digest_of(settings: object, entries: Sequence[TensorEntry]) -> str:
+    digest = hashlib.sha256(_canonical([FINGERPRINT_VERSION, settings]))
     maps: dict[Path, mmap.mmap] = {}
     try:
         for entry in entries:

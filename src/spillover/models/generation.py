@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,9 +23,11 @@ ROW_TOKENS = 16_000
 """Cached tokens (rows x (prefix + longest query + new)) decoded at a time; 0.7 GB at 135M parameters in float32."""
 REFILL_SHARE = 4
 """Finished rows are replaced when they are one in so many, so that the next queries come in full packs."""
+ROWS_A_LINE = 4
+"""Rows of a batch for each line of the cache. A batch is decoded on its own, so that a killed run can go on after it;
+the more rows it has, the less often the lines run empty at its end."""
 
 
-@torch.inference_mode()
 def generate(
     model: PreTrainedModel,
     prompts: Sequence[TokenIds],
@@ -44,17 +47,64 @@ def generate(
         is_finished: Whether the new tokens of a row already hold its stop string.
         prefixes: A cache of shared prefixes to reuse over calls.
     """
+    texts: dict[int, TokenIds] = {}
+    for batch in generate_batches(
+        model,
+        prompts,
+        max_new_tokens=max_new_tokens,
+        end_token_id=end_token_id,
+        is_finished=is_finished,
+        prefixes=prefixes,
+    ):
+        texts |= batch
+    return [texts[index] for index in range(len(prompts))]
+
+
+@torch.inference_mode()
+def generate_batches(
+    model: PreTrainedModel,
+    prompts: Sequence[TokenIds],
+    *,
+    max_new_tokens: int,
+    end_token_id: int,
+    is_finished: Callable[[list[int]], bool],
+    known: Container[int] = (),
+    prefixes: PrefixCache | None = None,
+) -> Iterator[dict[int, TokenIds]]:
+    """Yield what `generate` returns batch by batch: index of a prompt to its continuation.
+
+    Args:
+        known: Indices of prompts whose continuations are known already. A batch of nothing else is left out; which
+            prompts are decoded together stays the same.
+    """
     finish = _Finish(max_new_tokens, end_token_id, is_finished)
     if not shares_state(model):
-        return [_plain(model, prompt, finish) for prompt in prompts]
+        for index, prompt in enumerate(prompts):
+            if index not in known:
+                yield {index: _plain(model, prompt, finish)}
+        return
     shared = common_prefix_length(prompts)
     prefixes = prefixes or PrefixCache(model)
-    texts: list[TokenIds] = [()] * len(prompts)
-    for wave in _waves([len(prompt) + max_new_tokens for prompt in prompts]):
-        queries = [prompts[index][shared:] for index in wave]
-        for index, ids in zip(wave, _decode(model, queries, prompts[0][:shared], prefixes, finish), strict=True):
-            texts[index] = ids
-    return texts
+    for batch in _batches([len(prompt) + max_new_tokens for prompt in prompts]):
+        if not all(index in known for index in batch):
+            queries = [prompts[index][shared:] for index in batch]
+            yield dict(zip(batch, _decode(model, queries, prompts[0][:shared], prefixes, finish), strict=True))
+
+
+def _batches(widths: Sequence[int]) -> list[list[int]]:
+    """Divide rows into batches that are decoded apart: a pure function of the rows' widths, prefix and new included."""
+    batches: list[list[int]] = []
+    for wave in _waves(widths):
+        most = ROWS_A_LINE * _line_count(widths[wave[0]])
+        count = -(-len(wave) // most)
+        ends = [len(wave) * number // count for number in range(count + 1)]
+        batches += [wave[start:end] for start, end in pairwise(ends)]
+    return batches
+
+
+def _line_count(width: int) -> int:
+    """Return how many rows of so many tokens the cache has room for."""
+    return max(1, ROW_TOKENS // width)
 
 
 def _waves(lengths: Sequence[int]) -> list[list[int]]:
@@ -94,7 +144,7 @@ def _decode(
     rows: list[list[int]] = [[] for _ in queries]
     waiting = deque(range(len(queries)))
     width = len(prefix) + len(queries[0]) + finish.max_new_tokens
-    lines = _Lines(model, min(len(queries), max(1, ROW_TOKENS // width)), width)
+    lines = _Lines(model, min(len(queries), _line_count(width)), width)
     while waiting or lines.rows:
         free = lines.count - len(lines.rows)
         if waiting and free * REFILL_SHARE >= lines.count:

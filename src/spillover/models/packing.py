@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from spillover.errors import SpilloverError
+from spillover.models.attention import RowLayout, use_row_layouts
 from spillover.prompts.encoding import TokenIds
 
 if TYPE_CHECKING:
@@ -36,8 +37,15 @@ class TokenTree:
     def __len__(self) -> int:
         return len(self.token_ids)
 
+    @property
+    def is_chain(self) -> bool:
+        """Whether nothing branches: every token comes after the one before it."""
+        return self.parents == tuple(range(-1, len(self) - 1))
+
     def ancestors(self) -> NDArray[np.bool_]:
         """Return ``(n, n)``: whether token ``j`` is token ``i`` or comes before it on its path."""
+        if self.is_chain:
+            return np.tri(len(self), dtype=np.bool_)
         own = np.eye(len(self), dtype=np.bool_)
         for index, parent in enumerate(self.parents):
             if parent >= 0:
@@ -56,16 +64,6 @@ class Continuation:
 def chain(token_ids: TokenIds) -> TokenTree:
     """Return the tree without branches."""
     return TokenTree(token_ids, tuple(range(-1, len(token_ids) - 1)))
-
-
-def branches(trunk: TokenIds, rows: Sequence[TokenIds]) -> tuple[TokenTree, tuple[int, ...]]:
-    """Return the tree of rows that all go on from the end of one trunk, and where each row starts."""
-    ids, parents, starts = list(trunk), list(range(-1, len(trunk) - 1)), []
-    for row in rows:
-        starts.append(len(ids))
-        parents += [len(trunk) - 1, *range(len(ids), len(ids) + len(row) - 1)]
-        ids += row
-    return TokenTree(tuple(ids), tuple(parents)), tuple(starts)
 
 
 def with_answers(query: TokenIds, answers: Sequence[TokenIds]) -> tuple[TokenTree, list[Continuation]]:
@@ -109,7 +107,7 @@ def packs(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """The tensors of one packed pass over ``n`` tokens behind ``p`` shared ones."""
+    """The tensors of one packed pass over ``n`` tokens behind ``p`` cached ones."""
 
     token_ids: torch.Tensor
     """``(1, n)``"""
@@ -121,21 +119,32 @@ class Pack:
     """``(p + n,)``"""
     offsets: tuple[int, ...]
     """Where each row's tree starts."""
+    layout: RowLayout | None
+    """What ``attention`` says, for attention that computes nothing it throws away; None for a piece of a pass."""
 
 
-def pack(trees: Sequence[TokenTree], prefix_length: int, device: torch.device | str = "cpu") -> Pack:
-    """Lay trees side by side behind a shared prefix of ``prefix_length`` tokens."""
+def pack(
+    trees: Sequence[TokenTree],
+    prefix_length: int,
+    device: torch.device | str = "cpu",
+    *,
+    trunk: TokenIds = (),
+) -> Pack:
+    """Lay trees side by side behind ``prefix_length`` cached tokens and, in the same pass, a trunk that all share."""
+    seen = prefix_length + len(trunk)
     sizes = [len(tree) for tree in trees]
-    offsets = tuple(int(offset) for offset in np.cumsum([0, *sizes[:-1]]))
-    total = sum(sizes)
+    offsets = tuple(int(offset) for offset in np.cumsum([len(trunk), *sizes[:-1]]))
+    total = len(trunk) + sum(sizes)
     attention = np.zeros((total, prefix_length + total), dtype=np.bool_)
-    attention[:, :prefix_length] = True
-    positions = np.empty(total, dtype=np.int64)
+    attention[:, :seen] = np.tri(total, seen, prefix_length, dtype=np.bool_)
+    positions = np.arange(prefix_length, prefix_length + total)
+    masks: list[torch.Tensor | None] = []
     for tree, offset, size in zip(trees, offsets, sizes, strict=True):
         own = tree.ancestors()
         attention[offset : offset + size, prefix_length + offset : prefix_length + offset + size] = own
-        positions[offset : offset + size] = prefix_length + own.sum(axis=1) - 1
-    ids = np.concatenate([np.asarray(tree.token_ids, dtype=np.int64) for tree in trees])
+        positions[offset : offset + size] = seen + own.sum(axis=1) - 1
+        masks.append(None if tree.is_chain else torch.from_numpy(own).to(device))
+    ids = np.concatenate([np.asarray(ids, dtype=np.int64) for ids in (trunk, *(tree.token_ids for tree in trees))])
     place = torch.from_numpy(positions).to(device)
     return Pack(
         torch.from_numpy(ids).to(device)[None],
@@ -143,6 +152,7 @@ def pack(trees: Sequence[TokenTree], prefix_length: int, device: torch.device | 
         torch.from_numpy(attention).to(device)[None, None],
         torch.cat([torch.arange(prefix_length, device=device), place]),
         offsets,
+        RowLayout(prefix_length, len(trunk), tuple(sizes), tuple(masks)),
     )
 
 
@@ -164,6 +174,7 @@ def pieces(packed: Pack, token_count: int) -> Iterator[tuple[int, Pack]]:
                 packed.attention[:, :, start:stop, :keys],
                 packed.key_positions[:keys],
                 packed.offsets if stop - start == total else (),
+                packed.layout if stop - start == total else None,
             ),
         )
 
@@ -182,16 +193,23 @@ def attention_mask(
         positions: ``(b, q)`` of the queries.
         key_positions: ``(k,)`` or ``(b, k)`` of the keys.
     """
-    config = model.config.get_text_config(decoder=True)
-    window = getattr(config, "sliding_window", None)
-    layer_types = getattr(config, "layer_types", None)
+    layer_types = getattr(model.config.get_text_config(decoder=True), "layer_types", None)
+    window = _sliding_window(model)
     full = _mask_values(model, attention)
-    if not window or (layer_types and "sliding_attention" not in layer_types):
+    if not window:
         return full
     keys = key_positions if key_positions.dim() == 2 else key_positions[None]
     near = (positions[:, :, None] - keys[:, None, :] < window)[:, None]
     sliding = _mask_values(model, attention & near)
     return {"full_attention": full, "sliding_attention": sliding} if layer_types else sliding
+
+
+def _sliding_window(model: PreTrainedModel) -> int | None:
+    """Return how many positions the sliding layers see, if there are such layers."""
+    config = model.config.get_text_config(decoder=True)
+    layer_types = getattr(config, "layer_types", None)
+    slides = not layer_types or "sliding_attention" in layer_types
+    return getattr(config, "sliding_window", None) if slides else None
 
 
 def _mask_values(model: PreTrainedModel, attention: torch.Tensor) -> torch.Tensor:
@@ -212,8 +230,6 @@ def encode_prefix(model: PreTrainedModel, token_ids: TokenIds, cache: DynamicCac
 
     The cache keeps every position, also for sliding-window layers, whose window the mask applies.
     """
-    if not shares_state(model):
-        raise SpilloverError(f"{model.config.model_type} keeps a recurrent state that rows cannot share")
     grown = fork(cache)
     if token_ids:
         run(model, pack([chain(token_ids)], grown.get_seq_length(), model.device), grown, logits_at=(0,))
@@ -234,13 +250,19 @@ def run(model: PreTrainedModel, packed: Pack, cache: DynamicCache | None, logits
     """Run a packed pass behind a cached prefix, which grows by the pack.
 
     Args:
-        cache: None keeps nothing, for a pass behind no prefix.
+        cache: None where nothing comes before the pack.
         logits_at: Indices into the pack whose logits are wanted; the vocabulary projection runs only there.
 
     Returns:
         Logits ``(len(logits_at), vocabulary)`` in float32.
+
+    Raises:
+        SpilloverError: If the model's state cannot be shared by rows.
     """
+    if not shares_state(model):
+        raise SpilloverError(f"{model.config.model_type} keeps a recurrent state that rows cannot share")
     index = torch.tensor(logits_at, dtype=torch.long, device=packed.token_ids.device)
+    layout = {"row_layout": packed.layout} if _takes_layout(model, packed) else {}
     output = model(
         input_ids=packed.token_ids,
         attention_mask=attention_mask(model, packed.attention, packed.positions, packed.key_positions),
@@ -248,6 +270,18 @@ def run(model: PreTrainedModel, packed: Pack, cache: DynamicCache | None, logits
         past_key_values=cache,
         use_cache=cache is not None,
         logits_to_keep=index,
+        **layout,
     )
     logits: torch.Tensor = output.logits[0].float()
     return logits
+
+
+def _takes_layout(model: PreTrainedModel, packed: Pack) -> bool:
+    """Whether the layout says what the mask says: no sliding window ends within the pass."""
+    if packed.layout is None or model.config._attn_implementation != "sdpa":
+        return False
+    window = _sliding_window(model)
+    if window and int(packed.positions.max()) >= window:
+        return False
+    use_row_layouts()
+    return True

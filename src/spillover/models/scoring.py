@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -87,7 +87,6 @@ def answer_log_likelihoods(
     return [row.log_likelihoods for row in scores]
 
 
-@torch.inference_mode()
 def answer_scores(
     model: PreTrainedModel,
     prompts: Sequence[TokenIds],
@@ -107,20 +106,45 @@ def answer_scores(
         prefixes: A cache of shared prefixes to reuse over calls.
         pack_tokens: Tokens of one packed pass; changes rounding only. A longer row is run in pieces of this size.
     """
+    scores: dict[int, AnswerScores] = {}
+    for batch in answer_score_batches(model, prompts, answers, prefixes=prefixes, pack_tokens=pack_tokens):
+        scores |= batch
+    return [scores[index] for index in range(len(prompts))]
+
+
+@torch.inference_mode()
+def answer_score_batches(
+    model: PreTrainedModel,
+    prompts: Sequence[TokenIds],
+    answers: Sequence[Sequence[TokenIds]],
+    *,
+    known: Container[int] = (),
+    prefixes: PrefixCache | None = None,
+    pack_tokens: int = PACK_TOKENS,
+) -> Iterator[dict[int, AnswerScores]]:
+    """Yield what `answer_scores` returns batch by batch: index of a prompt to what its answers score.
+
+    Args:
+        known: Indices of prompts whose scores are known already. A batch of nothing else is left out; which prompts
+            are computed together, and so every bit of the others, stays the same.
+    """
     if len(prompts) != len(answers):
         raise ValueError(f"{len(prompts)} prompts came with {len(answers)} lists of answers")
     if not shares_state(model):
-        return [_plain(model, prompt, of_prompt) for prompt, of_prompt in zip(prompts, answers, strict=True)]
+        for index, (prompt, of_prompt) in enumerate(zip(prompts, answers, strict=True)):
+            if index not in known:
+                yield {index: _plain(model, prompt, of_prompt)}
+        return
     shared = common_prefix_length(prompts)
     prefixes = prefixes or PrefixCache(model)
     rows = [with_answers(prompt[shared:], of_prompt) for prompt, of_prompt in zip(prompts, answers, strict=True)]
-    scores: dict[int, AnswerScores] = {}
     for group in packs([len(tree) for tree, _ in rows], pack_tokens):
+        if all(index in known for index in group):
+            continue
         packed = pack([rows[index][0] for index in group], shared, model.device)
         continuations = [rows[index][1] for index in group]
         terms, first_choices = _terms(model, packed, continuations, prefixes.fork(prompts[0][:shared]), pack_tokens)
-        scores |= dict(zip(group, _sums(continuations, terms, first_choices), strict=True))
-    return [scores[index] for index in range(len(rows))]
+        yield dict(zip(group, _sums(continuations, terms, first_choices), strict=True))
 
 
 def _terms(

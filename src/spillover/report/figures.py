@@ -62,15 +62,20 @@ def relation_chart(analysis: Analysis) -> Markup:
     """Draw the mean difference of every variant with its interval, one band per relation."""
     import altair as alt
 
-    colors = {Change.GAINED: "var(--up)", Change.LOST: "var(--down)", Change.UNCLEAR: "var(--muted)"}
+    colors = {
+        Change.GAINED: "var(--up)",
+        Change.LOST: "var(--down)",
+        Change.KEPT: "var(--soft)",
+        Change.UNCLEAR: "var(--muted)",
+    }
     rows: list[Row] = [
         {
             "variant": printable(item.variant),
             "relation": item.relation.value,
             "difference": item.mean_difference,
-            "low": item.low,
-            "high": item.high,
-            "change": change(item.low, item.high).value,
+            "low": item.mean_difference if item.low is None else item.low,
+            "high": item.mean_difference if item.high is None else item.high,
+            "change": change(item.low, item.high, nothing_lost=item.nothing_lost).value,
         }
         for item in analysis.relations
     ]
@@ -94,7 +99,7 @@ def relation_chart(analysis: Analysis) -> Markup:
             "change:N",
             legend=None,
             scale=alt.Scale(
-                domain=[item.value for item in Change], range=["triangle-right", "triangle-left", "circle"]
+                domain=[item.value for item in Change], range=["triangle-right", "triangle-left", "square", "circle"]
             ),
         ),
     )

@@ -108,21 +108,22 @@ def _facts(results: StudyResults, analysis: Analysis) -> dict[str, object]:
         "base_facts": list(tables.flat_rows(results.base)),
         "command": results.provenance.get("command"),
         "claim_margin": MARGIN,
-        "rule": RULE,
+        "rule": RULE.format(margin=results.margin),
         "symbols": LIGHT_SYMBOLS,
         "change": change,
     }
 
 
 def _clear_counts(analysis: Analysis, results: StudyResults, variant: str, relation: str) -> tuple[int, int]:
-    """Return how many cells of a relation are clearly above the base and how many clearly below."""
+    """Return how many cells of a relation are significantly above the base and how many below."""
     primary = {task.name: task.primary_metric for task in results.tasks if task.name not in analysis.left_out}
     rows = [
         row
         for row in analysis.measurements
         if row.variant == variant and row.relation == relation and primary.get(row.tested_on) == row.metric
     ]
-    return sum(row.low > 0 for row in rows), sum(row.high < 0 for row in rows)
+    clear = [row.difference > 0 for row in rows if row.is_clear]
+    return sum(clear), len(clear) - sum(clear)
 
 
 def _prompts_of(results: StudyResults, task: str) -> list[PromptCard]:

@@ -31,7 +31,7 @@ class MatrixCell:
     tint: str
     """``flat``, ``up1`` .. ``up4`` (better) or ``down1`` .. ``down4`` (worse)."""
     is_clear: bool
-    """True when the interval excludes zero."""
+    """True when the difference is significant after Holm's adjustment over the matrix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +161,19 @@ def _matrix_cell(row: Measurement, metric: MetricCard, floor: FlipFloor | None) 
     level = sum(size >= threshold for threshold in TINTS)
     is_better = (row.difference > 0) == metric.higher_is_better
     interval = interval_words(row.low, row.high)
-    remark = "; every resample gives the same difference" if row.low == row.high else ""
+    own = "" if row.value_low is None else f" {interval_words(row.value_low, row.value_high)}"
+    remark = f"; {row.note}" if row.note else ""
+    if row.holm_p_value is not None:
+        remark += f"; p = {row.p_value:.2g}, after Holm {row.holm_p_value:.2g}"
+    if row.is_equivalent:
+        remark += "; shown to be no different within the margin"
     return MatrixCell(
         difference=signed(row.difference),
         interval=interval,
-        title=f"{plain(row.value)} against {plain(row.base_value)} of the base on {row.item_count} items: "
+        title=f"{plain(row.value)}{own} against {plain(row.base_value)} of the base on {row.item_count} items: "
         f"{signed(row.difference)} {interval}{remark}{'; ' + floor_words(floor) if floor else ''}",
         tint=f"{'up' if is_better else 'down'}{level}" if level else "flat",
-        is_clear=row.low > 0 or row.high < 0,
+        is_clear=row.is_clear,
     )
 
 

@@ -55,11 +55,18 @@ def summary_json(results: StudyResults, analysis: Analysis) -> str:
         "study": results.name,
         "base": dict(results.base),
         "rule": analysis.verdicts[0].rule if analysis.verdicts else "",
-        "interval": {"level": analysis.level, "resample_count": analysis.resample_count, "kind": "paired percentile"},
+        "interval": {
+            "level": analysis.level,
+            "resample_count": analysis.resample_count,
+            "kind": "paired expanded percentile",
+        },
         "verdicts": [
             {"variant": item.variant, "sentence": item.sentence, "light": item.light} for item in analysis.verdicts
         ],
+        "margin": results.margin,
+        "negative_transfer": {item.variant: list(item.negative_transfer) for item in analysis.verdicts},
         "relations": [dataclasses.asdict(item) for item in analysis.relations],
+        "recipes": [dataclasses.asdict(item) for item in analysis.recipes],
         "best_of_shots_optimistic": [dataclasses.asdict(item) for item in analysis.best_of_shots],
         "in_context_gains": [dataclasses.asdict(item) for item in analysis.in_context_gains],
         "frontiers": [dataclasses.asdict(item) for item in analysis.frontiers],

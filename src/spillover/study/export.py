@@ -8,7 +8,7 @@ from pathlib import Path
 from spillover.errors import UserError, unknown_name
 from spillover.study.store import Store
 from spillover.study.study import Study
-from spillover.study.work import ADAPTER, kept_weights
+from spillover.study.work import kept_weights
 
 
 def export(study: Study, store: Store, variant: str, folder: Path) -> float:
@@ -35,7 +35,7 @@ def export(study: Study, store: Store, variant: str, folder: Path) -> float:
     if folder.exists():
         raise UserError(f"{folder}: exists; name a new folder")
     path = kept_weights(store, step)
-    if path.name != ADAPTER:
+    if not step.saves_adapter:
         shutil.copytree(path, folder)
         return 0.0
     tokenizer = load_tokenizer(step.base.path)

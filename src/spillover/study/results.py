@@ -9,11 +9,13 @@ from typing import Any
 
 from spillover.errors import UserError
 from spillover.evaluation.metrics import METRICS
-from spillover.records import CellChanges, CellScores, FlipFloor, PromptCard, StudyResults, TaskCard, VariantCard
+from spillover.records import BASE, CellChanges, CellScores, FlipFloor, PromptCard, StudyResults, TaskCard, VariantCard
 from spillover.study import files
+from spillover.study.harness_results import with_harness
 from spillover.study.identity import digest
 from spillover.study.items import ItemReader, compared_metric
-from spillover.study.step import Derive, Score, Step, Variant
+from spillover.study.mixed import mixture_card
+from spillover.study.step import Adopt, Derive, Score, Step, Variant
 from spillover.study.store import Store
 from spillover.study.study import Study, scored_metrics
 from spillover.study.work import machine
@@ -37,7 +39,8 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         UserError: If the base's own cells are not all there.
     """
     base_steps = [step for step in study.scores if step.predictions.variant is None]
-    if not all(store.has(step.kind, step.key) for step in base_steps):
+    base_harness = [step for step in study.harness_scores if step.predictions.variant is None]
+    if not all(store.has(step.kind, step.key) for step in (*base_steps, *base_harness)):
         raise UserError(f"study {study.name!r} has no complete base scores in {store.root}; start it with: {command}")
     finished, skipped = [], list(study.skipped)
     for model in study.models:
@@ -55,20 +58,24 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         if (step.predictions.variant.variant if step.predictions.variant else None) in wanted
     ]
     cell_scores = [(step, _cell_scores(step, store)) for step in scores]
-    return StudyResults(
+    groups = _groups(base_steps, store)
+    results = StudyResults(
         study.name,
         _base_card(study),
         tuple(_variant_card(study, store, model) for model in finished),
         tuple(_task_card(task, base_steps, store) for task in study.test_on),
-        {(step.variant, task.name): relation(step.data.task, task) for step in finished for task in study.test_on},
+        {(step.variant, task.name): relation(step.trained_on, task) for step in finished for task in study.test_on},
         {name: METRICS[name].card for task in study.test_on for name in scored_metrics(task)},
-        tuple(scored for _, rows in cell_scores for scored in rows),
+        tuple(_grouped(scored, groups) for _, rows in cell_scores for scored in rows),
         tuple(_prompt(step, store) for step in base_steps),
         tuple(skipped),
         _provenance(study, store, command),
         {(step.predictions.model, step.predictions.cell): floor for step in scores if (floor := _floor(step, store))},
         _changes(cell_scores, store),
+        margin=study.margin,
     )
+    harness = [step for step in study.harness_scores if step.predictions.model in {BASE, *wanted}]
+    return with_harness(results, harness, finished, store)
 
 
 def _changes(cell_scores: Sequence[tuple[Score, Sequence[CellScores]]], store: Store) -> tuple[CellChanges, ...]:
@@ -83,6 +90,22 @@ def _changes(cell_scores: Sequence[tuple[Score, Sequence[CellScores]]], store: S
     return tuple(reader.changes(base[step.predictions.cell], step, compared, most=MOST_ITEMS) for step in variants)
 
 
+def _groups(base_steps: Sequence[Score], store: Store) -> Mapping[str, Mapping[str, str]]:
+    """Return the source of each test row, by tested task and row id, of tasks in which rows share a source."""
+    found = {}
+    for data in {step.predictions.data.key: step.predictions.data for step in base_steps}.values():
+        rows = files.read_prepared(store.file(data.kind, data.key, files.ROWS)).test
+        named = [row.group for row in rows if row.group]
+        if len(set(named)) < len(named):
+            found[data.task.name] = {row.id: row.group for row in rows}
+    return found
+
+
+def _grouped(scores: CellScores, groups: Mapping[str, Mapping[str, str]]) -> CellScores:
+    of_task = groups.get(scores.cell.tested_on)
+    return replace(scores, groups=tuple(of_task[name] for name in scores.example_ids)) if of_task else scores
+
+
 def _floor(step: Score, store: Store) -> FlipFloor | None:
     source = step.predictions
     found = files.read_json(store.file(source.kind, source.key, "facts.json")).get("flip_floor")
@@ -91,7 +114,9 @@ def _floor(step: Score, store: Store) -> FlipFloor | None:
 
 def _leaves(study: Study, model: Variant) -> list[Step]:
     scores = [step for step in study.scores if step.predictions.variant is model]
-    return [*scores, *(step for step in study.drifts if step.variant is model), model, model.trained]
+    harness = [step for step in study.harness_scores if step.predictions.variant is model]
+    trained = [] if isinstance(model, Adopt) else [model.trained]
+    return [*scores, *harness, *(step for step in study.drifts if step.variant is model), model, *trained]
 
 
 def _base_card(study: Study) -> Mapping[str, Any]:
@@ -107,16 +132,25 @@ def _base_card(study: Study) -> Mapping[str, Any]:
 
 
 def _variant_card(study: Study, store: Store, step: Variant) -> VariantCard:
+    moved = next(drift for drift in study.drifts if drift.variant is step)
+    drift = files.read_json(store.file(moved.kind, moved.key, "drift.json"))
+    if isinstance(step, Adopt):
+        kind = "adapter" if step.saves_adapter else "model"
+        recipe: dict[str, Any] = {"trained_elsewhere": {kind: step.adopted.path.name, **step.fields()}}
+        trained_on = step.trained_on.name if step.trained_on else "data not stated"
+        return VariantCard(step.variant, step.name, trained_on, step.size, step.seed, recipe, {}, drift)
     trained = step.trained
     training = files.read_json(store.file(trained.kind, trained.key, "training.json"))
     training["duration_seconds"] = store.manifest(trained.kind, trained.key)["provenance"]["duration_seconds"]
     training["settings"] = trained.settings.model_dump(mode="json")
-    moved = next(drift for drift in study.drifts if drift.variant is step)
-    drift = files.read_json(store.file(moved.kind, moved.key, "drift.json"))
     recipe = trained.recipe.training_identity()
     if isinstance(step, Derive):
         recipe["afterwards"] = step.change.model_dump(mode="json")
-    return VariantCard(step.variant, step.name, step.data.task.name, step.size, step.seed, recipe, training, drift)
+    rows = files.read_prepared(store.file(step.data.kind, step.data.key, files.ROWS)) if trained.arm else None
+    mixture = mixture_card(trained, training, rows)
+    return VariantCard(
+        step.variant, step.name, step.trained_on.name, step.size, step.seed, recipe, training, drift, mixture
+    )
 
 
 def _task_card(task: Task, base_steps: list[Score], store: Store) -> TaskCard:
@@ -153,7 +187,7 @@ def _prompt(step: Score, store: Store) -> PromptCard:
 
 
 def _provenance(study: Study, store: Store, command: str) -> dict[str, Any]:
-    leaves = [*study.scores, *study.models, *study.drifts]
+    leaves = [*study.scores, *study.harness_scores, *study.models, *study.drifts]
     spent = [
         store.manifest(step.kind, step.key)["provenance"] for step in study.steps if store.has(step.kind, step.key)
     ]

@@ -9,19 +9,22 @@ from typing import TYPE_CHECKING, Protocol
 
 from spillover.errors import SpilloverError, UserError
 from spillover.models.fingerprint import tensor_entries
-from spillover.study.step import Derive, Finetune, Predict, Prepare, Step
+from spillover.study.harness import AskHarness
+from spillover.study.step import Adopt, Derive, Finetune, Predict, Prepare, Step
 from spillover.study.study import Study
+from spillover.study.validation import Validate
 from spillover.training.parameters.full import Full
 
 if TYPE_CHECKING:
+    from spillover.evaluation.predict import EncodedCell
     from spillover.study.store import Store
     from spillover.study.work import Workshop
 
 BYTES_A_WEIGHT = 4
 """Variants are kept in float32."""
-_BACKWARD = 3
+BACKWARD = 3
 """Tokens of forward passes that one trained token costs: forward, and backward for inputs and weights."""
-_DECODE = 2
+DECODE = 2
 """Tokens of packed passes that one decoded token costs, measured at 135M parameters on two cores."""
 
 
@@ -70,8 +73,12 @@ def run_study(study: Study, store: Store, workshop: Workshop, observer: Observer
     Raises:
         UserError: If the data, the prompts or the disk cannot serve the study; nothing has been written then.
     """
-    missing = missing_steps(study, store)
-    work = {step.key: _work(step, workshop) for step in missing}
+    return run_steps(study, missing_steps(study, store), store, workshop, observer)
+
+
+def run_steps(study: Study, missing: Sequence[Step], store: Store, workshop: Workshop, observer: Observer) -> Outcome:
+    """Compute some steps of a study, inputs first, as `run_study` does."""
+    work = {step.key: step_work(step, workshop) for step in missing}
     _check_disk(study, store, missing)
     observer.planned(missing, sum(work.values()))
     outcome, lost = Outcome(), set[str]()
@@ -108,7 +115,7 @@ def _attempt(
         observer.failed(step, error)
 
 
-def _work(step: Step, workshop: Workshop) -> float:
+def step_work(step: Step, workshop: Workshop) -> float:
     """Check a step's data and return its work in tokens of forward passes."""
     match step:
         case Prepare():
@@ -120,15 +127,26 @@ def _work(step: Step, workshop: Workshop) -> float:
             own = sum(len(row) - rows.shared_prefix_length for row in rows.rows)
             steps = step.settings.step_count(len(rows.rows))
             own_of_step = own * step.settings.batch_size / len(rows.rows)
-            return _BACKWARD * steps * (own_of_step + rows.shared_prefix_length)
+            return BACKWARD * steps * (own_of_step + rows.shared_prefix_length)
+        case Adopt():
+            workshop.check_adopted(step)
+            return 1.0
         case Predict():
             encoded, _ = workshop.encoded_cell(step)
             card = encoded.card()
             own = sum(len(prompt) - card.shared_prefix_token_count for prompt in encoded.prompts)
-            decoded = 0 if encoded.choices else len(encoded.prompts) * encoded.asked.max_new_tokens / 2
-            return card.shared_prefix_token_count + own + _DECODE * decoded
+            return card.shared_prefix_token_count + own + DECODE * decoded_token_count(encoded)
+        case AskHarness():
+            return step.asked.token_count
+        case Validate():
+            return float(sum(map(len, workshop.validation_rows(step).rows)))
         case _:
             return 1.0
+
+
+def decoded_token_count(cell: EncodedCell) -> float:
+    """Return about how many tokens a cell will generate: answers end at half of their limit."""
+    return 0 if cell.choices else len(cell.prompts) * cell.asked.max_new_tokens / 2
 
 
 def disk_bytes(study: Study, missing: Sequence[Step]) -> int:

@@ -1,19 +1,22 @@
-"""The six kinds of work as frozen data: what each step depends on, and nothing of how it is run."""
+"""The seven kinds of work as frozen data: what each step depends on, and nothing of how it is run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 from spillover.evaluation.choice import Scoring, ScoringKind
+from spillover.models.adopted import Adopted
 from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
 from spillover.records import BASE, Cell
 from spillover.study.identity import digest
+from spillover.tasks.mixture import Mixture
 from spillover.tasks.prepare import Protocol
+from spillover.tasks.relation import TrainedOn
 from spillover.tasks.suite import Suite
 from spillover.tasks.task import Task
 from spillover.training.afterwards.change import Change
@@ -93,11 +96,22 @@ class Finetune(Step):
     """The tasks that the recipe replays, each with the text of its prompt."""
     watch: int = 0
     """Optimizer steps from one look at forgetting to the next; looking changes no weight and is not part of the key."""
+    mixture: Mixture | None = None
+    """How ``added`` is mixed with the data; None trains on the data alone."""
+    added: tuple[tuple[Prepare, str], ...] = ()
+    """The other tasks of the mixture, in its order, each with the text of its prompt."""
+    arm: Mapping[str, Any] = field(default_factory=dict)
+    """Which arm of a design the variant is; not part of the key."""
 
     @property
     def variant(self) -> str:
         """The variant's id: name/task/size/seed."""
         return f"{self.name}/{self.data.task.name}/{self.size}/{self.seed}"
+
+    @property
+    def trained_on(self) -> Task:
+        """The task that was trained on."""
+        return self.data.task
 
     @property
     def trained(self) -> Finetune:
@@ -111,7 +125,8 @@ class Finetune(Step):
 
     @property
     def label(self) -> str:
-        return f"fine-tune {self.variant}"
+        names = [self.data.task.name, *(data.task.name for data, _ in self.added)]
+        return f"fine-tune {self.variant}" + (f" on {' + '.join(names)}" if self.added else "")
 
     def fields(self) -> Mapping[str, Any]:
         return {
@@ -126,10 +141,17 @@ class Finetune(Step):
             "precision": self.precision,
             **({"general_text": general_text_digest()} if self.recipe.constraint.reads_general_text else {}),
             **({"replayed_templates": [template for _, template in self.replayed]} if self.replayed else {}),
+            **(
+                {"mixture": self.mixture.identity(), "added_templates": [template for _, template in self.added]}
+                if self.mixture
+                else {}
+            ),
         }
 
     def inputs(self) -> Mapping[str, Step]:
-        return {"data": self.data, **{f"replayed {index}": data for index, (data, _) in enumerate(self.replayed)}}
+        named = (("replayed", self.replayed), ("added", self.added))
+        others = {f"{name} {index}": data for name, found in named for index, (data, _) in enumerate(found)}
+        return {"data": self.data, **others}
 
 
 @dataclass(frozen=True)
@@ -163,8 +185,13 @@ class Derive(Step):
 
     @property
     def data(self) -> Prepare:
-        """The task that was trained on."""
+        """The rows that were trained on."""
         return self.trained.data
+
+    @property
+    def trained_on(self) -> Task:
+        """The task that was trained on."""
+        return self.data.task
 
     @property
     def size(self) -> int:
@@ -188,7 +215,47 @@ class Derive(Step):
         return {"trained": self.trained}
 
 
-Variant = Finetune | Derive
+@dataclass(frozen=True)
+class Adopt(Step):
+    """Take in a variant that was trained elsewhere, after comparing it with its base."""
+
+    kind: ClassVar[str] = "adopt"
+    version: ClassVar[int] = 1
+    name: str
+    """The variant's name in the study; not part of the key."""
+    base: ResolvedModel
+    adopted: Adopted
+    """Where it lies is not part of the key: what it holds is."""
+    trained_on: TrainedOn | None = None
+    """None where it is not stated; changes no prediction and is not part of the key."""
+    size: int = 0
+    """Training rows: not known."""
+    seed: int = 0
+
+    @property
+    def variant(self) -> str:
+        """The variant's id: its name and, where that is stated, what it was trained on."""
+        return f"{self.name}/{self.trained_on.name}" if self.trained_on else self.name
+
+    @property
+    def saves_adapter(self) -> bool:
+        """Whether the variant is an adapter beside its base."""
+        return self.adopted.is_adapter
+
+    @property
+    def label(self) -> str:
+        return f"adopt {self.variant}"
+
+    def fields(self) -> Mapping[str, Any]:
+        return {
+            "base": self.base.fingerprint,
+            "is_adapter": self.adopted.is_adapter,
+            "fingerprint": self.adopted.fingerprint,
+            "tokenizer": self.adopted.tokenizer_fingerprint,
+        }
+
+
+Variant = Finetune | Derive | Adopt
 """What makes a variant's weights."""
 
 
@@ -216,6 +283,12 @@ class Predict(Step):
     def model(self) -> str:
         """The id of the model that is asked."""
         return self.variant.variant if self.variant else BASE
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that base and variant can both read."""
+        own = self.variant.adopted.context_length if isinstance(self.variant, Adopt) else self.base.context_length
+        return min(own, self.base.context_length)
 
     @property
     def label(self) -> str:

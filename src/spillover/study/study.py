@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from spillover.errors import UserError
 from spillover.evaluation.choice import ScoringKind
+from spillover.evaluation.harness.asked import HarnessCell
 from spillover.evaluation.metrics import LOSSES, METRICS
 from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
 from spillover.prompts.template import Template, premise
-from spillover.records import Cell
-from spillover.study.step import Derive, Drift, Finetune, Predict, Prepare, Score, Step, Variant, with_inputs
+from spillover.records import BASE, Cell
+from spillover.study.harness import AskHarness, ScoreHarness
+from spillover.study.step import Adopt, Derive, Drift, Finetune, Predict, Prepare, Score, Step, Variant, with_inputs
+from spillover.tasks.mixture import Mixture
 from spillover.tasks.prepare import Protocol
 from spillover.tasks.suite import Suite
 from spillover.tasks.task import Task
@@ -37,6 +40,11 @@ class VariantPlan:
     settings: TrainingSettings
     replayed: tuple[Task, ...] = ()
     """Tasks whose training rows the recipe mixes in."""
+    mixture: Mixture | None = None
+    """How the one task is mixed with ``added``; None trains on it alone."""
+    added: tuple[Task, ...] = ()
+    arm: Mapping[str, Any] = field(default_factory=dict)
+    """Which arm of a `mix` it is; empty for a variant of the study file."""
 
 
 @dataclass(frozen=True)
@@ -66,18 +74,27 @@ class Study:
     scoring: ScoringKind = "raw"
     watch: int = 0
     """Optimizer steps from one look at forgetting to the next; 0 does not look."""
+    margin: float = 0.02
+    """Losses up to this share count as nothing lost; part of no key."""
+    harness: tuple[HarnessCell, ...] = ()
+    """Cells of lm-eval's tasks, asked of every model."""
+    adopted: tuple[Adopt, ...] = ()
+    """Variants that were trained elsewhere."""
 
     def __post_init__(self) -> None:
-        """Refuse metrics that a tested task cannot have."""
+        """Refuse metrics that a tested task cannot have, and tests that give no verdict."""
         for task in self.test_on:
             for name in task.metrics:
                 needs = METRICS[name].needs
                 if needs != "any answer" and not (task.answers or (needs == "a choice" and task.options)):
                     raise UserError(f"task {task.name!r}: the metric {name!r} needs {needs}; remove it from metrics")
+        shares = [METRICS[task.primary_metric].card.unit == "share" for task in self.test_on]
+        if self.harness and not any((*shares, *(cell.task.may_enter_means for cell in self.harness))):
+            raise UserError("no tested task has a share such as accuracy as its metric; add one to test_on")
 
     @cached_property
     def _tasks(self) -> tuple[Task, ...]:
-        trained = [task for plan in self.variants for task in (*plan.train_on, *plan.replayed)]
+        trained = [task for plan in self.variants for task in (*plan.train_on, *plan.replayed, *plan.added)]
         return tuple({task.name: task for task in (*trained, *self.test_on)}.values())
 
     @cached_property
@@ -109,8 +126,11 @@ class Study:
                 plan.recipe,
                 plan.settings,
                 self.precision,
-                tuple((self._prepare[other.name], self._templates[other.name, 1]) for other in plan.replayed),
+                self._with_prompts(plan.replayed),
                 self.watch,
+                plan.mixture,
+                self._with_prompts(plan.added),
+                plan.arm,
             )
             for plan in self.variants
             for task in plan.train_on
@@ -118,13 +138,17 @@ class Study:
             for seed in self.seeds
         )
 
+    def _with_prompts(self, tasks: tuple[Task, ...]) -> tuple[tuple[Prepare, str], ...]:
+        return tuple((self._prepare[task.name], self._templates[task.name, 1]) for task in tasks)
+
     @cached_property
     def models(self) -> tuple[Variant, ...]:
-        """Every variant: each training, or where its recipe goes on afterwards, what is derived from it."""
+        """Every variant: each training, or what its recipe derives from it afterwards, and what was adopted."""
         steps: list[Variant] = []
         for finetune in self.finetunes:
             points = finetune.recipe.afterwards.points()
             steps += [Derive(finetune, point) for point in points] if points else [finetune]
+        steps += self.adopted
         ids = [step.variant for step in steps]
         repeated = {variant for variant in ids if ids.count(variant) > 1}
         if repeated:
@@ -165,9 +189,21 @@ class Study:
         return tuple(Drift(step) for step in self.models)
 
     @cached_property
+    def harness_scores(self) -> tuple[ScoreHarness, ...]:
+        """The base and every variant in every cell of lm-eval's tasks."""
+        return tuple(
+            ScoreHarness(AskHarness(self.base, variant, cell, self.precision))
+            for variant in (None, *self.models)
+            for cell in self.harness
+        )
+
+    @cached_property
     def steps(self) -> tuple[Step, ...]:
         """Everything to be done, inputs first, one model after the other."""
-        return tuple(with_inputs([*self.scores, *self.drifts]))
+        order = {name: index for index, name in enumerate([BASE, *(step.variant for step in self.models)])}
+        scores: list[Score | ScoreHarness] = [*self.scores, *self.harness_scores]
+        scores.sort(key=lambda step: order[step.predictions.model])
+        return tuple(with_inputs([*scores, *self.drifts]))
 
     def resolved(self) -> dict[str, Any]:
         """Return the study as plain data, with every default of suite and machine written out."""
@@ -178,23 +214,37 @@ class Study:
             "variants": [
                 {
                     "name": plan.name,
-                    "train_on": [task.name for task in plan.train_on],
+                    "train_on": [_written(plan.mixture)] if plan.mixture else [task.name for task in plan.train_on],
                     "sizes": list(plan.sizes),
                     "recipe": plan.recipe.model_dump(mode="json"),
                     "training": plan.settings.model_dump(mode="json"),
                 }
                 for plan in self.variants
+            ]
+            + [
+                {
+                    "name": step.name,
+                    "adapter" if step.saves_adapter else "model": str(step.adopted.path),
+                    **({"train_on": step.trained_on.name} if step.trained_on else {}),
+                }
+                for step in self.adopted
             ],
-            "test_on": [task.name for task in self.test_on],
+            "test_on": [task.name for task in self.test_on] + self._resolved_harness(),
             "shots": {task: list(counts) for task, counts in self.shots.items()},
             "test_limit": dict(self.test_limits),
         }
 
+    def _resolved_harness(self) -> list[dict[str, str]]:
+        tasks = {cell.task.name: cell.task.family for cell in self.harness}
+        return [{"task": name, "family": family} for name, family in tasks.items()]
+
     def _label_words(self, variant: Variant | None) -> tuple[str, ...]:
         """Return the answers of a variant's training task; of all training tasks if it has none, and for the base."""
-        if variant and variant.data.task.answers:
-            return tuple(sorted(variant.data.task.answers))
-        return tuple(sorted({answer for plan in self.variants for task in plan.train_on for answer in task.answers}))
+        if variant and variant.trained_on and variant.trained_on.answers:
+            return tuple(sorted(variant.trained_on.answers))
+        known = [step.trained_on for step in self.adopted if step.trained_on]
+        trained = [*known, *(task for plan in self.variants for task in plan.train_on)]
+        return tuple(sorted({answer for task in trained for answer in task.answers}))
 
     def _check_premise(self, task: Task, form: int) -> None:
         if self.scoring == "pmi" and task.is_classification and not premise(Template(self._templates[task.name, form])):
@@ -227,6 +277,10 @@ class Study:
         if task.answers:
             return ("contextual", "pmi")
         return (self.scoring,) if task.options and self.scoring != "raw" else ()
+
+
+def _written(mixture: Mixture) -> dict[str, Any]:
+    return mixture.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
 def scored_metrics(task: Task) -> tuple[str, ...]:

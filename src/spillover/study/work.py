@@ -18,9 +18,14 @@ from spillover.prompts.encoding import Encoder
 from spillover.prompts.template import Template, content_free_prompts, premise
 from spillover.records import FlipFloor, Prediction
 from spillover.study import files
+from spillover.study.adoption import check_adopted, require_same_ids
+from spillover.study.harness import AskHarness, ScoreHarness, write_answers, write_scores
+from spillover.study.identity import digest
 from spillover.study.items import rendered_prompts
-from spillover.study.step import Derive, Drift, Finetune, Predict, Prepare, Score, Step, Variant
+from spillover.study.mixed import mixed_rows
+from spillover.study.step import Adopt, Derive, Drift, Finetune, Predict, Prepare, Score, Step, Variant
 from spillover.study.store import Store
+from spillover.study.validation import VALIDATION, Validate, validation_loss, validation_rows
 from spillover.tasks.prepare import PreparedTask, prepare, protocol_rows, training_rows
 
 if TYPE_CHECKING:
@@ -70,7 +75,10 @@ class Workshop:
         self._announce = announce
         self._prepared: dict[str, PreparedTask] = {}
         self._encoded: dict[tuple[object, ...], tuple[EncodedCell, dict[str, int]]] = {}
+        self._mixed: dict[str, TrainingRows] = {}
         self._encoders: dict[Path, Encoder] = {}
+        self._compared: set[tuple[Encoder, tuple[object, ...]]] = set()
+        """Tokenizers of variants' own, and cells of which each gives the base's token ids."""
         self._loaded: LoadedModel | None = None
 
     def compute(self, step: Step, folder: Path, advance: Advance, tell: Tell | None = None) -> Mapping[str, Any]:
@@ -83,12 +91,20 @@ class Workshop:
                 self._finetune(step, folder, advance, tell)
             case Derive():
                 self._derive(step, folder)
+            case Adopt():
+                self._adopt(step, folder)
             case Predict():
-                self._predict(step, folder)
+                self._predict(step, folder, advance)
             case Score():
                 self._score(step, folder)
+            case Validate():
+                self._validate(step, folder)
             case Drift():
                 self._drift(step, folder)
+            case AskHarness():
+                write_answers(step, self._model(step), folder)
+            case ScoreHarness():
+                write_scores(step, self._store, folder)
             case _:
                 raise TypeError(f"{type(step).__name__} is not a kind of step")
         return {
@@ -121,6 +137,7 @@ class Workshop:
             step.protocol,
             step.priors,
             step.base.tokenizer_fingerprint,
+            step.context_length,
         )
         if name not in self._encoded:
             prepared, task, cell = self.prepared(step.data), step.data.task, step.cell
@@ -138,9 +155,18 @@ class Workshop:
                 content_free_prompts(template, shown) if "contextual" in step.priors else (),
                 premise(template) if "pmi" in step.priors else "",
             )
-            encoded = encode_cell(asked, self._encoder(step.base.path), context_length=step.base.context_length)
+            encoded = encode_cell(asked, self._encoder(step.base.path), context_length=step.context_length)
             self._encoded[name] = encoded, dict(Counter(prepared.dropped) + Counter(dropped))
-        return self._encoded[name]
+        encoded, dropped = self._encoded[name]
+        own = self._own_encoder(step)
+        if own is not self._encoder(step.base.path) and (own, name) not in self._compared:
+            require_same_ids(encoded, own, where=step.label)
+            self._compared.add((own, name))
+        return encoded, dropped
+
+    def check_adopted(self, step: Adopt) -> None:
+        """Refuse a variant trained elsewhere that does not fit its base, or is it."""
+        check_adopted(step)
 
     def training_rows(self, step: Finetune) -> tuple[TrainingRows, dict[str, int]]:
         """Return a variant's training rows as token ids, and the rows dropped (reason to count).
@@ -150,6 +176,10 @@ class Workshop:
         """
         from spillover.training.rows import encode_rows
 
+        if step.mixture:
+            if step.key not in self._mixed:
+                self._mixed[step.key] = mixed_rows(step, step.mixture, self.prepared, self._encoder(step.base.path))
+            return self._mixed[step.key], dict(self._mixed[step.key].dropped)
         prepared = self.prepared(step.data)
         selected = training_rows(prepared, step.size, seed=step.seed)
         rows, dropped = protocol_rows(prepared, split="train", protocol=step.protocol, rows=selected)
@@ -171,6 +201,10 @@ class Workshop:
             require_bitsandbytes(f"{step.name}: training.optimizer {step.settings.optimizer}", self._device)
         if fault := step.recipe.constraint.fault(self._material(step), step.settings.batch_size):
             raise UserError(f"variant {step.name!r}: {fault}")
+
+    def validation_rows(self, step: Validate) -> TrainingRows:
+        """Return the rows that a contest of arms is decided on."""
+        return validation_rows(step, self.prepared, self._encoder(step.variant.base.path))
 
     def _material(self, step: Finetune) -> Material:
         """Return the rows a recipe's constraint asks for besides the variant's own."""
@@ -216,15 +250,15 @@ class Workshop:
     def _train(self, step: Finetune, advance: Advance | None = None, tell: Tell | None = None) -> Trained:
         """Return a trained model, its adapter where it has one, and the facts of its training."""
         from spillover.models.load import load_model
-        from spillover.training.fit import fit
         from spillover.training.general_text import general_rows
         from spillover.training.probe import Watch
+        from spillover.training.stages import fit_stages
 
         self._loaded = None
         rows, dropped = self.training_rows(step)
         model = load_model(step.base.path, dtype="float32", device=self._device)
         adapter = step.recipe.parameters.select(model, seed=step.seed)
-        log = fit(
+        log = fit_stages(
             model,
             rows,
             step.settings,
@@ -260,6 +294,10 @@ class Workshop:
         )
         files.write_json(folder / "derived.json", {"fingerprint": fingerprint})
 
+    def _adopt(self, step: Adopt, folder: Path) -> None:
+        self.check_adopted(step)
+        files.write_json(folder / "adopted.json", {"path": str(step.adopted.path), **step.fields()})
+
     def _save(self, model: PreTrainedModel, step: Variant, folder: Path) -> None:
         from spillover.models.load import load_tokenizer, quiet_transformers
 
@@ -273,16 +311,30 @@ class Workshop:
         from spillover.models.load import load_model
 
         path = self._weights(step)
-        if path.name == ADAPTER:
+        if step.saves_adapter:
             return load_merged(step.base.path, path)
         return load_model(path, dtype="float32", device="cpu")
 
-    def _predict(self, step: Predict, folder: Path) -> None:
-        from spillover.evaluation.predict import predict
+    def _predict(self, step: Predict, folder: Path, advance: Advance) -> None:
+        from spillover.evaluation.predict import Rows, predict
+        from spillover.study.partial import PartialCell
 
         encoded, dropped = self.encoded_cell(step)
         loaded = self._model(step)
-        predictions = predict(loaded.model, encoded, self._encoder(step.base.path), loaded.prefixes)
+        # Rounding may differ between machines, and a cell's provenance names one: another one starts the cell anew.
+        identity = digest(
+            [encoded.prompts, encoded.choices, encoded.content_free, encoded.premise, self._device, machine()]
+        )
+        partial = PartialCell(
+            self._store.root / "checkpoints" / step.key, identity=identity, row_count=encoded.row_count
+        )
+
+        def keep(rows: Rows) -> None:
+            partial.add(rows)
+            advance(partial.share)
+
+        known, encoder = dict(partial.rows), self._own_encoder(step)
+        predictions = predict(loaded.model, encoded, encoder, loaded.prefixes, known=known, keep=keep)
         files.write_predictions(folder / files.PREDICTIONS, predictions)
         files.write_prompt(folder / "prompt.json", encoded.card())
         if step.variant is None:  # every variant is asked the same
@@ -291,6 +343,7 @@ class Workshop:
         if step.checked_count and (floor := self._flip_floor(step, loaded.model, encoded, predictions)):
             facts["flip_floor"] = asdict(floor)
         files.write_json(folder / "facts.json", facts)
+        partial.remove()
 
     def _flip_floor(
         self, step: Predict, model: PreTrainedModel, cell: EncodedCell, predictions: Sequence[Prediction]
@@ -302,7 +355,7 @@ class Workshop:
         exact = in_float32(model)
         if exact is None:
             return None
-        end_token_id = self._encoder(step.base.path).end_token_id
+        end_token_id = self._own_encoder(step).end_token_id
         floor = flip_floor(exact, cell, predictions, end_token_id=end_token_id, item_count=step.checked_count)
         if step.precision == "float32":
             check_exact(floor, where=step.label)
@@ -325,21 +378,38 @@ class Workshop:
         tuned = self._whole_model(step.variant)
         files.write_json(folder / "drift.json", measure_drift(tuned, base, self._encoder(step.variant.base.path)))
 
-    def _model(self, step: Predict) -> LoadedModel:
-        """Return the model a step asks: the one at hand with other weights, or with another adapter."""
+    def _validate(self, step: Validate, folder: Path) -> None:
+        model = self._whole_model(step.variant)
+        files.write_json(folder / VALIDATION, validation_loss(model, self.validation_rows(step)))
+
+    def _model(self, step: Predict | AskHarness) -> LoadedModel:
+        """Return the model a step asks: the one at hand with other weights, or with another adapter.
+
+        A whole model that was trained elsewhere is loaded apart, since its settings may differ from the base's.
+        """
         from spillover.models.loaded import LoadedModel
 
         path = self._weights(step.variant) if step.variant else step.base.path
-        if self._loaded is None or self._loaded.base != step.base.path:
-            self._loaded = LoadedModel(step.base.path, dtype=step.precision, device=self._device)
-        if path.name == ADAPTER:
-            self._loaded.use(step.base.path, path)
+        is_adapter = step.variant is not None and step.variant.saves_adapter
+        stands_alone = isinstance(step.variant, Adopt) and not is_adapter
+        base = path if stands_alone else step.base.path
+        if self._loaded is None or self._loaded.base != base:
+            self._loaded = None  # or two would be in memory for a while
+            self._loaded = LoadedModel(base, dtype=step.precision, device=self._device)
+        if is_adapter:
+            self._loaded.use(base, path)
         else:
             self._loaded.use(path)
         return self._loaded
 
     def _weights(self, step: Variant) -> Path:
         return kept_weights(self._store, step)
+
+    def _own_encoder(self, step: Predict) -> Encoder:
+        """Return the tokenizer that came with the model a step asks: its end token ends what the model writes."""
+        adopted = step.variant.adopted if isinstance(step.variant, Adopt) else None
+        differs = adopted and adopted.tokenizer_fingerprint != step.base.tokenizer_fingerprint
+        return self._encoder(adopted.path if adopted and differs else step.base.path)
 
     def _encoder(self, path: Path) -> Encoder:
         from spillover.models.load import load_tokenizer
@@ -350,7 +420,12 @@ class Workshop:
 
 
 def kept_weights(store: Store, step: Variant) -> Path:
-    """Return the folder of a finished variant's weights or adapter after checking the digests of its files."""
+    """Return the folder of a finished variant's weights or adapter after checking the digests of its files.
+
+    One that was trained elsewhere stays where it is.
+    """
+    if isinstance(step, Adopt):
+        return step.adopted.path
     names = store.manifest(step.kind, step.key)["files"]
     kept = [name for name in names if Path(name).parts[0] in (WEIGHTS, ADAPTER)]
     if not kept:

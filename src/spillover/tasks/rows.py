@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from spillover.errors import UserError
 from spillover.prompts.demonstrations import normalised
+from spillover.prompts.template import Template
 from spillover.records import Example
 from spillover.tasks.table import RawRow
 from spillover.tasks.task import Column, Task
@@ -36,7 +37,7 @@ def examples_of(raw_rows: Iterable[RawRow], task: Task) -> Rows:
         if (first := seen.setdefault((raw.file, row_id), raw.number)) != raw.number or (task.id and not row_id):
             what = f"the id {row_id!r} is also that of row {first}" if row_id else f"column {task.id!r} is empty"
             raise UserError(f"{raw.place}: {what}; ids must be unique, or leave `id` out to number the rows")
-        for suffix, row in _unpivoted(raw, task):
+        for suffix, row in (pair for turn in _turns(raw, task) for pair in _unpivoted(*turn, task)):
             if all(row.text(column) in values for column, values in task.where.items()):
                 _add(rows, row, f"{raw.file}:{row_id}{suffix}", task)
     return rows
@@ -65,13 +66,29 @@ def with_groups(parts: Iterable[Rows]) -> None:
             rows.examples = [replace(row, group=root(rows.group_keys[row.id][0])) for row in rows.examples]
 
 
-def _unpivoted(raw: RawRow, task: Task) -> Iterator[tuple[str, RawRow]]:
-    if task.unpivot is None:
+def _turns(raw: RawRow, task: Task) -> Iterator[tuple[str, RawRow]]:
+    if task.turns is None:
         yield "", raw
+        return
+    lists = {name: raw.value(column.column) for name, column in task.turns.columns.items()}
+    counts = [len(entries) if isinstance(entries, list) else None for entries in lists.values()]
+    if None in counts or len(set(counts)) > 1:
+        raise UserError(f"{raw.place}: the columns of `turns` are not lists of one length: {', '.join(lists)}")
+    form, said = Template(task.turns.form), ""
+    for number in range(counts[0] or 0):
+        places = {name: f"{column.column}.{number}" for name, column in task.turns.columns.items()}
+        turn = {name: _cleaned_at(raw, places[name], column) for name, column in task.turns.columns.items()}
+        yield f"/{number + 1}", replace(raw, values={**raw.values, **turn, task.turns.previous: said})
+        said += form.render(turn)
+
+
+def _unpivoted(suffix: str, raw: RawRow, task: Task) -> Iterator[tuple[str, RawRow]]:
+    if task.unpivot is None:
+        yield suffix, raw
         return
     for column, label in task.unpivot.columns.items():
         added: Mapping[str, object] = {task.unpivot.value: raw.value(column), task.unpivot.name: label}
-        yield f"/{column}", replace(raw, values={**raw.values, **added})
+        yield f"{suffix}/{column}", replace(raw, values={**raw.values, **added})
 
 
 def _add(rows: Rows, row: RawRow, row_id: str, task: Task) -> None:
@@ -103,13 +120,31 @@ def _add(rows: Rows, row: RawRow, row_id: str, task: Task) -> None:
 
 
 def _cleaned(row: RawRow, column: Column) -> str:
-    value = row.value(column.column)
+    return _cleaned_at(row, column.column, column)
+
+
+def _cleaned_at(row: RawRow, place: str, column: Column) -> str:
+    value = row.value(place)
     if column.first and isinstance(value, list):
         value = value[0] if value else None
-    text = row.as_text(column.column, value)
+    text = _as_lines(row, place, value) if column.lines else row.as_text(place, value)
+    for other, before in column.followed_by.items():
+        if following := row.text(other):
+            text += before + following
     for pattern, replacement in column.replace:
         text = re.sub(pattern, replacement, text)
     return text.strip() if column.strip else text
+
+
+def _as_lines(row: RawRow, place: str, value: object) -> str:
+    if not isinstance(value, Mapping):
+        raise UserError(f"{row.place}, column {place!r} holds no mapping to write as lines; remove `lines`")
+    lines = []
+    for key, entry in value.items():
+        entries = entry.items() if isinstance(entry, Mapping) else [("", entry)]
+        texts = [f"{name} = {row.as_text(place, item)}" if name else row.as_text(place, item) for name, item in entries]
+        lines.append(f"{key}: {'; '.join(texts)}")
+    return "\n".join(lines)
 
 
 def _target(row: RawRow, task: Task) -> tuple[str, str]:
@@ -123,6 +158,8 @@ def _target(row: RawRow, task: Task) -> tuple[str, str]:
         if rule.drop_between and rule.drop_between[0] <= number <= rule.drop_between[1]:
             return "", f"{rule.column} between {rule.drop_between[0]:g} and {rule.drop_between[1]:g}"
         target = rule.then if number > rule.above else rule.otherwise
+        if rule.below is not None and number < rule.below:
+            target = rule.then_below
     elif rule.map and text not in rule.map and text not in task.drop_targets:
         raise UserError(
             f"{row.place}, column {rule.column!r}: {text!r} is not in the target's map; it has {', '.join(rule.map)}"

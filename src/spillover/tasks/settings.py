@@ -1,17 +1,26 @@
 """Reads YAML into frozen settings and turns every mistake in it into one line."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from spillover.errors import UserError, unknown_name
 
 M = TypeVar("M", bound=BaseModel)
+_IDENTITY = {"purpose": "identity"}
 
 
 class Settings(BaseModel):
@@ -24,13 +33,21 @@ class Settings(BaseModel):
     added_later: ClassVar[frozenset[str]] = frozenset()
     """Fields that came after results had been stored."""
 
-    def identity(self) -> dict[str, Any]:
-        """Return what the settings decide, as plain data.
+    def identity(self, *, exclude: Set[str] = frozenset()) -> dict[str, Any]:
+        """Return what the settings, and those within them, decide, as plain data.
 
         A field that was added later is named only where it is not at its default, so that it changes no earlier key.
         """
-        unnamed = {name for name in self.added_later if getattr(self, name) == type(self).model_fields[name].default}
-        return self.model_dump(mode="json", exclude=unnamed)
+        return self.model_dump(mode="json", exclude=set(exclude), context=_IDENTITY)
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, plain: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        fields: dict[str, Any] = plain(self)
+        if info.context is _IDENTITY:
+            for name in self.added_later:
+                if getattr(self, name) == type(self).model_fields[name].get_default(call_default_factory=True):
+                    fields.pop(name, None)
+        return fields
 
     @model_validator(mode="before")
     @classmethod

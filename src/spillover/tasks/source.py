@@ -4,7 +4,7 @@ import hashlib
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar, get_args
 
@@ -15,6 +15,8 @@ from spillover.artifacts.cache import whole_file
 from spillover.artifacts.catalog import artifact
 from spillover.artifacts.fetch import fetch
 from spillover.errors import UserError
+from spillover.tasks.facts import TELLINGS
+from spillover.tasks.generated import GeneratedSource
 from spillover.tasks.settings import Settings
 from spillover.tasks.table import Format, RawRow, table_rows
 
@@ -27,7 +29,16 @@ class _Table(Settings):
     format: Format | None = None
     """Read from the file's suffix when absent."""
     header: tuple[str, ...] = ()
-    """Column names of a CSV or TSV that has no header line."""
+    """Column names of a CSV or TSV that has no header line, and of the parts of a line."""
+    separator: str = ""
+    """What stands between the columns of a CSV, if no comma, and of ``lines``, which are divided at the last one."""
+    at: tuple[int | str, ...] = ()
+    """Keys and positions that lead to the rows within a JSON file."""
+    key: str = ""
+    """Column for the keys of a JSON object whose values are the rows."""
+    rename: dict[str, str] = Field(default_factory=dict)
+    """New column to the one it is read from, ``instances.0.input`` for one within another."""
+    added_later: ClassVar[frozenset[str]] = frozenset({"separator", "at", "key", "rename"})
 
     def format_of(self, file: str) -> Format:
         suffix = PurePosixPath(file).suffix.removeprefix(".").replace("txt", "text")
@@ -81,23 +92,27 @@ class HubSource(Settings):
 def _kind(value: object) -> str | None:
     if isinstance(value, str):
         return "file source"
-    kinds = [kind for kind in ("package", "folder", "file", "hub") if _has(value, kind)]
+    kinds = [kind for kind in _KINDS if _has(value, kind)]
     return f"{kinds[0]} source" if len(kinds) == 1 else None
 
 
+_KINDS = ("package", "folder", "generated", "file", "hub")
+
+
 def _has(value: object, kind: str) -> bool:
-    return kind in value if isinstance(value, Mapping) else hasattr(value, kind)
+    return kind in value if isinstance(value, Mapping) else kind in getattr(type(value), "model_fields", ())
 
 
 Source = Annotated[
     Annotated[PackageSource, Tag("package source")]
     | Annotated[FolderSource, Tag("folder source")]
+    | Annotated[GeneratedSource, Tag("generated source")]
     | Annotated[FileSource, Tag("file source")]
     | Annotated[HubSource, Tag("hub source")],
     Discriminator(
         _kind,
         custom_error_type="source_kind",
-        custom_error_message="a source has exactly one of the settings package, folder, file, hub",
+        custom_error_message="a source has exactly one of the settings package, folder, generated, file, hub",
     ),
 ]
 SourceList = Annotated[tuple[Source, ...], BeforeValidator(lambda v: v if isinstance(v, list | tuple) else [v])]
@@ -122,6 +137,12 @@ class Sources(Settings):
         """Every source, of every part."""
         return (*self.pool, *self.train, *self.demonstrations, *self.test)
 
+    @property
+    def false_share(self) -> float | None:
+        """Share of wrong facts among the rows to train on; None where these are not facts that a program wrote."""
+        told = [s for s in self.train or self.pool if isinstance(s, GeneratedSource) and s.generated in TELLINGS]
+        return sum(s.count * s.false_share for s in told) / sum(s.count for s in told) if told else None
+
 
 @dataclass(frozen=True, slots=True)
 class Places:
@@ -140,8 +161,22 @@ def source_rows(source: Source, places: Places) -> Iterator[RawRow]:
     if isinstance(source, HubSource):
         yield from _hub_rows(source)
         return
+    if isinstance(source, GeneratedSource):
+        yield from source.rows()
+        return
     for file, content in _files(source, places):
-        yield from table_rows(content, file=file, format=source.format_of(file), header=source.header)
+        rows = table_rows(
+            content,
+            file=file,
+            format=source.format_of(file),
+            header=source.header,
+            separator=source.separator,
+            at=source.at,
+            key=source.key,
+        )
+        for row in rows:
+            added = {name: row.value(column) for name, column in source.rename.items()}
+            yield replace(row, values={**row.values, **added}) if added else row
 
 
 def source_digests(sources: Iterable[Source], places: Places) -> dict[str, str]:
@@ -152,6 +187,8 @@ def source_digests(sources: Iterable[Source], places: Places) -> dict[str, str]:
             digests[f"{source.package}!{source.member}"] = artifact(source.package).sha256
         elif isinstance(source, FolderSource):
             digests[source.folder] = source.sha256
+        elif isinstance(source, GeneratedSource):
+            digests[f"{source.file}/{source.start}/{source.false_share}"] = source.digest()
         elif isinstance(source, FileSource):
             digests[source.file] = source.sha256 or hashlib.sha256(_user_file(source, places)).hexdigest()
         else:
@@ -163,6 +200,8 @@ def release_file(path: str, sha256: str, places: Places) -> bytes:
     """Return one file of the suite's release, from the user's folder, the cache or the network, and check it."""
     if places.folder is not None:
         file = places.folder / path
+        if not file.exists() and (places.folder / file.name).is_file():
+            file = places.folder / file.name  # the user named the folder within the release
         try:
             return _checked(file.read_bytes(), sha256, str(file), "get the pinned release, or correct the folder")
         except OSError:

@@ -25,12 +25,15 @@ _NOT_ROWS = {
     "generation",
     "prompts",
     "length_normalised",
+    "kind",
 }
 """Settings of a task that change no row; everything else is in its identity."""
 
 
 class _SuiteFile(Settings):
     about: str = ""
+    include: tuple[str, ...] = ()
+    """Built-in suites whose families and tasks are added."""
     base_url: str | None = None
     training: dict[str, object] = Field(default_factory=dict)
     families: dict[str, dict[str, object]] = Field(default_factory=dict)
@@ -87,9 +90,9 @@ class Suite:
 
     def identity(self, task: Task, *, cache: Path) -> dict[str, object]:
         """Return, as plain data, everything that can change the task's prepared rows."""
-        settings = task.model_dump(mode="json", exclude=_NOT_ROWS | {"sources"})
+        settings = task.identity(exclude=_NOT_ROWS | {"sources"})
         sources = {
-            part: [source.model_dump(mode="json") for source in getattr(task.sources, part)]
+            part: [source.identity() for source in getattr(task.sources, part)]
             for part in type(task.sources).model_fields
         }
         return {**settings, "sources": sources, "digests": source_digests(task.sources.all, self.places(cache))}
@@ -119,7 +122,15 @@ def load_suite(name_or_path: str | Path, *, folder: Path | None = None) -> Suite
             if key not in Task.model_fields:
                 message = unknown_name("setting", key, Task.model_fields)
                 raise UserError(f"{path}: families.{name}: {message}")
-    tasks = {name: _task(name, settings, file, path) for name, settings in file.tasks.items()}
+    tasks: dict[str, Task] = {}
+    for name in file.include:
+        if name not in builtin_suites():
+            raise UserError(f"{path}: include: {unknown_name('suite', name, builtin_suites())}")
+        included = load_suite(name)
+        if included.base_url:
+            raise UserError(f"{path}: include: suite {name!r} has a release of its own; copy the tasks you need")
+        tasks.update(included.tasks)
+    tasks.update((name, _task(name, settings, file, path)) for name, settings in file.tasks.items())
     return Suite(path.stem, path, tasks, folder, file.base_url, file.training, file.about)
 
 

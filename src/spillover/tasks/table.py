@@ -10,7 +10,7 @@ from typing import Literal
 
 from spillover.errors import UserError
 
-Format = Literal["csv", "tsv", "jsonl", "json", "text"]
+Format = Literal["csv", "tsv", "jsonl", "json", "text", "lines"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,22 @@ class RawRow:
         return f"{self.file}: row {self.number}"
 
     def value(self, column: str) -> object:
-        """Return the value of a column; a missing one is an error that lists the columns there are."""
-        if column not in self.values:
-            there = ", ".join(repr(name) for name in self.values)
-            raise UserError(f"{self.place} has no column {column!r}; the columns are {there}")
-        return self.values[column]
+        """Return the value of a column; a missing one is an error that lists the columns there are.
+
+        ``document.pages.0`` leads into a column that holds mappings or lists, where no column has just this name.
+        """
+        if column in self.values:
+            return self.values[column]
+        value: object = self.values
+        for key in column.split("."):
+            if isinstance(value, Mapping) and key in value:
+                value = value[key]
+            elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+                value = value[int(key)]
+            else:
+                there = ", ".join(repr(name) for name in self.values)
+                raise UserError(f"{self.place} has no column {column!r}; the columns are {there}")
+        return value
 
     def text(self, column: str) -> str:
         """Return a column's value as stripped text; null is empty, a list or mapping is an error."""
@@ -53,23 +64,36 @@ class RawRow:
         )
 
 
-def table_rows(content: bytes, *, file: str, format: Format, header: tuple[str, ...] = ()) -> list[RawRow]:  # noqa: A002
+def table_rows(
+    content: bytes,
+    *,
+    file: str,
+    format: Format,  # noqa: A002
+    header: tuple[str, ...] = (),
+    separator: str = "",
+    at: tuple[int | str, ...] = (),
+    key: str = "",
+) -> list[RawRow]:
     """Read a whole file.
 
     A TSV has no quoting. A text file is one row with the columns ``first_paragraph`` and ``other_paragraphs``.
     Errors and ids name the file as ``file``. A ``header`` is given for a CSV or TSV whose first line is already data;
-    columns beyond it are ignored.
+    columns beyond it are ignored. A file of ``lines`` has no quoting either: a line is divided at its last
+    ``separator``, once less than the ``header`` has names. A CSV takes another ``separator`` than the comma. In JSON,
+    ``at`` leads to the rows, and a mapping's keys land in the column ``key``.
     """
     text = _decoded(content, file)
     if format == "jsonl":
         rows = list(_json_lines(text, file))
     elif format == "json":
-        rows = list(_json_list(text, file))
+        rows = list(_json_list(text, file, at, key))
     elif format == "text":
         first, _, others = text.replace("\r\n", "\n").strip().partition("\n\n")
         rows = [RawRow(file, 1, {"first_paragraph": first, "other_paragraphs": others})] if first else []
+    elif format == "lines":
+        rows = list(_lines(text, file, separator, header))
     else:
-        rows = list(_separated(text, file, delimiter="," if format == "csv" else "\t", header=header))
+        rows = list(_separated(text, file, format, separator or ("," if format == "csv" else "\t"), header))
     if not rows:
         raise UserError(f"{file}: the file holds no rows; expected at least one")
     return rows
@@ -95,13 +119,33 @@ def _json_lines(text: str, file: str) -> Iterator[RawRow]:
                 ) from None
 
 
-def _json_list(text: str, file: str) -> Iterator[RawRow]:
+def _lines(text: str, file: str, separator: str, header: tuple[str, ...]) -> Iterator[RawRow]:
+    if not separator or not header:
+        raise UserError(f"{file}: a file of lines needs `separator` and `header`; add them to the source")
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            values = line.removesuffix("\r").rsplit(separator, len(header) - 1)
+            if len(values) < len(header):
+                raise UserError(
+                    f"{file}: line {number} has {len(values)} columns between {separator!r}; expected {len(header)}"
+                )
+            yield RawRow(file, number, dict(zip(header, values, strict=True)))
+
+
+def _json_list(text: str, file: str, at: tuple[int | str, ...], key: str) -> Iterator[RawRow]:
     if not text.strip():
         return
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"{file}: line {error.lineno} is not JSON ({error.msg}); expected a list of objects") from None
+    for step in at:
+        try:
+            content = content[step]
+        except (LookupError, TypeError):
+            raise UserError(f"{file}: has no {step!r}, which `at` of the source asks for") from None
+    if key and isinstance(content, dict):
+        content = [{key: name, **entry} if isinstance(entry, dict) else entry for name, entry in content.items()]
     if not isinstance(content, list):
         raise UserError(f"{file}: holds a JSON {type(content).__name__}; expected a list of objects")
     for number, entry in enumerate(content, start=1):
@@ -114,10 +158,10 @@ def _json_row(entry: object, file: str, number: int) -> RawRow:
     return RawRow(file, number, entry)
 
 
-def _separated(text: str, file: str, *, delimiter: str, header: tuple[str, ...]) -> Iterator[RawRow]:
+def _separated(text: str, file: str, format: Format, delimiter: str, header: tuple[str, ...]) -> Iterator[RawRow]:  # noqa: A002
     stream = io.StringIO(text, newline="")
-    if delimiter == ",":
-        lines = csv.reader(stream, strict=True)
+    if format == "csv":
+        lines = csv.reader(stream, delimiter=delimiter, strict=True)
     else:
         lines = csv.reader(stream, delimiter=delimiter, quoting=csv.QUOTE_NONE)
     try:
@@ -129,5 +173,6 @@ def _separated(text: str, file: str, *, delimiter: str, header: tuple[str, ...])
                 raise UserError(f"{file}: row {number} has {len(line)} columns; expected {len(names)}")
             yield RawRow(file, number, dict(zip(names, line, strict=False)))
     except csv.Error as error:
-        kind = "CSV" if delimiter == "," else "TSV"
-        raise UserError(f"{file}: line {lines.line_num} is not {kind} ({error}); correct it or use JSONL") from None
+        raise UserError(
+            f"{file}: line {lines.line_num} is not {format.upper()} ({error}); correct it or use JSONL"
+        ) from None

@@ -24,6 +24,11 @@ class Column(Settings):
     """Regular expressions and what takes their place, applied in order."""
     strip: bool = True
     """Whether whitespace at the ends is removed."""
+    lines: bool = False
+    """The column holds a mapping or a mapping of mappings; each entry becomes a line ``key: name = value; ...``."""
+    followed_by: dict[str, str] = Field(default_factory=dict)
+    """Columns whose text follows, where there is any, to what stands before it."""
+    added_later: ClassVar[frozenset[str]] = frozenset({"lines", "followed_by"})
 
     @field_validator("replace")
     @classmethod
@@ -40,16 +45,22 @@ class Target(Column):
     """Value in the column to target; a value that is not listed is an error."""
     above: float | None = None
     """A number above it gives ``then``, any other ``otherwise``."""
+    below: float | None = None
+    """A number below it gives ``then_below``."""
+    then_below: str = ""
     then: str = ""
     otherwise: str = ""
     drop_between: tuple[float, float] | None = None
     """Rows whose number lies here, ends included, are dropped and counted."""
+    added_later: ClassVar[frozenset[str]] = Column.added_later | {"below", "then_below"}
 
     @model_validator(mode="after")
     def _one_rule(self) -> "Target":
         threshold = [self.above is not None, bool(self.then), bool(self.otherwise)]
         if any(threshold) != all(threshold) or (self.drop_between is not None and self.above is None):
             raise ValueError("a threshold needs all of `above`, `then` and `otherwise`")
+        if (self.below is None) == bool(self.then_below) or (self.below is not None and self.above is None):
+            raise ValueError("`below` needs `then_below`, and `above` with its answers")
         if self.map and self.above is not None:
             raise ValueError("`map` and `above` contradict each other; keep one")
         return self
@@ -78,6 +89,23 @@ class Unpivot(Settings):
     """Column to label."""
     value: str
     name: str
+
+
+class Turns(Settings):
+    """One row with a conversation becomes one a turn, with what was said before."""
+
+    columns: dict[str, Column] = Field(min_length=1)
+    """New column to the one that holds its list, one entry a turn."""
+    previous: str
+    """New column for the earlier turns."""
+    form: str
+    """How an earlier turn is written: ``{name}`` stands for a new column."""
+
+    @model_validator(mode="after")
+    def _form_names_columns(self) -> "Turns":
+        if unknown := sorted(set(Template(self.form).fields) - set(self.columns)):
+            raise ValueError(f"form asks for {unknown[0]!r}, which is not among columns: {', '.join(self.columns)}")
+        return self
 
 
 class GroupKey(Settings):
@@ -158,6 +186,7 @@ class Task(Settings):
     where: dict[str, Texts] = Field(default_factory=dict)
     """Only rows whose column has one of the values."""
     unpivot: Unpivot | None = None
+    turns: Turns | None = None
     group: Annotated[tuple[GroupKey, ...], BeforeValidator(lambda v: v if isinstance(v, list | tuple) else [v])] = ()
     """Rows that share a value in any of these columns, directly or through others, stay together."""
     field_limits: dict[str, FieldLimit] = Field(default_factory=dict)
@@ -183,6 +212,9 @@ class Task(Settings):
     """What `prepared_digest` gave when the suite was written."""
     licence: str = ""
     """Of the data."""
+    kind: str | None = None
+    """Field that says what kind of task a row is, for the coverage number; without it all rows are of one kind."""
+    added_later: ClassVar[frozenset[str]] = frozenset({"turns", "kind"})
 
     @property
     def is_classification(self) -> bool:
@@ -193,6 +225,11 @@ class Task(Settings):
     def has_own_options(self) -> bool:
         """Whether the answers that are scored differ from row to row."""
         return self.options is not None and not self.answers
+
+    @property
+    def false_share(self) -> float | None:
+        """Share of wrong facts among the rows to train on; None where these are not facts that a program wrote."""
+        return self.sources.false_share
 
     @model_validator(mode="before")
     @classmethod
@@ -213,7 +250,12 @@ class Task(Settings):
             raise ValueError("options asked as letters need `answers` (the letters), options asked as text none")
         if self.primary_metric not in self.metrics:
             raise ValueError(f"primary_metric {self.primary_metric!r} is not among metrics {list(self.metrics)}")
-        named = {*self.field_limits, *self.must_contain, *self.must_contain.values()}
+        named = {
+            *self.field_limits,
+            *self.must_contain,
+            *self.must_contain.values(),
+            *([self.kind] if self.kind else []),
+        }
         for form, prompt in self.prompts.items():
             named.update(Template(prompt.text).fields)
             if prompt.text and not Template(prompt.text).fields:

@@ -44,6 +44,10 @@ class Checkpoints:
         self._seconds = seconds
         self._last = time.monotonic()
 
+    def part(self, name: str) -> Checkpoints:
+        """Return the checkpoints of one part of the run, which are removed with it."""
+        return Checkpoints(self._folder / name, seconds=self._seconds)
+
     def save_if_due(self, state: RunState, step: int) -> None:
         """Save the state after so many steps where enough time has passed; it appears by rename."""
         if time.monotonic() - self._last < self._seconds:

@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from spillover.errors import SpilloverError, UserError
-from spillover.models.packing import branches, chain, encode_prefix, pack, packs, run
+from spillover.models.packing import chain, pack, packs, run
 from spillover.training.checkpoints import Checkpoints, RunState
 from spillover.training.constraints.constraint import Constraint, Training
 from spillover.training.constraints.timed import TimedConstraint
@@ -50,34 +50,24 @@ class TrainingLog:
 class SharedPrefixLogits(nn.Module):
     """Next-token logits of a pack of rows behind one shared prefix, which is encoded once and back-propagated through.
 
-    Prefix and rows are computed in one ``forward`` so that autocast and gradient hooks see all of it.
-
-    Args:
-        model: Computes the logits.
-        recomputes: Whether the model's layers drop their activations and compute them again on the way back. They then
-            know no cache, so the prefix is the trunk of one tree whose branches are the rows, in a single pass.
+    Prefix and rows are one pass of the model: every weight is read, and its gradient written, once, and autocast and
+    gradient hooks see all of it.
     """
 
-    def __init__(self, model: PreTrainedModel, *, recomputes: bool = False) -> None:
+    def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
-        self._recomputes = recomputes
 
     def forward(self, rows: Sequence[TrainingRow], shared: int) -> torch.Tensor:
         """Return the logits ``(target tokens, vocabulary)`` in float32; rows share their first ``shared`` ids."""
-        prefix, own = rows[0].prompt[:shared], [(*row.prompt[shared:], *row.target[:-1]) for row in rows]
-        if self._recomputes:
-            tree, starts = branches(prefix, own)
-            packed, cache = pack([tree], 0, self.model.device), None
-        else:
-            packed, cache = pack(list(map(chain, own)), shared, self.model.device), encode_prefix(self.model, prefix)
-            starts = packed.offsets
+        trees = [chain((*row.prompt[shared:], *row.target[:-1])) for row in rows]
+        packed = pack(trees, 0, self.model.device, trunk=rows[0].prompt[:shared])
         wanted = [
-            start + len(row.prompt) - shared - 1 + index
-            for row, start in zip(rows, starts, strict=True)
+            offset + len(row.prompt) - shared - 1 + index
+            for row, offset in zip(rows, packed.offsets, strict=True)
             for index in range(len(row.target))
         ]
-        return run(self.model, packed, cache, wanted)
+        return run(self.model, packed, None, wanted)
 
 
 def recompute_activations(model: PreTrainedModel, *, on: bool = True) -> None:
@@ -175,9 +165,7 @@ class _Run:
         optimizer = build_optimizer(model, self.weights.values(), settings)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / self.step_count)
         # Evaluation mode leaves out accelerate's own wrapper for several processes, whose part `processes` takes.
-        self._logits = self._accelerator.prepare_model(
-            SharedPrefixLogits(model, recomputes=settings.gradient_checkpointing), evaluation_mode=True
-        )
+        self._logits = self._accelerator.prepare_model(SharedPrefixLogits(model), evaluation_mode=True)
         self._optimizer = self._accelerator.prepare_optimizer(optimizer)
         hidden_size = model.config.get_text_config(decoder=True).hidden_size
         self._prefix_length = data.shared_prefix_length
@@ -187,7 +175,9 @@ class _Run:
             recompute_activations(model)
         self._rule = TimedConstraint(constraint)
         self._rule.begin(Training(model, self.weights, self._logits, settings.batch_size, self.step_count, seed))
-        self._probe = ForgettingProbe(model, self._logits, watch.rows) if watch and self.processes.leads else None
+        self._probe = (
+            ForgettingProbe(model, self._logits, watch.rows, watch.base) if watch and self.processes.leads else None
+        )
         self.state = RunState(self.weights, self._optimizer, self._schedule, constraint, self.log)
 
     def look(self, step: int) -> None:
@@ -261,7 +251,7 @@ def best_pack_tokens(hidden_size: int, prefix_length: int) -> int:
     """Return the pack size that costs least.
 
     Splitting rows into packs of n tokens repeats the prefix of P tokens, which costs about 24 h^2 P / n operations a
-    token and layer, while attention over pack-mates costs 4 h n; their sum is least at n = sqrt(6 h P). Every pack
-    also adds a full set of gradients to memory, so a pack has at least 1024 tokens.
+    token and layer, while attention over pack-mates, where it is masked and not left out, costs 4 h n; their sum is
+    least at n = sqrt(6 h P). Every pack adds a full set of gradients to memory, so a pack has at least 2048 tokens.
     """
-    return min(max(1024, round(math.sqrt(6 * hidden_size * prefix_length))), 4096)
+    return min(max(2048, round(math.sqrt(6 * hidden_size * prefix_length))), 4096)

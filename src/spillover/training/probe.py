@@ -31,21 +31,26 @@ class Watch:
     """Steps from one measurement to the next."""
     tell: Callable[[str], None] | None = None
     """Called with every measurement, in words."""
+    base: torch.Tensor | None = None
+    """`ForgettingProbe.base` of the model to compare with; None compares with the model as the run begins."""
 
 
 class ForgettingProbe:
     """Measures a model against what it was when the probe was made."""
 
-    def __init__(self, model: PreTrainedModel, logits: Logits, rows: Sequence[TrainingRow]) -> None:
+    def __init__(
+        self, model: PreTrainedModel, logits: Logits, rows: Sequence[TrainingRow], base: torch.Tensor | None = None
+    ) -> None:
         self._model = model
         self._logits = logits
         self._rows = rows
-        self._base = self._log_probabilities()
+        self.base = self._log_probabilities() if base is None else base
+        """Log-probabilities ``(target tokens of the first rows, vocabulary)`` of what it compares with."""
 
     def measure(self) -> dict[str, float]:
         """Return ``general_loss`` and ``kl_to_base``, both in nats per token."""
         now = self._log_probabilities()
-        divergence = nn.functional.kl_div(now, self._base, log_target=True, reduction="batchmean")
+        divergence = nn.functional.kl_div(now, self.base, log_target=True, reduction="batchmean")
         return {
             "general_loss": general_loss(self._model, self._logits, self._rows),
             "kl_to_base": float(divergence),

@@ -1,7 +1,7 @@
 """How a variant learns: the recipe's slots and the settings of the training loop, as frozen data."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -157,9 +157,9 @@ class TrainingSettings(Settings):
     """Whether activations are computed again on the way back instead of kept: less memory, a third more time. It
     changes no gradient but for rounding, so it is not part of a variant's identity."""
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self, *, exclude: Set[str] = frozenset()) -> dict[str, Any]:
         """Return what decides the trained weights."""
-        return {name: value for name, value in super().identity().items() if name != "gradient_checkpointing"}
+        return super().identity(exclude={*exclude, "gradient_checkpointing"})
 
     def step_count(self, row_count: int) -> int:
         """Return the optimizer steps of a training on so many rows."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from spillover.errors import UserError, unknown_name
+from spillover.evaluation.harness.aggregations import COMBINE, USUAL, item_statistics
 from spillover.records import (
     BASE,
     Cell,
     CellScores,
-    FloatArray,
     MetricCard,
     Relation,
     StudyResults,
@@ -151,7 +151,7 @@ def _read_task(task: str, file: Path, results_file: Path) -> _TaskRun:
         values = dict(merged[item].values) if item in merged else {}
         for metric in metrics:
             name = metric if sample_filter == "none" else f"{metric} ({sample_filter})"
-            statistics = _statistics(row[metric])
+            statistics = item_statistics(row[metric], USUAL.get(metric, "mean"))
             if statistics is None:
                 left_out.add(name)
             else:
@@ -174,15 +174,6 @@ def _json(where: Path | str, text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{where}: not a JSON object; run lm-eval again")
     return value
-
-
-def _statistics(value: object) -> tuple[float, ...] | None:
-    """A number, or the pair (log-likelihood in nats, its weight) of a rolling perplexity; anything else is None."""
-    if isinstance(value, bool | int | float):
-        return (float(value), 1.0)
-    if isinstance(value, list) and len(value) == 2 and all(isinstance(part, int | float) for part in value):
-        return (float(value[0]), float(value[1]))
-    return None
 
 
 def _joined(task: str, runs: Mapping[str, _TaskRun]) -> tuple[TaskCard, list[CellScores]]:
@@ -225,31 +216,10 @@ def _metrics(runs: Mapping[str, Mapping[str, _TaskRun]], scores: Sequence[CellSc
     cards = {}
     for name in dict.fromkeys(score.metric for score in scores):
         plain = name.partition(" (")[0]
-        combine = _COMBINE.get(plain, _mean)
+        combine = COMBINE[USUAL.get(plain, "mean")]
         values = np.array([combine(score.statistics.sum(axis=0)) for score in scores if score.metric == name])
-        is_share = plain not in _COMBINE and ((values >= 0) & (values <= 1)).all()
+        is_share = plain not in USUAL and ((values >= 0) & (values <= 1)).all()
         cards[name] = MetricCard(
-            name, combine, "share" if is_share else "points", bool(better.get(plain, plain not in _COMBINE))
+            name, combine, "share" if is_share else "points", bool(better.get(plain, plain not in USUAL))
         )
     return cards
-
-
-def _mean(totals: FloatArray) -> FloatArray:
-    return totals[..., 0] / totals[..., 1]
-
-
-def _perplexity(totals: FloatArray) -> FloatArray:
-    """The exponential of the mean negative log-likelihood, as lm-eval's perplexity and weighted_perplexity."""
-    return np.asarray(np.exp(-totals[..., 0] / totals[..., 1]))
-
-
-def _bits(totals: FloatArray) -> FloatArray:
-    return np.asarray(-totals[..., 0] / totals[..., 1] / np.log(2))
-
-
-_COMBINE: Mapping[str, Callable[[FloatArray], FloatArray]] = {
-    "perplexity": _perplexity,
-    "word_perplexity": _perplexity,
-    "byte_perplexity": _perplexity,
-    "bits_per_byte": _bits,
-}

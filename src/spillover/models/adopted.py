@@ -1,0 +1,204 @@
+"""Adapters and whole models that were trained elsewhere: what a user's words mean, and whether it fits a base."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spillover.errors import UserError
+from spillover.models.fingerprint import (
+    TOKENIZER_FILES,
+    adapter_content_fingerprint,
+    file_entries,
+    read_json,
+    tokenizer_fingerprint,
+)
+from spillover.models.spec import ResolvedModel, resolve_model
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
+"""Of an adapter's folder in peft's format."""
+LEAVES_BASE = (True, False, "gaussian", "eva", "orthogonal")
+"""First values of LoRA that leave the base's own weights as they are; PiSSA, OLoRA, LoftQ and others cut into them."""
+REACHES_FURTHER = ("modules_to_save", "layer_replication", "trainable_token_indices")
+"""Settings by which an adapter replaces parts of its base, so that it cannot be taken off again."""
+MERGE = "merge it into its base (merge_and_unload, save_pretrained) and give that as a whole model"
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """An adapter or a whole model on this disk, identified by its content."""
+
+    path: Path
+    is_adapter: bool
+    fingerprint: str
+    tokenizer_fingerprint: str
+    """That of the base where the folder has no tokenizer of its own."""
+    context_length: int
+    """Tokens."""
+
+
+def resolve_adapter(
+    folder: Path, base: ResolvedModel, *, cache: Path, notice: Callable[[str], None] = print
+) -> Adopted:
+    """Return the adapter of a folder that peft wrote.
+
+    Raises:
+        UserError: It is no adapter, is pickled, or is of a kind that the base cannot take on and off.
+    """
+    settings, weights = folder / CONFIG_FILE, folder / WEIGHTS_FILE
+    if not settings.is_file():
+        whole = " (it is a whole model: give it as model, not as adapter)" if (folder / "config.json").is_file() else ""
+        raise UserError(f"{folder}: no {CONFIG_FILE}{whole}; expected a folder that peft's save_pretrained wrote")
+    if not weights.is_file():
+        pickled = " (its .bin file can run code and is never read)" if list(folder.glob("*.bin")) else ""
+        raise UserError(f"{folder}: no {WEIGHTS_FILE}{pickled}; save the adapter again as safetensors")
+    said = read_json(settings)
+    if fault := _unfit(said):
+        raise UserError(f"{settings}: {fault}; {MERGE}")
+    made_for = str(said.get("base_model_name_or_path") or "")
+    if made_for and _last_word(made_for) not in {_last_word(base.name), _last_word(str(base.path))}:
+        notice(
+            f"{folder}: the adapter says it was trained on {made_for!r}, the base here is {base.name!r}; "
+            "their shapes are compared, whether the weights are the same cannot be"
+        )
+    has_tokenizer = any((folder / name).is_file() for name in TOKENIZER_FILES)
+    return Adopted(
+        folder.resolve(),
+        is_adapter=True,
+        fingerprint=adapter_content_fingerprint(settings, weights, cache=cache),
+        tokenizer_fingerprint=tokenizer_fingerprint(folder, cache=cache)
+        if has_tokenizer
+        else base.tokenizer_fingerprint,
+        context_length=base.context_length,
+    )
+
+
+def resolve_whole(
+    name_or_path: str,
+    base: ResolvedModel,
+    *,
+    cache: Path,
+    folder: Path | None = None,
+    notice: Callable[[str], None] = print,
+) -> Adopted:
+    """Return the fine-tuned model that a user's word means, see `spillover.models.spec.resolve_model`.
+
+    Raises:
+        UserError: Nothing usable has this name, or it is the base itself.
+    """
+    if (Path(name_or_path) / CONFIG_FILE).is_file() and not (Path(name_or_path) / "config.json").is_file():
+        raise UserError(f"{name_or_path}: an adapter, not a whole model; give it as adapter")
+    found = resolve_model(name_or_path, cache=cache, folder=folder, notice=notice)
+    if found.fingerprint == base.fingerprint:
+        raise UserError(f"{name_or_path}: has the weights of the base {base.name!r}; give the fine-tuned model")
+    return Adopted(
+        found.path,
+        is_adapter=False,
+        fingerprint=found.fingerprint,
+        tokenizer_fingerprint=found.tokenizer_fingerprint,
+        context_length=found.context_length,
+    )
+
+
+def _unfit(settings: Mapping[str, object]) -> str | None:
+    """Return why an adapter of these settings cannot be put onto a loaded base and taken off again, if it cannot."""
+    if settings.get("peft_type") != "LORA":
+        return f"peft_type is {settings.get('peft_type')!r}, expected 'LORA'"
+    if (made := settings.get("init_lora_weights", True)) not in LEAVES_BASE:
+        return f"init_lora_weights is {made!r}: the adapter belongs to a base whose own weights were changed"
+    for name in REACHES_FURTHER:
+        if settings.get(name):
+            return f"{name} is {json.dumps(settings[name])}: it replaces parts of the base"
+    if settings.get("bias", "none") != "none":
+        return f"bias is {settings['bias']!r}: it replaces biases of the base"
+    return None
+
+
+def _last_word(name: str) -> str:
+    return name.rstrip("/").rpartition("/")[2].lower()
+
+
+def check_adapter(base: Path, adapter: Path) -> None:
+    """Refuse an adapter that is one of another base, or that leaves its base as it is.
+
+    Only the shapes of the base are built, no weights of it are read.
+
+    Raises:
+        UserError: If so.
+    """
+    import torch
+    from peft import PeftConfig, get_peft_model, get_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    from spillover.models.adapters import quiet_peft
+
+    with quiet_peft(), torch.device("meta"):
+        config = PeftConfig.from_pretrained(str(adapter))
+        try:
+            handle = get_peft_model(_without_weights(base), config)
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{adapter}: peft cannot put it on this base ({str(error).splitlines()[0]})") from error
+        state = get_peft_model_state_dict(handle, save_embedding_layers=False)
+    wanted = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    held = {entry.name: entry.shape for entry in file_entries(adapter / WEIGHTS_FILE)}
+    if fault := _difference(held, wanted):
+        raise UserError(f"{adapter}: the adapter does not fit this base: {fault}; give the base it was trained on")
+    updates = (tensor for name, tensor in load_file(adapter / WEIGHTS_FILE).items() if "_B" in name)
+    if not any(bool(tensor.any()) for tensor in updates):
+        raise UserError(f"{adapter}: every update of the adapter is zero: it has the weights of its base; train it")
+
+
+def check_whole(base: Path, model: Path) -> None:
+    """Refuse a model of another architecture than its base's; only shapes are compared.
+
+    A vocabulary of another size is none: rows of the embeddings may have been added.
+
+    Raises:
+        UserError: If so.
+    """
+    shapes = {}
+    for folder in (base, model):
+        built = _without_weights(folder)
+        tied = set(built.all_tied_weights_keys)
+        state = {name: tuple(tensor.shape) for name, tensor in built.state_dict().items() if name not in tied}
+        rows = built.config.get_text_config(decoder=True).vocab_size
+        shapes[folder] = {
+            name: ("vocabulary", *shape[1:]) if shape and shape[0] == rows else shape for name, shape in state.items()
+        }
+    if fault := _difference(shapes[model], shapes[base]):
+        raise UserError(f"{model}: the model was not fine-tuned from this base: {fault}; give the base it comes from")
+
+
+def _without_weights(folder: Path) -> PreTrainedModel:
+    """Return a model of a folder's configuration that has shapes and no memory."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        with torch.device("meta"):
+            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    except ValueError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{folder}: transformers cannot build this architecture ({reason}); choose another") from error
+    return model
+
+
+def _difference(held: Mapping[str, object], wanted: Mapping[str, object]) -> str | None:
+    """Return the first difference between two sets of named shapes in words."""
+    for name in sorted(held.keys() | wanted.keys()):
+        if name not in wanted:
+            return f"the base has no place for {name} {held[name]}"
+        if name not in held:
+            return f"it lacks {name} {wanted[name]}"
+        if held[name] != wanted[name]:
+            return f"{name} has the shape {held[name]}, the base takes {wanted[name]}"
+    return None

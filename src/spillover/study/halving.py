@@ -1,0 +1,131 @@
+"""Keeps a design within a budget of time: successive halving of its arms on validation rows, never on test rows."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from spillover.errors import SpilloverError, UserError
+from spillover.study import files
+from spillover.study.runner import Observer, missing_steps, run_steps, step_work
+from spillover.study.step import Finetune, Predict, Prepare, Step, with_inputs
+from spillover.study.store import Store
+from spillover.study.study import Study, VariantPlan
+from spillover.study.validation import VALIDATION, Validate
+from spillover.study.work import Workshop
+from spillover.tasks.mixture import Mixture
+
+REGISTERED = frozenset({"alone", "all", "general-alone", "extra-steps"})
+"""Arms that are never dropped: what the others are compared with, and the mix named before any result was seen."""
+RUNGS = (8, 4, 2)
+"""A rung trains on this part of the rows of an arm; the better half of the arms goes on to the next."""
+
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def budget_seconds(text: str) -> float:
+    """Read a time such as ``2h``, ``90m`` or ``1h30m``."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", text)
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != text or not seconds:
+        raise UserError(f"--budget is {text!r}; expected a time such as 2h, 90m or 1h30m")
+    return seconds
+
+
+def within_budget(
+    study: Study,
+    store: Store,
+    workshop: Workshop,
+    observer: Observer,
+    *,
+    seconds: float,
+    notice: Callable[[str], None],
+) -> Study:
+    """Return the study with the arms that fit the time, after running what it takes to choose them.
+
+    The base is asked first, and estimates rest on the speed of what is finished. While the rest would take too long,
+    the arms of a target and size are trained on a part of their rows, from an eighth to a half, and those of the higher
+    validation loss go. Registered arms, and the best of the others, are never dropped, even beyond the budget.
+
+    Raises:
+        UserError: If the study has no arms that compete, or their targets too few rows left for validation.
+    """
+    if not any(_contests(study.variants)):
+        raise UserError("--budget drops arms of a `mix`; this study has none that compete: run it without")
+    started = time.monotonic()
+    run_steps(study, [step for step in missing_steps(study, store) if _is_of_base(step)], store, workshop, observer)
+    for part in RUNGS:
+        left = seconds - (time.monotonic() - started)
+        estimate = _estimate(study, store, workshop)
+        contests = _contests(study.variants)
+        if estimate <= left or not contests:
+            break
+        notice(f"about {estimate / 60:.0f} minutes to do, {max(0.0, left) / 60:.0f} left: the arms are halved")
+        dropped = [
+            plan for contest in contests for plan in _worse_half(study, contest, part, store, workshop, observer)
+        ]
+        for plan in dropped:
+            notice(f"{plan.name} for {plan.arm['target']} is not run: its validation loss is in the higher half")
+        study = replace(study, variants=tuple(p for p in study.variants if not any(p is gone for gone in dropped)))
+    return study
+
+
+def _is_of_base(step: Step) -> bool:
+    return isinstance(step, Prepare) or (isinstance(step, Predict) and step.variant is None)
+
+
+Contest = list[list[VariantPlan]]
+"""What competes: each entry holds the arms of one mixture, which may play several parts in the design."""
+
+
+def _contests(plans: Sequence[VariantPlan]) -> list[Contest]:
+    """Return the mixtures that compete with each other: those for a target and a size, where they are several."""
+    levels: dict[tuple[object, ...], dict[Mixture, list[VariantPlan]]] = {}
+    for plan in plans:
+        if plan.arm and plan.mixture and plan.arm["arm"] not in REGISTERED:
+            level = (plan.arm["target"], plan.sizes, plan.arm.get("specialist_rows"))
+            levels.setdefault(level, {}).setdefault(plan.mixture, []).append(plan)
+    return [list(level.values()) for level in levels.values() if len(level) > 1]
+
+
+def _estimate(study: Study, store: Store, workshop: Workshop) -> float:
+    """Return the seconds that the missing steps take, at the speed of the finished ones."""
+    counted = [step for step in study.steps if isinstance(step, Predict | Finetune)]
+    done = [step for step in counted if store.has(step.kind, step.key)]
+    spent = sum(store.manifest(step.kind, step.key)["provenance"]["duration_seconds"] for step in done)
+    speed = sum(step_work(step, workshop) for step in done) / spent
+    return float(sum(step_work(step, workshop) for step in counted if not store.has(step.kind, step.key)) / speed)
+
+
+def _worse_half(
+    study: Study, contest: Contest, part: int, store: Store, workshop: Workshop, observer: Observer
+) -> list[VariantPlan]:
+    """Train each mixture on one part of its rows, with the study's first seed, and return those of the higher loss."""
+    steps = [_rung(study, contest, plans[0], part) for plans in contest]
+    missing = [step for step in with_inputs(steps) if not store.has(step.kind, step.key)]
+    failed = run_steps(study, missing, store, workshop, observer).failed
+    if failed:
+        raise SpilloverError(f"{failed[0][0].label}: {failed[0][1]}")
+    losses = [files.read_json(store.file(step.kind, step.key, VALIDATION))["loss"] for step in steps]
+    order = sorted(range(len(contest)), key=lambda index: losses[index])
+    return [plan for index in order[(len(contest) + 1) // 2 :] for plan in contest[index]]
+
+
+def _rung(study: Study, contest: Contest, plan: VariantPlan, part: int) -> Validate:
+    """Return the validation of an arm with a part of its rows; what it is validated on is the same for all arms."""
+    assert plan.mixture
+    members = [
+        member if member.cap is None else member.model_copy(update={"cap": math.ceil(member.cap / part)})
+        for member in plan.mixture.added
+    ]
+    mixture = plan.mixture.model_copy(update={"added": tuple(members)})
+    smaller = replace(plan, sizes=(math.ceil(plan.sizes[0] / part),), mixture=mixture)
+    first_seed = replace(study, seeds=study.seeds[:1])
+    (finetune,) = replace(first_seed, variants=(smaller,)).finetunes
+    all_arms = replace(first_seed, variants=tuple(plans[0] for plans in contest)).finetunes
+    others = {data.task.name: data for arm in all_arms for data, _ in arm.added}
+    sources = tuple(data for _, data in sorted(others.items()))
+    return Validate(finetune, finetune.data, finetune.template, plan.sizes[0], sources)

@@ -1,0 +1,278 @@
+"""The `mix` of a study file: which mixtures answer what to add, as arms that become variants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+
+from spillover.tasks.mixture import Budget, Member, Mixture, Order
+from spillover.tasks.settings import Settings
+from spillover.training.constraints.none import Unconstrained
+from spillover.training.settings import Recipe, TrainingSettings
+
+ArmName = Literal[
+    "alone",
+    "pair",
+    "all",
+    "all-but",
+    "target+general",
+    "mathematics",
+    "all+general",
+    "all+mathematics",
+    "all+general+mathematics",
+    "general-alone",
+    "extra-steps",
+]
+UNMIXED = ("alone", "general-alone", "extra-steps")
+"""Arms that come once, whatever the budgets and orders."""
+
+
+def _listed(value: object) -> object:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+Tasks = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Sizes = Annotated[tuple[Annotated[int, Field(gt=0)], ...], BeforeValidator(_listed), Field(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One condition of the design."""
+
+    name: str
+    """Of the variant."""
+    mixture: Mixture
+    size: int
+    """Training rows of the mixture's target."""
+    facts: Mapping[str, Any]
+    """What `records.VariantCard.mixture` says of the design; no part of what is trained."""
+
+
+class _Design(Settings):
+    general: Tasks = ()
+    """General instruction data."""
+    by: Literal["examples", "tokens"] = "examples"
+    order: Annotated[tuple[Order, ...], BeforeValidator(_listed), Field(min_length=1)] = ("joint",)
+    recipe: Recipe = Recipe()
+    training: dict[str, object] = {}
+    """Training settings that differ from the study's."""
+
+    def _added(self, names: Sequence[str], **settings: object) -> list[Member]:
+        return [Member.model_validate({"task": name, **settings}) for name in names]
+
+    def _mixture(self, target: str, added: Sequence[Member], **settings: object) -> Mixture:
+        data = {"target": target, "with": added, **({"by": self.by, **settings} if added else {})}
+        return Mixture.model_validate(data)
+
+
+class Cocktail(_Design):
+    """Which data to add to a target: every arm for each target and size (sheet cocktail, 2.2)."""
+
+    targets: Annotated[Tasks, Field(min_length=1)]
+    others: Tasks = ()
+    """Tasks of the domain that are only added; targets are added to each other anyway."""
+    mathematics: Tasks = ()
+    sizes: Sizes
+    """Training rows of a target."""
+    cap: int | None = Field(default=None, gt=0)
+    """Rows of each added task; as many as the target's when absent."""
+    temperature: float = Field(default=1.0, ge=0)
+    general_share: float | None = Field(default=None, gt=0, lt=1)
+    """Part of the mixture that is general data; its rows, cut at the cap, when absent."""
+    budgets: Annotated[tuple[Literal["additive", "matched"], ...], BeforeValidator(_listed), Field(min_length=1)] = (
+        "additive",
+        "matched",
+    )
+    arms: Annotated[tuple[ArmName, ...], BeforeValidator(_listed)] = ()
+    """Which conditions; all that the named data allows when absent."""
+
+    @model_validator(mode="after")
+    def _plays_one_part(self) -> Self:
+        _check_once((*self.targets, *self.others, *self.general, *self.mathematics))
+        return self
+
+    def expand(self) -> list[Arm]:
+        """Return every arm; one that has nothing to add, such as all-but of two tasks, is left out."""
+        arms = []
+        for target, size in product(self.targets, self.sizes):
+            for arm, kind, facts, added in self._conditions(target):
+                if self.arms and kind not in self.arms:
+                    continue
+                once = kind in UNMIXED
+                for budget, order in product(
+                    ("additive",) if once else self.budgets, ("joint",) if once else self.order
+                ):
+                    arms.append(self._arm(target, size, arm, kind, facts, added, budget, order))
+        return arms
+
+    def _conditions(self, target: str) -> Iterator[tuple[str, str, dict[str, Any], list[Member]]]:
+        """Yield the name of each condition, its kind, what it is made of, and what is added to the target."""
+        domain = [name for name in dict.fromkeys((*self.targets, *self.others)) if name != target]
+        limits = {} if self.cap is None else {"cap": self.cap}
+        others = {name: self._added([name], **limits) for name in domain}
+        everything = [member for name in domain for member in others[name]]
+        share = {} if self.general_share is None else {"share": self.general_share / max(1, len(self.general))}
+        general = self._added(self.general, general=True, **(share or limits))
+        mathematics = self._added(self.mathematics, **limits)
+        with_general, with_mathematics = {"general": list(self.general)}, {"mathematics": list(self.mathematics)}
+        yield "alone", "alone", {}, []
+        for name in domain:
+            yield f"with-{name}", "pair", {"added": [name]}, others[name]
+        if everything:
+            yield "all", "all", {"added": domain}, everything
+        for name in domain if len(domain) > 1 else []:
+            rest = [member for member in everything if member.task != name]
+            facts = {"added": [member.task for member in rest], "left_out": name}
+            yield f"all-but-{name}", "all-but", facts, rest
+        if general:
+            yield "target+general", "target+general", with_general, general
+        if mathematics:
+            yield "target+mathematics", "mathematics", with_mathematics, mathematics
+        if everything and general:
+            yield "all+general", "all+general", {"added": domain, **with_general}, [*everything, *general]
+        if everything and mathematics:
+            facts = {"added": domain, **with_mathematics}
+            yield "all+mathematics", "all+mathematics", facts, [*everything, *mathematics]
+        if everything and general and mathematics:
+            name = "all+general+mathematics"
+            facts = {"arm": "mixture", "added": domain, **with_general, **with_mathematics}
+            yield name, name, facts, [*everything, *general, *mathematics]
+        for name in self.general:
+            yield f"{name}-alone", "general-alone", {"general": [name]}, []
+        if everything or general:
+            yield "extra-steps", "extra-steps", {}, everything or general
+
+    def _arm(
+        self,
+        target: str,
+        size: int,
+        name: str,
+        kind: str,
+        facts: Mapping[str, Any],
+        added: Sequence[Member],
+        budget: Budget,
+        order: Order,
+    ) -> Arm:
+        budget = "steps" if kind == "extra-steps" else budget
+        name += "-matched" if budget == "matched" else ""
+        name += "-sequential" if order == "sequential" else ""
+        trained, settings = target, {}
+        if kind == "general-alone":
+            # One variant for each target, although they are one training: ids name what was trained on.
+            trained, name = facts["general"][0], f"{name}-for-{target}"
+        if added:
+            settings = {"temperature": self.temperature, "budget": budget, "order": order}
+        mixture = self._mixture(trained, added, **settings)
+        plain: dict[str, Any] = {
+            "target": target,
+            "arm": kind,
+            "added": [],
+            "left_out": None,
+            "general": [],
+            "mathematics": [],
+        }
+        return Arm(name, mixture, size, {**plain, "budget": budget, "order": order, **facts})
+
+
+class Factorial(_Design):
+    """Whether general data helps a specialist: coverage x specialist rows x general rows x order.
+
+    The targets vary coverage: one task is narrow, a list of tasks is broader (sheet specialist-generalist, 2.1).
+    """
+
+    targets: Annotated[tuple[Annotated[Tasks, Field(min_length=1)], ...], BeforeValidator(_listed), Field(min_length=1)]
+    """Each a task or a list of tasks, whose first is tested in-domain; the rows are divided among them."""
+    specialist_rows: Sizes
+    """Training rows of all the target's tasks together."""
+    general_rows: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_listed), Field(min_length=1)]
+    general: Annotated[Tasks, Field(min_length=1)]
+    budgets: Annotated[tuple[Budget, ...], BeforeValidator(_listed), Field(min_length=1)] = ("additive",)
+    """``steps`` trains a single task without general data for as many rows as with it."""
+
+    @model_validator(mode="after")
+    def _plays_one_part(self) -> Self:
+        for group in self.targets:
+            _check_once((*group, *self.general))
+        return self
+
+    def expand(self) -> list[Arm]:
+        """Return every combination; without general rows there is one arm, whatever the order and the budget."""
+        arms = []
+        for group, rows, general_rows in product(self.targets, self.specialist_rows, self.general_rows):
+            if not general_rows:
+                arms.append(self._arm(group, rows, 0, "joint", "additive"))
+                continue
+            for budget in self.budgets:
+                if budget == "steps" and len(group) == 1:
+                    arms.append(self._arm(group, rows, general_rows, "joint", budget))
+                elif budget != "steps":
+                    arms += [self._arm(group, rows, general_rows, order, budget) for order in self.order]
+        return arms
+
+    def _arm(self, group: tuple[str, ...], rows: int, general_rows: int, order: Order, budget: Budget) -> Arm:
+        target, *beside = group
+        own, *others = _divided(rows, len(group))
+        added = [Member(task=name, cap=count) for name, count in zip(beside, others, strict=True)]
+        amounts = _divided(general_rows, len(self.general))
+        general = [
+            Member(task=name, cap=count, general=True)
+            for name, count in zip(self.general, amounts, strict=True)
+            if count
+        ]
+        kind = "alone" if not general_rows else "extra-steps" if budget == "steps" else "target+general"
+        name = {"alone": "alone", "extra-steps": f"extra-steps-{general_rows}"}.get(kind, f"general-{general_rows}")
+        name += "-matched" if budget == "matched" else ""
+        name += "-sequential" if order == "sequential" else ""
+        facts = {
+            "target": target,
+            "arm": kind,
+            "added": beside,
+            "left_out": None,
+            "general": [member.task for member in general],
+            "budget": budget,
+            "order": order,
+            "specialist_rows": rows,
+            "general_rows": general_rows,
+        }
+        mixed = {"order": order, "budget": budget} if added or general else {}
+        prefix = f"{'+'.join(group)}." if beside else ""
+        return Arm(prefix + name, self._mixture(target, [*added, *general], **mixed), own, facts)
+
+
+def _check_once(names: Sequence[str]) -> None:
+    if repeated := [name for index, name in enumerate(names) if name in names[:index]]:
+        raise ValueError(f"{repeated[0]!r} is named twice; a task is target, other, general or mathematics")
+
+
+def contradiction_with_stages(mixture: Mixture, recipe: Recipe, training: TrainingSettings) -> str | None:
+    """Return why weights cannot be trained so in two stages, if they cannot."""
+    if mixture.order == "joint":
+        return None
+    if recipe.constraint != Unconstrained():
+        return (
+            f"order 'sequential' and constraint {recipe.constraint.kind!r} contradict each other: the second stage "
+            "would be held to the first stage's weights, not to the base's; use order 'joint'"
+        )
+    if training.max_steps is not None:
+        return (
+            "order 'sequential' and training.max_steps contradict each other: each stage would be cut at them; remove "
+            "max_steps"
+        )
+    return None
+
+
+def _divided(total: int, count: int) -> list[int]:
+    return [total // count + (index < total % count) for index in range(count)]
+
+
+def _design(value: object) -> str:
+    is_factorial = isinstance(value, Factorial) or (isinstance(value, Mapping) and "specialist_rows" in value)
+    return "factorial" if is_factorial else "cocktail"
+
+
+Mix = Annotated[Annotated[Cocktail, Tag("cocktail")] | Annotated[Factorial, Tag("factorial")], Discriminator(_design)]
+"""A factorial where ``specialist_rows`` is given, else a cocktail."""

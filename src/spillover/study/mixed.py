@@ -1,0 +1,212 @@
+"""Builds the rows of a mixture from its prepared sources: cleaned, kept apart, encoded, taken, and reported."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from spillover.errors import UserError
+from spillover.prompts.demonstrations import text_of
+from spillover.prompts.encoding import Encoder, common_prefix_length
+from spillover.prompts.template import Template
+from spillover.records import Example
+from spillover.study.step import Finetune, Prepare
+from spillover.tasks.coverage import coverage
+from spillover.tasks.mixture import Mixture, Portion, portions
+from spillover.tasks.prepare import PreparedTask, protocol_rows, training_rows
+
+if TYPE_CHECKING:
+    from spillover.training.rows import TrainingRow, TrainingRows
+    from spillover.training.stages import MixedRows
+
+Drops = dict[str, int]
+
+
+def mixed_rows(
+    step: Finetune, mixture: Mixture, prepared: Callable[[Prepare], PreparedTask], encoder: Encoder
+) -> MixedRows:
+    """Return the rows a mixture trains on; a pure function of the mixture, its sources and the seed.
+
+    Every source keeps its own prompt and, where the recipe demonstrates, its own demonstrations.
+
+    Raises:
+        UserError: If a source has too few rows or demonstrations, or would get nothing.
+    """
+    from spillover.training.rows import TrainingRows
+    from spillover.training.stages import MixedRows
+
+    steps = [(step.data, step.template), *step.added]
+    sources = [prepared(data) for data, _ in steps]
+    examples, reasons = _apart(step, sources)
+    encoded: list[TrainingRows] = []
+    for (data, template), source, rows, drops in zip(steps, sources, examples, reasons, strict=True):
+        encoded.append(_encoded(step, data.task.name, template, source, rows, encoder))
+        drops.update({reason: drops.get(reason, 0) + count for reason, count in encoded[-1].dropped.items()})
+    lengths = [[len(row.target) for row in source.rows] for source in encoded]
+    taken = portions(mixture, lengths, size=step.size)
+    by_name = {portion.task: _taken(portion, source.rows) for portion, source in zip(taken, encoded, strict=False)}
+    stages = [[row for name in names for row in by_name[name]] for names in mixture.stages()]
+    specialist = {mixture.target, *(member.task for member in mixture.added if not member.general)}
+    shown = [
+        (data.task, rows[: len(set(portion.rows))])
+        for (data, _), rows, portion in zip(steps, examples, taken, strict=False)
+        if data.task.name in specialist
+    ]
+    report = {
+        **_shares(taken, lengths),
+        "dropped": dict(zip((data.task.name for data, _ in steps), reasons, strict=True)),
+        "stages": [list(names) for names in mixture.stages()],
+        "coverage": coverage(shown).number,
+    }
+    all_rows = tuple(row for rows in stages for row in rows)
+    return MixedRows(
+        all_rows,
+        common_prefix_length([row.prompt for row in all_rows]),
+        dict(sum((Counter(drops) for drops in reasons), Counter[str]())),
+        tuple(TrainingRows(tuple(rows), common_prefix_length([row.prompt for row in rows]), {}) for rows in stages),
+        mixture.general_epochs,
+        report,
+    )
+
+
+def _apart(step: Finetune, sources: Sequence[PreparedTask]) -> tuple[list[tuple[Example, ...]], list[Drops]]:
+    """Return each source's rows in the order they are taken, and what was dropped of it.
+
+    The target's rows are those of a variant trained on it alone. Of the others goes what equals, in normalised text,
+    a test row or demonstration of any source, a row of a source before it, or an earlier row of its own.
+    """
+    held_out = {_text(row): source.task for source in sources for row in (*source.demonstrations, *source.test)}
+    seen: dict[str, str] = {}
+    kept, dropped = [], []
+    for position, source in enumerate(sources):
+        count = len(source.train) if position else step.size
+        selected = training_rows(source, count, seed=step.seed)
+        rows, drops = protocol_rows(source, split="train", protocol=step.protocol, rows=selected)
+        if position:
+            rows, repeats = _new(rows, source.task, held_out, seen)
+            drops = {**drops, **repeats}
+        seen.update({_text(row): source.task for row in rows})
+        kept.append(rows)
+        dropped.append(drops)
+    return kept, dropped
+
+
+def _new(
+    rows: Sequence[Example], task: str, held_out: Mapping[str, str], seen: Mapping[str, str]
+) -> tuple[tuple[Example, ...], Drops]:
+    own: set[str] = set()
+    kept, dropped = [], Counter[str]()
+    for row in rows:
+        text = _text(row)
+        if text in held_out:
+            dropped[f"equals a test row or demonstration of {held_out[text]}"] += 1
+        elif text in seen:
+            dropped[f"equals a row of {seen[text]}"] += 1
+        elif text in own:
+            dropped[f"repeated text in {task}"] += 1
+        else:
+            own.add(text)
+            kept.append(row)
+    return tuple(kept), dict(dropped)
+
+
+def _text(row: Example) -> str:
+    """Return a row's normalised input, whatever its fields are called."""
+    return " ".join(text_of(row))
+
+
+def _encoded(
+    step: Finetune, task: str, template: str, source: PreparedTask, rows: Sequence[Example], encoder: Encoder
+) -> TrainingRows:
+    from spillover.training.rows import encode_rows
+
+    where = f"variant {step.name!r}: its mixture, task {task!r}"
+    if not rows:
+        raise UserError(
+            f"{where}: all of its {len(source.train)} training rows are held out or repeat others; remove it"
+        )
+    try:
+        return encode_rows(
+            encoder,
+            Template(template),
+            rows,
+            step.recipe.demonstrations.chosen_from(source.demonstrations),
+            step.settings,
+            context_length=step.base.context_length,
+        )
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+
+
+def _taken(portion: Portion, rows: Sequence[TrainingRow]) -> list[TrainingRow]:
+    from spillover.training.rows import TrainingRow
+
+    taken = [rows[index] for index in portion.rows]
+    if portion.last_token_count is not None:
+        taken[-1] = TrainingRow(taken[-1].prompt, taken[-1].target[: portion.last_token_count])
+    return taken
+
+
+def _shares(taken: Sequence[Portion], lengths: Sequence[Sequence[int]]) -> dict[str, Any]:
+    """Return what each source gives: rows, how many of them come again, target tokens, and its part of both."""
+    rows = {portion.task: len(portion.rows) for portion in taken}
+    tokens = {portion.task: portion.token_count(own) for portion, own in zip(taken, lengths, strict=False)}
+    return {
+        "rows": rows,
+        "repeated_rows": {portion.task: len(portion.rows) - len(set(portion.rows)) for portion in taken},
+        "target_tokens": tokens,
+        "row_shares": {task: count / sum(rows.values()) for task, count in rows.items()},
+        "token_shares": {task: count / sum(tokens.values()) for task, count in tokens.items()},
+    }
+
+
+def mixture_card(step: Finetune, training: Mapping[str, Any], prepared: PreparedTask | None) -> dict[str, Any]:
+    """Return `VariantCard.mixture` of a training: empty where it is neither a mixture nor an arm of `mix`.
+
+    Args:
+        training: Of its log; a mixture's own report is under ``mixture``.
+        prepared: Rows of the task it trains on, where it is an arm.
+    """
+    if step.mixture is None and not step.arm:
+        return {}
+    mixture = step.mixture or Mixture(target=step.data.task.name)
+    found = dict(training["mixture"]) if step.mixture else _unmixed(step, training, prepared)
+    general = [member.task for member in mixture.added if member.general]
+    of_general = set(step.arm.get("general", general))
+    return {
+        "target": mixture.target,
+        "arm": "mixture",
+        "added": [member.task for member in mixture.added if not member.general],
+        "left_out": None,
+        "general": general,
+        "budget": mixture.budget,
+        "order": mixture.order,
+        "by": mixture.by,
+        "temperature": mixture.temperature,
+        "specialist_rows": sum(count for name, count in found["rows"].items() if name not in of_general),
+        "general_rows": sum(count for name, count in found["rows"].items() if name in of_general),
+        "false_share": None,
+        **found,
+        "coverage": {mixture.target: found["coverage"]},
+        **step.arm,
+    }
+
+
+def _unmixed(step: Finetune, training: Mapping[str, Any], prepared: PreparedTask | None) -> dict[str, Any]:
+    """Return the report of an arm that mixes nothing."""
+    assert prepared is not None
+    task = step.data.task
+    pass_steps = step.settings.model_copy(update={"epochs": 1, "max_steps": None}).step_count(training["rows"])
+    rows = training_rows(prepared, step.size, seed=step.seed)
+    return {
+        "rows": {task.name: training["rows"]},
+        "repeated_rows": {task.name: 0},
+        "target_tokens": {task.name: round(training["target_token_count"] * pass_steps / training["step_count"])},
+        "row_shares": {task.name: 1.0},
+        "token_shares": {task.name: 1.0},
+        "dropped": {task.name: training["dropped"]},
+        "stages": [[task.name]],
+        "stage_steps": [training["step_count"]],
+        "coverage": coverage([(task, rows)]).number,
+    }

@@ -1,0 +1,167 @@
+"""What a study will cost and what it can show, before it runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from spillover.analysis.power import (
+    ANSWER_DEVIATION,
+    OVERLAP_DEVIATION,
+    WANTED,
+    AskedItems,
+    detectable_difference,
+    items_factor,
+)
+from spillover.evaluation.metrics import METRICS
+from spillover.records import Relation
+from spillover.study import files
+from spillover.study.calibration import Cost, Speed
+from spillover.study.runner import BACKWARD, DECODE, decoded_token_count, step_work
+from spillover.study.step import Derive, Drift, Finetune, Predict, Score, Step
+from spillover.study.store import Store
+from spillover.study.study import Study
+from spillover.study.work import Workshop
+from spillover.tasks.prepare import protocol_rows
+from spillover.tasks.relation import relation
+from spillover.tasks.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Detectable:
+    """The smallest mean difference of a variant to the base that a relation can show."""
+
+    variant: str
+    relation: Relation
+    cell_count: int
+    item_count: int
+    """Distinct rows of all tasks together."""
+    difference: float
+    """Found with power 0.8 at 5 %, two-sided."""
+    is_measured: bool
+    """Whether the items' deviation is that of the base's stored scores, and not an assumed one, in every task."""
+    rows_needed: int | None
+    """Test rows a task that would show `WANTED`; None where it is shown already."""
+
+
+@dataclass(frozen=True, slots=True)
+class _TestedTask:
+    task: Task
+    items: AskedItems
+    is_measured: bool
+
+
+def expected_cost(missing: Sequence[Step], workshop: Workshop, speed: Speed) -> Mapping[str, Cost]:
+    """Return what the missing steps will take, by kind of step, about.
+
+    A constraint that asks the base along, and a processor that is busy otherwise, make it more.
+    """
+    costs: dict[str, Cost] = {}
+    for step in missing:
+        costs[step.kind] = costs.get(step.kind, Cost()) + _cost(step, step_work(step, workshop), workshop, speed)
+    return costs
+
+
+def _cost(step: Step, work: float, workshop: Workshop, speed: Speed) -> Cost:
+    match step:
+        case Finetune():
+            return speed.loading + speed.trained_token * (work / BACKWARD)
+        case Predict():
+            decoded = decoded_token_count(workshop.encoded_cell(step)[0])
+            return speed.asked_token * (work - DECODE * decoded) + speed.decoded_token * decoded
+        case Derive() | Drift():
+            return speed.loading * 2
+        case _:
+            return Cost()
+
+
+def detectable_differences(study: Study, store: Store, workshop: Workshop) -> tuple[Detectable, ...]:
+    """Return one row per variant and relation, over tasks whose primary metric is a share that is better when higher.
+
+    Items vary as the base's stored scores do where there are any, else as `analysis.power` assumes.
+    """
+    tested = [_tested(task, study, store, workshop) for task in study.test_on if _is_share(task)]
+    rows: list[Detectable] = []
+    for model in study.models:
+        for wanted in Relation:
+            own = [found for found in tested if relation(model.trained_on, found.task) == wanted]
+            if not own:
+                continue
+            difference = detectable_difference([found.items for found in own])
+            mean_count = sum(found.items.item_count for found in own) / len(own)
+            rows.append(
+                Detectable(
+                    model.variant,
+                    wanted,
+                    sum(found.items.cell_count for found in own),
+                    sum(found.items.item_count for found in own),
+                    difference,
+                    all(found.is_measured for found in own),
+                    math.ceil(mean_count * items_factor(difference)) if difference > WANTED else None,
+                )
+            )
+    return tuple(rows)
+
+
+def suggestions(study: Study, rows: Sequence[Detectable], workshop: Workshop) -> tuple[str, ...]:
+    """Return what would make too coarse a design finer, one sentence per relation."""
+    coarse: dict[Relation, Detectable] = {}
+    for row in rows:
+        worst = coarse.get(row.relation)
+        if row.rows_needed is not None and (worst is None or row.rows_needed > (worst.rows_needed or 0)):
+            coarse[row.relation] = row
+    found = []
+    for kind, row in coarse.items():
+        tasks = [
+            task
+            for task in study.test_on
+            if _is_share(task)
+            and any(model.variant == row.variant and relation(model.trained_on, task) == kind for model in study.models)
+        ]
+        short = [task.name for task in tasks if len(_test_rows(task, study, workshop)) < (row.rows_needed or 0)]
+        lacking = f"; {', '.join(short)} has fewer: test on more tasks or seeds of demonstrations" if short else ""
+        found.append(
+            f"{kind}: this design shows differences from {row.difference:.2f} on; {row.rows_needed} test rows a task "
+            f"would show {WANTED}: raise test_limit{lacking}"
+        )
+    return tuple(found)
+
+
+def _is_share(task: Task) -> bool:
+    card = METRICS[task.primary_metric].card
+    return card.unit == "share" and card.higher_is_better
+
+
+def _test_rows(task: Task, study: Study, workshop: Workshop) -> Sequence[object]:
+    prepared = workshop.prepared(_base_scores(study, task)[0].predictions.data)
+    return protocol_rows(prepared, split="test", protocol=study.protocol)[0]
+
+
+def _base_scores(study: Study, task: Task) -> list[Score]:
+    return [
+        step
+        for step in study.scores
+        if step.predictions.variant is None and step.predictions.data.task.name == task.name
+    ]
+
+
+def _tested(task: Task, study: Study, store: Store, workshop: Workshop) -> _TestedTask:
+    rows = len(_test_rows(task, study, workshop))
+    assumed = ANSWER_DEVIATION if task.is_classification else OVERLAP_DEVIATION
+    scores = _base_scores(study, task)
+    stored = [
+        float(values[:, 0].std())
+        for step in scores
+        if store.has(step.kind, step.key)
+        for values in [
+            files.read_statistics(store.file(step.kind, step.key, "statistics.json"))[1][task.primary_metric]
+        ]
+        if values.shape[1] == 2
+    ]
+    # A base that is always right, or never, says little of how a variant will vary.
+    deviation = max(float(np.mean(stored)), assumed / 2) if stored else assumed
+    items = AskedItems(max(2, min(rows, study.test_limits[task.name])), len(scores), deviation)
+    return _TestedTask(task, items, bool(stored))

@@ -1,0 +1,109 @@
+"""Trains on a mixture: all sources together, or stage after stage on the same weights, each with a fresh optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from spillover.training.checkpoints import Checkpoints
+from spillover.training.constraints.constraint import Constraint
+from spillover.training.fit import Progress, SharedPrefixLogits, TrainingLog, fit
+from spillover.training.probe import ForgettingProbe, Watch
+from spillover.training.rows import TrainingRows
+from spillover.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True, slots=True)
+class MixedRows(TrainingRows):
+    """The rows of a mixture: all of them, and stage by stage."""
+
+    stages: tuple[TrainingRows, ...] = ()
+    first_epochs: int | None = None
+    """Passes of the first stage, where they are not those of the settings."""
+    report: Mapping[str, object] = field(default_factory=dict)
+    """What was mixed, as plain data for the log."""
+
+
+@dataclass(slots=True)
+class MixedLog(TrainingLog):
+    """What a training on a mixture did; steps and losses run on from stage to stage."""
+
+    mixture: dict[str, object] = field(default_factory=dict)
+    """`MixedRows.report` and ``stage_steps``, the optimizer steps of each stage."""
+
+
+def fit_stages(
+    model: PreTrainedModel,
+    data: TrainingRows,
+    settings: TrainingSettings,
+    *,
+    seed: int,
+    precision: str = "float32",
+    constraint: Constraint | None = None,
+    watch: Watch | None = None,
+    checkpoints: Checkpoints | None = None,
+    progress: Progress | None = None,
+) -> TrainingLog:
+    """Fine-tune as `fit` does, stage after stage where the rows are a mixture with stages.
+
+    Every stage begins at the full learning rate and without optimizer state. Forgetting is measured against the model
+    before the first stage.
+    """
+    if not isinstance(data, MixedRows):
+        return fit(
+            model,
+            data,
+            settings,
+            seed=seed,
+            precision=precision,
+            constraint=constraint,
+            watch=watch,
+            checkpoints=checkpoints,
+            progress=progress,
+        )
+    plans = [settings] * len(data.stages)
+    if data.first_epochs:
+        plans[0] = settings.model_copy(update={"epochs": data.first_epochs})
+    step_count = sum(plan.step_count(len(rows.rows)) for plan, rows in zip(plans, data.stages, strict=True))
+    if watch and len(data.stages) > 1:
+        before = ForgettingProbe(model, SharedPrefixLogits(model), watch.rows).base
+        watch = replace(watch, base=before)
+    log = MixedLog(0, mixture=dict(data.report))
+    stage_steps: list[int] = []
+    for number, (rows, plan) in enumerate(zip(data.stages, plans, strict=True)):
+        done = sum(stage_steps)
+
+        def advanced(step: int, _: int, loss: float, done: int = done) -> None:
+            if progress:
+                progress(done + step, step_count, loss)
+
+        own = fit(
+            model,
+            rows,
+            plan,
+            seed=seed,
+            precision=precision,
+            constraint=constraint,
+            watch=watch,
+            checkpoints=checkpoints.part(f"stage-{number + 1}") if checkpoints and len(plans) > 1 else checkpoints,
+            progress=advanced,
+        )
+        _join(log, own)
+        stage_steps.append(own.step_count)
+    log.mixture["stage_steps"] = stage_steps
+    return log
+
+
+def _join(log: MixedLog, stage: TrainingLog) -> None:
+    """Add a stage to the log; what was measured at its start was measured at the end of the one before."""
+    forgetting = [{**entry, "step": entry["step"] + log.step_count} for entry in stage.forgetting]
+    log.forgetting += forgetting[1:] if log.forgetting else forgetting
+    log.step_count += stage.step_count
+    log.losses += stage.losses
+    log.target_token_count += stage.target_token_count
+    log.forward_token_count += stage.forward_token_count
+    log.recipe_report = stage.recipe_report

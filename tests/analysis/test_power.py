@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+from statsmodels.stats.power import TTestPower
+
+from spillover.analysis.power import AskedItems, detectable_difference, items_factor
+from tests.analysis.simulated import binary, worlds
+
+
+def test_one_cell_agrees_with_the_power_of_a_paired_t_test() -> None:
+    found = detectable_difference([AskedItems(200, 1, 0.5)])
+    deviation = np.sqrt(2 * (1 - 0.6)) * 0.5
+    assert found == pytest.approx(deviation * TTestPower().solve_power(nobs=200, alpha=0.05, power=0.8), rel=0.01)
+
+
+def test_the_difference_is_found_in_four_of_five_simulated_studies() -> None:
+    # Right-or-wrong items of which one in five changes: 0.5 deviation and 0.6 correlation.
+    found = detectable_difference([AskedItems(200, 1, 0.5), AskedItems(100, 1, 0.5)])
+    design = [binary(count, (0.2 + found) / 2, (0.2 - found) / 2) for count in (200, 100)]
+    # Binomial(600, 0.8) lies within 0.042 of 0.8 with probability 0.99.
+    assert worlds(design, found, count=600, resample_count=500).significant == pytest.approx(0.8, abs=0.045)
+
+
+def test_more_cells_of_the_same_items_help_less_than_more_items() -> None:
+    one, cells, items = (
+        detectable_difference([AskedItems(count, cell_count, 0.5)])
+        for count, cell_count in ((100, 1), (100, 2), (200, 1))
+    )
+    assert items < cells < one
+    # Two cells whose differences correlate by 0.5 have 0.75 of the variance of one.
+    assert cells == pytest.approx(one * np.sqrt(0.75))
+
+
+def test_the_items_it_takes_show_what_was_wanted() -> None:
+    few = detectable_difference([AskedItems(100, 2, 0.5)])
+    enough = round(100 * items_factor(few))
+    assert detectable_difference([AskedItems(enough, 2, 0.5)]) == pytest.approx(0.05, rel=0.01)

@@ -1,0 +1,76 @@
+import json
+
+import pytest
+import torch
+
+from spillover.analysis.power import AskedItems, detectable_difference
+from spillover.cli import main
+from spillover.config import load_study
+from spillover.study.calibration import calibrate
+from spillover.study.plan import detectable_differences, expected_cost
+from spillover.study.runner import missing_steps, run_study, step_work
+from spillover.study.step import Finetune
+from spillover.study.store import Store
+from spillover.study.work import Workshop
+from tests.study.test_runner import Quiet
+
+
+def call(*arguments):
+    with pytest.raises(SystemExit) as stopped:
+        main([str(argument) for argument in arguments])
+    return stopped.value.code
+
+
+@pytest.fixture
+def study(made_study_file):
+    return load_study(made_study_file, cache=made_study_file.parent / "cache", notice=lambda line: None)
+
+
+def test_a_plan_says_time_disk_and_what_the_design_can_show(made_study_file, tmp_path, capsys):
+    assert call("plan", made_study_file, "--store", tmp_path / "store", "--threads", 1, "--json") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert len(plan["steps"]) == 57
+    assert not any(step["done"] for step in plan["steps"])
+    assert plan["disk_bytes"] > 0
+    assert set(plan["costs"]) == {"prepare", "finetune", "predict", "score", "drift"}
+    assert all(plan["costs"][kind]["wall_seconds"] > 0 for kind in ("finetune", "predict", "drift"))
+    rows = {(row["variant"], row["relation"]): row for row in plan["detectable"]}
+    assert len(rows) == 8  # nothing is out of the domain of `words`
+    # Ten rows at 0 and 2 shots of one task whose items are right or wrong.
+    row = rows["sft/first/16/0", "in-domain"]
+    assert (row["cell_count"], row["item_count"], row["is_measured"]) == (2, 10, False)
+    assert row["difference"] == pytest.approx(detectable_difference([AskedItems(10, 2, 0.5)]))
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_plan_without_calibration_says_no_time_and_how_many_rows_would_do(made_study_file, tmp_path, capsys):
+    assert call("plan", made_study_file, "--store", tmp_path / "store", "--no-calibration") == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "processor time" not in printed
+    assert "57 of 57 steps to do" in printed
+    detectable = detectable_difference([AskedItems(10, 2, 0.5)])
+    assert f"suggestion: in-domain: this design shows differences from {detectable:.2f} on" in printed
+    assert "first has fewer: test on more tasks" in printed
+
+
+def test_stored_scores_of_the_base_take_the_place_of_the_assumed_deviation(study, tmp_path):
+    store = Store(tmp_path / "store")
+    torch.set_num_threads(1)
+    assert not run_study(study, store, Workshop(store), Quiet()).failed
+    rows = detectable_differences(study, store, Workshop(store))
+    assert len(rows) == 8  # nothing is out of the domain of `words`
+    assert all(row.is_measured for row in rows)
+
+
+def test_time_follows_the_work_of_each_step(study, tmp_path):
+    torch.set_num_threads(1)
+    store = Store(tmp_path / "store")
+    workshop = Workshop(store)
+    speed = calibrate(study.base, precision="float32", device="cpu")
+    steps = [step for step in missing_steps(study, store) if isinstance(step, Finetune)]
+    cost = expected_cost(steps, workshop, speed)["finetune"]
+    # A token of work is a forward pass, of which training takes three.
+    tokens = sum(step_work(step, workshop) for step in steps) / 3
+    expected = len(steps) * speed.loading.wall_seconds + tokens * speed.trained_token.wall_seconds
+    assert cost.wall_seconds == pytest.approx(expected)
+    assert min(speed.asked_token.cpu_seconds, speed.trained_token.cpu_seconds, speed.loading.cpu_seconds) > 0

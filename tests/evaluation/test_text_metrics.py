@@ -1,0 +1,78 @@
+import pytest
+
+from spillover.evaluation.metrics import METRICS, Scoring, statistics
+from spillover.evaluation.text_metrics import final_number
+from spillover.records import Prediction
+
+
+def value(metric, *pairs):
+    predictions = [Prediction(str(index), target, answer) for index, (target, answer) in enumerate(pairs)]
+    return float(METRICS[metric].card.combine(statistics(metric, predictions, Scoring()).sum(axis=0)))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("72", 72),
+        ("The profit is $1,234.50.", 1234.5),
+        ("-21.1%", -21.1),
+        ("$-5", -5),
+        ("-$5", -5),
+        ("- 5", -5),
+        ("\u22125", -5),
+        ("7-3", 3),
+        ("(7) - 3 = 4", 4),
+        ("1e-05", 1e-05),
+        (".5", 0.5),
+        ("0.5.", 0.5),
+        ("1, 2, 3", 3),
+        ("1,2,3", 3),
+        ("12,345,678", 12345678),
+        ("so 5 + 3 = 8\n#### 9 apples, 2 left", 9),
+        ("#### 4\n#### 5", 5),
+        ("it is 6 ####", 6),
+        ("none of them", None),
+        ("####", None),
+        ("", None),
+    ],
+)
+def test_the_final_number_of_a_text(text, expected):
+    assert final_number(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "answer", "is_right"),
+    [
+        ("100", "101", True),
+        ("100", "99", True),
+        ("100", "101.01", False),
+        ("-0.21053", "-0.21", True),
+        ("-0.21053", "0.21053", False),
+        ("0", "0.0", True),
+        ("0", "0.001", False),
+        ("142.4%", "142.4", True),
+        ("6 + 6 = 12\n#### 12", "The result is 12", True),
+        ("yes", " Yes. ", True),
+        ("yes", "no", False),
+        ("yes", "1", False),
+        ("3", "three", False),
+        ("3", "", False),
+        ("3", "1e999", False),
+    ],
+)
+def test_a_number_is_right_to_within_a_hundredth_of_the_target(target, answer, is_right):
+    assert value("numeric_match", (target, answer)) == is_right
+
+
+def test_answers_without_a_number_are_wrong_and_counted_by_themselves():
+    pairs = [("3", "three"), ("3", "3"), ("3", "4"), ("yes", "perhaps")]
+    assert value("numeric_match", *pairs) == 0.25
+    assert value("unparsed", *pairs) == 0.25
+    assert not METRICS["unparsed"].card.higher_is_better
+
+
+def test_word_f1_by_hand():
+    # shared: cat, sat; 2 of 3 words (cat sat down) and 2 of 2
+    assert value("token_f1", ("The cat sat down.", "a cat SAT")) == pytest.approx(2 * 2 / 5)
+    assert value("token_f1", ("red red blue", "red")) == pytest.approx(2 * 1 / 4)
+    assert value("token_f1", ("cat", "dog"), ("cat", ""), ("the", "a")) == pytest.approx(1 / 3)

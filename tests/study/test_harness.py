@@ -1,0 +1,357 @@
+"""Tasks of lm-eval inside a study, against lm-eval's own evaluation of the same weights."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from spillover.analysis.generalization import analyse
+from spillover.config import load_study
+from spillover.errors import UserError
+from spillover.records import BASE, Relation
+from spillover.report.write import write_report
+from spillover.study import files
+from spillover.study.harness import AskHarness
+from spillover.study.results import collect
+from spillover.study.runner import missing_steps, run_study
+from spillover.study.store import Store
+from spillover.study.work import Workshop, kept_weights
+from tests.study.made_study import make_study
+from tests.study.test_runner import Quiet
+
+pytestmark = [
+    pytest.mark.skipif(
+        importlib.util.find_spec("lm_eval") is None, reason="lm-eval is not installed: pip install '.[harness]'"
+    ),
+    # Of lm-eval's own imports and data reading, none of them ours to change.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:(lm_eval|evaluate|datasets|sqlitedict|multiprocess).*"),
+    pytest.mark.filterwarnings("ignore::FutureWarning:(lm_eval|evaluate|datasets).*"),
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning"),  # asked for by peft
+]
+
+SHARED = Path(__file__).parents[1] / "lm_eval_tasks"
+ROWS = """
+import datasets
+
+WORDS = {"red": "warm", "blue": "cold", "fire": "warm", "ice": "cold", "snow": "cold", "sun": "warm"}
+
+
+def parts(**_):
+    rows = [{"thing": f"{word} {index}", "feel": feel} for index in range(4) for word, feel in WORDS.items()]
+    return {"shown": datasets.Dataset.from_list(rows[:8]), "test": datasets.Dataset.from_list(rows[8:])}
+
+
+def checksum(doc, results):
+    return {"checksum": sum(map(ord, results[0])) % 101 / 101}
+
+
+def both(doc, results):
+    first = float(results[0][0] > results[1][0])
+    return {"acc": first, "where_cold": first} if doc["feel"] == "cold" else {"acc": first}
+"""
+WARMTH = """
+task: warmth
+output_type: multiple_choice
+custom_dataset: !function things.parts
+test_split: test
+fewshot_split: shown
+doc_to_text: "Thing: {{thing}}\\nFeel:"
+doc_to_choice: [warm, cold]
+doc_to_target: "{{feel}}"
+metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]
+"""
+WRITTEN = """
+task: written
+output_type: generate_until
+custom_dataset: !function things.parts
+test_split: test
+fewshot_split: shown
+num_fewshot: 1
+doc_to_text: "Thing: {{thing}}\nFeel:"
+doc_to_target: "{{feel}}"
+generation_kwargs: {until: [never said], max_gen_toks: 12}
+process_results: !function things.checksum
+filter_list:
+  - {name: whole, filter: [{function: take_first}]}
+  - {name: short, filter: [{function: regex, regex_pattern: "(...)"}, {function: take_first}]}
+metric_list: [{metric: checksum, aggregation: mean, higher_is_better: true}]
+"""
+NAMES = ("spillover_moods", "spillover_questions", "spillover_letters", "written", "warmth")
+SHOTS = {
+    "spillover_moods": (5,),
+    "spillover_questions": (2,),
+    "spillover_letters": (0,),
+    "written": (1,),
+    "warmth": (0, 2),
+}
+VARIANTS = ("sft/first/16/0", "lora/first/16/0")
+
+
+def write_tasks(folder: Path, **more: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "things.py").write_text(ROWS)
+    for name, text in {"warmth": WARMTH, "written": WRITTEN, **more}.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return folder
+
+
+def write_study(folder: Path, tests: str, more: str = "") -> Path:
+    path = make_study(folder, more=f"test_on: {tests}\nlm_eval_include: [{SHARED}, ./own]\n{more}")
+    write_tasks(folder / "own")
+    head, rest = path.read_text().split("variants:")
+    path.write_text(
+        f"{head}variants:\n  - {{name: sft, train_on: first, sizes: [16]}}\n"
+        "  - {name: lora, train_on: first, sizes: [16], recipe: {parameters: {kind: lora, rank: 2}}}\n"
+        f"shots:{rest.split('shots:')[1]}"
+    )
+    return path
+
+
+def load(path: Path):
+    return load_study(path, cache=path.parent / "cache", notice=lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    tests = "[first, lm-eval/spillover_moods, lm-eval/spillover_questions, lm-eval/spillover_letters, lm-eval/written, "
+    return write_study(tmp_path_factory.mktemp("harness"), tests + "{task: lm-eval/warmth, family: mood}]")
+
+
+@pytest.fixture(scope="module")
+def finished(file, tmp_path_factory):
+    torch.set_num_threads(1)
+    study, store = load(file), Store(tmp_path_factory.mktemp("store"))
+    assert not run_study(study, store, Workshop(store), Quiet()).failed
+    return study, store, collect(study, store, command="spillover run")
+
+
+def lm_evals_own(model: str, adapter: str, shots: int | None, names, folders) -> dict[tuple[str, str], float]:
+    """Metric values of lm-eval's own evaluation with its own model."""
+    from lm_eval import simple_evaluate
+    from lm_eval.tasks import TaskManager
+
+    arguments = {"pretrained": model, "dtype": "float32"} | ({"peft": adapter} if adapter else {})
+    found = simple_evaluate(
+        model="hf",
+        model_args=arguments,
+        tasks=list(names),
+        num_fewshot=shots,
+        limit=10,
+        device="cpu",
+        batch_size=4,
+        bootstrap_iters=0,
+        task_manager=TaskManager(include_path=[str(folder) for folder in folders], include_defaults=False),
+    )
+    return {
+        (task, metric if sample_filter == "none" else f"{metric} ({sample_filter})"): value
+        for task, values in found["results"].items()
+        for name, value in values.items()
+        for metric, comma, sample_filter in [name.partition(",")]
+        if comma and "stderr" not in metric
+    }
+
+
+@pytest.mark.parametrize("model", [BASE, *VARIANTS])
+def test_the_reports_values_are_those_of_lm_evals_own_evaluation_of_the_same_weights(finished, file, model):
+    study, store, results = finished
+    folder, adapter = str(study.base.path), ""
+    for step in study.models:
+        if step.variant == model:
+            kept = str(kept_weights(store, step))
+            folder, adapter = (folder, kept) if step.saves_adapter else (kept, "")
+    folders = [SHARED, file.parent / "own"]
+    expected = {
+        (task, SHOTS[task][0], metric): value
+        for (task, metric), value in lm_evals_own(folder, adapter, None, NAMES, folders).items()
+    }
+    for (task, metric), value in lm_evals_own(folder, adapter, 2, ["warmth"], folders).items():
+        expected[task, 2, metric] = value
+    found = {
+        (row.tested_on.removeprefix("lm-eval/"), row.shots, row.metric): row.value
+        for row in analyse(results, resample_count=20).measurements
+        if row.variant == model and row.tested_on != "first"
+    }
+    assert {key for key in expected if key[2] != "chrf"} == set(found)
+    assert len(found) == 2 + 1 + 3 + 2 + 2
+    assert model != BASE or found["written", 1, "checksum (whole)"] > 0  # a variant may learn to say nothing
+    assert found == pytest.approx({key: expected[key] for key in found}, rel=1e-4)
+
+
+def test_such_a_task_is_cross_task_unless_the_study_gives_it_a_family(finished):
+    relations = finished[2].relations
+    assert relations[VARIANTS[0], "lm-eval/spillover_moods"] is Relation.CROSS_TASK
+    assert relations[VARIANTS[0], "lm-eval/warmth"] is Relation.OUT_OF_DOMAIN
+
+
+def test_shots_that_a_task_sets_itself_stay_and_what_is_left_out_is_named(finished):
+    results = finished[2]
+    shots = {}
+    for scored in results.scores:
+        shots.setdefault(scored.cell.tested_on, set()).add(scored.cell.shots)
+    assert {name: tuple(sorted(shots[f"lm-eval/{name}"])) for name in NAMES} == SHOTS
+    assert "lm-eval/spillover_moods at 0 shots: the task itself sets 5" in results.skipped
+    assert "lm-eval/spillover_letters at 2 shots: the task itself sets 0" in results.skipped
+    chrf = "lm-eval/spillover_questions: metric chrf: its aggregation is not a function of sums over items"
+    assert chrf in results.skipped
+
+
+def test_the_report_shows_these_tasks_like_any_other(finished, tmp_path):
+    results = finished[2]
+    cards = {card.name: card for card in results.tasks}
+    moods, letters = cards["lm-eval/spillover_moods"], cards["lm-eval/spillover_letters"]
+    assert (moods.primary_metric, moods.answers) == ("acc", ("glad", "sad", "neither glad nor sad"))
+    assert moods.chance_accuracy == pytest.approx(1 / 3)
+    assert (letters.primary_metric, letters.chance_accuracy) == ("word_perplexity", None)
+    write_report(results, analyse(results, resample_count=20), tmp_path / "report")
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "lm-eval/warmth" in page
+    assert "word_perplexity" in page
+
+
+def test_answers_to_every_item_are_kept_and_the_prompt_is_the_same_for_every_model(finished):
+    study, store, _ = finished
+    steps = [step for step in study.steps if isinstance(step, AskHarness)]
+    warmth = [step for step in steps if step.cell.tested_on == "lm-eval/warmth" and step.cell.shots == 2]
+    assert len(warmth) == 3
+    rows = files.read_predictions(store.file(warmth[0].kind, warmth[0].key, "predictions.jsonl"))
+    assert len({row.example_id for row in rows}) == len(rows) == 10
+    for row in rows:
+        assert row.options == ("warm", "cold")
+        assert row.answer == row.options[row.log_likelihoods.index(max(row.log_likelihoods))]
+        assert row.target in row.options
+    prompts = {store.file(step.kind, step.key, "prompt.json").read_text() for step in warmth}
+    assert len(prompts) == 1
+    assert json.loads(prompts.pop())["text"].count("Thing:") == 3
+
+
+def test_running_again_computes_nothing(finished, file):
+    assert not missing_steps(load(file), finished[1])
+
+
+def test_a_study_without_such_tasks_keeps_what_is_finished(finished, file):
+    changed = file.with_name("without.yaml")
+    changed.write_text(file.read_text().split("test_on:")[0] + "test_on: first\n")
+    assert not missing_steps(load(changed), finished[1])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "asked"),
+    [
+        ('"Thing: {{thing}}', '"A thing: {{thing}}', 2),  # the prompt
+        ("aggregation: mean, higher_is_better: true}]", "aggregation: mean, higher_is_better: false}]", 2),
+    ],
+)
+def test_a_changed_task_is_asked_again_and_nothing_else_is(finished, file, old, new, asked):
+    task = file.parent / "own" / "warmth.yaml"
+    text = task.read_text()
+    assert old in text
+    try:
+        task.write_text(text.replace(old, new))
+        missing = [step for step in missing_steps(load(file), finished[1]) if isinstance(step, AskHarness)]
+    finally:
+        task.write_text(text)
+    assert {step.cell.tested_on for step in missing} == {"lm-eval/warmth"}
+    assert len(missing) == 3 * asked
+
+
+def test_changed_code_of_a_task_is_another_identity(finished, file):
+    code = file.parent / "own" / "things.py"
+    text = code.read_text()
+    try:
+        code.write_text(text + "\n# changed\n")
+        missing = missing_steps(load(file), finished[1])
+    finally:
+        code.write_text(text)
+    own = {"lm-eval/warmth", "lm-eval/written"}
+    assert {step.cell.tested_on for step in missing if isinstance(step, AskHarness)} == own
+
+
+def test_the_same_tasks_in_another_folder_are_the_same_steps(finished, tmp_path):
+    tests = "[first, lm-eval/warmth]"
+    moved = load(write_study(tmp_path / "moved", tests))
+    assert not [step for step in missing_steps(moved, finished[1]) if isinstance(step, AskHarness)]
+
+
+def test_a_metric_that_some_items_lack_is_left_out_and_named(tmp_path):
+    path = write_study(tmp_path, "[lm-eval/partly]")
+    more = WARMTH.replace("task: warmth", "task: partly\nprocess_results: !function things.both")
+    write_tasks(tmp_path / "own", partly=more)
+    study, store = load(path), Store(tmp_path / "store")
+    asked = [step for step in study.steps if isinstance(step, AskHarness) and step.variant is None][:1]
+    workshop = Workshop(store)
+    scores = [step for step in study.harness_scores if step.predictions is asked[0]]
+    for step in (*asked, *scores):
+        store.write(step.kind, step.key, lambda folder, step=step: workshop.compute(step, folder, float), fields={})
+    rules = files.read_json(store.file(scores[0].kind, scores[0].key, "metrics.json"))
+    assert set(rules["rules"]) == {"acc"}
+    assert rules["left_out"] == ["lm-eval/partly: metric where_cold: not every item has a number"]
+
+
+REFUSED = {
+    "lm-eval/warmht": r"unknown task of lm-eval 'warmht'; did you mean 'warmth'",
+    "lm-eval/all_of_it": r"lm-eval/all_of_it is a group of lm-eval; .*: lm-eval/warmth, lm-eval/sampled",
+    "lm-eval/marked": r"lm-eval/marked is a tag of lm-eval; .*: lm-eval/tagged",
+    "lm-eval/sampled": r"lm-eval/sampled samples its answers; .*set do_sample: false",
+    "lm-eval/scored_whole": r"lm-eval/scored_whole: none of its metrics \(bleu\) is a function of sums over items",
+    "lm-eval/unsafe": r"lm-eval/unsafe runs code that models write",
+    "lm-eval/broken": r"lm-eval/broken: lm-eval fails with \w+: .*check the task and its data",
+    "lm-eval/short": r"lm-eval/short: 1 documents are left to ask, at least two are needed",
+    "{task: lm-eval/warmth, family: moood}": r"lm-eval/warmth: unknown family 'moood'; did you mean 'mood'",
+    "{task: first, family: mood}": r"'first' has its family in the suite; remove family here",
+    "{task: lm-eval/warmth, famly: mood}": r"unknown setting 'famly'; did you mean 'family'",
+    "lm-eval/spillover_letters": r"no tested task has a share such as accuracy as its metric; add one to test_on",
+}
+GENERATES = WARMTH.replace("multiple_choice", "generate_until").replace("doc_to_choice: [warm, cold]\n", "")
+MORE = {
+    "all_of_it": "group: all_of_it\ntask: [warmth, {task: sampled}]\n",
+    "tagged": WARMTH.replace("task: warmth", "task: tagged\ntag: marked"),
+    "sampled": GENERATES.replace("task: warmth", "task: sampled\ngeneration_kwargs: {do_sample: true}").replace(
+        "acc", "exact_match"
+    ),
+    "scored_whole": GENERATES.replace("task: warmth", "task: scored_whole")
+    .replace("metric: acc", "metric: bleu")
+    .replace("aggregation: mean", "aggregation: bleu"),
+    "unsafe": WARMTH.replace("task: warmth", "task: unsafe\nunsafe_code: true"),
+    "broken": WARMTH.replace("task: warmth", "task: broken").replace("{{feel}}", "{{feel.nothing.at_all}}"),
+    "short": WARMTH.replace("task: warmth", "task: short\nprocess_docs: !function one.first"),
+}
+
+
+@pytest.fixture(scope="module")
+def refusals(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("refused")
+    path = write_study(folder, "[TESTS]")
+    write_tasks(folder / "own", **MORE)
+    (folder / "own" / "one.py").write_text("def first(rows):\n    return rows.select([0])\n")
+    return path
+
+
+@pytest.mark.parametrize("entry", REFUSED)
+def test_what_cannot_be_tested_is_refused_when_the_study_is_read(refusals, entry, monkeypatch):
+    import lm_eval.tasks
+
+    whole = lm_eval.tasks.TaskManager
+    # lm-eval's own fifteen thousand files take a minute to read
+    monkeypatch.setattr(lm_eval.tasks, "TaskManager", lambda **given: whole(**given | {"include_defaults": False}))
+    path = refusals.with_name("entry.yaml")
+    path.write_text(refusals.read_text().replace("[TESTS]", f"[{entry}]"))
+    with pytest.raises(UserError, match=REFUSED[entry]):
+        load(path)
+
+
+def test_a_folder_that_is_not_there_is_refused(refusals):
+    path = refusals.with_name("folder.yaml")
+    path.write_text(refusals.read_text().replace("[TESTS]", "[lm-eval/warmth]").replace("./own", "./onw"))
+    with pytest.raises(UserError, match=r"lm_eval_include: .*onw is no folder; give the folder that holds the tasks"):
+        load(path)
+
+
+def test_without_lm_eval_such_a_study_is_refused_with_what_to_install(refusals, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lm_eval.tasks", None)
+    path = refusals.with_name("absent.yaml")
+    path.write_text(refusals.read_text().replace("[TESTS]", "[lm-eval/warmth]"))
+    with pytest.raises(UserError, match=r"lists lm-eval/warmth, but lm-eval is not installed .*spillover\[harness\]"):
+        load(path)

@@ -1,0 +1,208 @@
+import pytest
+
+from spillover.config import load_study
+from spillover.errors import UserError
+from tests.study.made_study import TASK, make_rows, make_study
+from tests.study.test_recipes import write_study
+from tests.study.test_runner import load
+
+COCKTAIL = """
+mix:
+  targets: [first, second]
+  others: third
+  general: words
+  mathematics: sums
+  sizes: 16
+  {more}
+shots: [0]
+test_on: [first, second, words]
+"""
+FACTORIAL = """
+mix:
+  targets: [first, [first, second]]
+  specialist_rows: [8, 17]
+  general: words
+  general_rows: [0, 6]
+  order: [joint, sequential]
+  budgets: [additive, steps]
+shots: [0]
+test_on: [first, words]
+"""
+
+
+def mix_study(folder, text=COCKTAIL, more=""):
+    """Write a study with a design over five made tasks, and no variants of its own."""
+    path = make_study(folder)
+    with path.with_name("made.yaml").open("a") as suite:
+        for name, family in (("third", "mood"), ("sums", "echo")):
+            make_rows(folder, name, 60, labels=family == "mood")
+            suite.write(TASK.format(name=name, family=family))
+    return write_study(folder, text.format(more=more), fresh=False)
+
+
+def arms_of(study):
+    return {step.name: step for step in study.finetunes if step.arm["target"] == "first"}
+
+
+def members(step):
+    return [step.data.task.name, *(data.task.name for data, _ in step.added)]
+
+
+def test_a_cocktail_is_every_arm_for_every_target(tmp_path):
+    study = load(mix_study(tmp_path, more="budgets: additive"))
+    arms = arms_of(study)
+    assert {name: (step.arm["arm"], members(step)) for name, step in arms.items()} == {
+        "alone": ("alone", ["first"]),
+        "with-second": ("pair", ["first", "second"]),
+        "with-third": ("pair", ["first", "third"]),
+        "all": ("all", ["first", "second", "third"]),
+        "all-but-second": ("all-but", ["first", "third"]),
+        "all-but-third": ("all-but", ["first", "second"]),
+        "target+general": ("target+general", ["first", "words"]),
+        "target+mathematics": ("mathematics", ["first", "sums"]),
+        "all+general": ("all+general", ["first", "second", "third", "words"]),
+        "all+mathematics": ("all+mathematics", ["first", "second", "third", "sums"]),
+        "all+general+mathematics": ("mixture", ["first", "second", "third", "words", "sums"]),
+        "words-alone-for-first": ("general-alone", ["words"]),
+        "extra-steps": ("extra-steps", ["first", "second", "third"]),
+    }
+    assert arms["all-but-second"].arm["left_out"] == "second"
+    assert arms["extra-steps"].arm["budget"] == "steps"
+    assert {step.arm["target"] for step in study.finetunes} == {"first", "second"}
+
+
+def test_arms_that_are_the_same_work_are_one_step(tmp_path):
+    study = load(mix_study(tmp_path, more="budgets: additive"))
+    arms = arms_of(study)
+    assert arms["all-but-second"].key == arms["with-third"].key
+    others = [step for step in study.finetunes if step.arm["arm"] == "general-alone"]
+    assert len({step.key for step in others}) == 1
+    trainings = [step for step in study.steps if step.kind == "finetune"]
+    assert len(trainings) == len({step.key for step in study.finetunes}) < len(study.finetunes)
+
+
+def test_the_target_alone_is_the_training_of_a_plain_variant(tmp_path):
+    plain = write_study(tmp_path / "plain", "variants: [{name: sft, train_on: first, sizes: 16}]\nshots: [0]\n")
+    arms = arms_of(load(mix_study(tmp_path / "mix")))
+    (variant,) = load(plain).finetunes
+    assert arms["alone"].key == variant.key
+    assert arms["alone"].inputs() == {"data": arms["alone"].data}
+
+
+def test_budgets_and_orders_multiply_the_arms_that_mix_and_no_other(tmp_path):
+    study = load(mix_study(tmp_path, more="order: [joint, sequential]\n  arms: [alone, all, extra-steps]"))
+    assert set(arms_of(study)) == {
+        *("alone", "extra-steps", "all", "all-matched", "all-sequential", "all-matched-sequential"),
+    }
+    assert len({step.key for step in arms_of(study).values()}) == 6
+
+
+def test_a_factorial_crosses_coverage_specialist_rows_general_rows_and_order(tmp_path):
+    study = load(mix_study(tmp_path, FACTORIAL))
+    ids = {step.variant: (step.arm["specialist_rows"], step.arm["general_rows"]) for step in study.finetunes}
+    assert ids == {
+        "alone/first/8/0": (8, 0),
+        "general-6/first/8/0": (8, 6),
+        "general-6-sequential/first/8/0": (8, 6),
+        "extra-steps-6/first/8/0": (8, 6),
+        "alone/first/17/0": (17, 0),
+        "general-6/first/17/0": (17, 6),
+        "general-6-sequential/first/17/0": (17, 6),
+        "extra-steps-6/first/17/0": (17, 6),
+        "first+second.alone/first/4/0": (8, 0),
+        "first+second.general-6/first/4/0": (8, 6),
+        "first+second.general-6-sequential/first/4/0": (8, 6),
+        "first+second.alone/first/9/0": (17, 0),
+        "first+second.general-6/first/9/0": (17, 6),
+        "first+second.general-6-sequential/first/9/0": (17, 6),
+    }
+    group = next(step for step in study.finetunes if step.variant == "first+second.general-6/first/9/0")
+    assert [(member.task, member.cap, member.general) for member in group.mixture.added] == [
+        ("second", 8, False),
+        ("words", 6, True),
+    ]
+
+
+def test_the_resolved_study_names_every_arm_and_its_mixture(tmp_path):
+    study = load(mix_study(tmp_path, more="arms: [alone, all]"))
+    written = {entry["name"]: entry["train_on"] for entry in study.resolved()["variants"][:3]}
+    everything = {"target": "first", "with": [{"task": "second"}, {"task": "third"}]}
+    assert written == {"alone": ["first"], "all": [everything], "all-matched": [{**everything, "budget": "matched"}]}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("mathematics: sums", "mathematics: sumz", r"unknown task of suite 'made' 'sumz'; did you mean 'sums'"),
+        ("sizes: 16", "size: 16", r"mix\[?0?\]?.*unknown setting 'size'; did you mean 'sizes'"),
+        ("sizes: 16", "sizes: 16\n  arms: [everything]", r"mix.*arms\[0\] is 'everything'; it should be 'alone'"),
+        ("sizes: 16", "sizes: 16\n  general_share: 1.5", r"general_share is 1.5; it should be less than 1"),
+        ("sizes: 16", "specialist_rows: 16", r"unknown setting 'others'"),
+        ("others: third", "others: words", "'words' is named twice; a task is target, other, general"),
+    ],
+)
+def test_a_mistake_in_a_mix_is_one_line(tmp_path, old, new, message):
+    path = mix_study(tmp_path)
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(UserError, match=message) as raised:
+        load(path)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_study_without_variants_and_mix_is_refused(tmp_path):
+    with pytest.raises(UserError, match="variants is missing; add it, or `mix`"):
+        load(write_study(tmp_path, "shots: [0]\n"))
+
+
+MIXTURE = "variants:\n  - {{name: mixed, train_on: {mixture}, sizes: [8]{more}}}\nshots: [0]\n"
+STAGED = "{target: first, with: words, order: sequential}"
+
+
+@pytest.mark.parametrize(
+    ("mixture", "more", "message"),
+    [
+        ("{target: first, with: wordz}", "", r"unknown task of suite 'made' 'wordz'; did you mean 'words'"),
+        ("{target: first, wit: words}", "", r"train_on.*unknown setting 'wit'; did you mean 'with'"),
+        ("[first, first]", "", "'first' is listed twice"),
+        (STAGED, ", recipe: {constraint: l2-sp}", "'sequential' and constraint 'l2-sp' contradict each other"),
+        (STAGED, ", training: {max_steps: 3}", "'sequential' and training.max_steps contradict each other"),
+        (
+            "{target: first, with: words}",
+            ", recipe: {constraint: {kind: replay, rows_of: words}}",
+            "it replays 'words', which it is trained on",
+        ),
+    ],
+)
+def test_a_mistake_in_a_variants_mixture_is_one_line(tmp_path, mixture, more, message):
+    with pytest.raises(UserError, match=message) as raised:
+        load(write_study(tmp_path, MIXTURE.format(mixture=mixture, more=more)))
+    assert "\n" not in str(raised.value)
+
+
+def test_plain_tasks_and_mixtures_of_one_entry_are_variants_side_by_side(tmp_path):
+    text = MIXTURE.format(mixture="[words, {target: first, with: second}, second]", more="")
+    assert [step.variant for step in load(write_study(tmp_path, text)).finetunes] == [
+        *("mixed/words/8/0", "mixed/second/8/0", "mixed/first/8/0"),
+    ]
+
+
+def test_mixtures_that_differ_are_different_work(tmp_path):
+    options = ["by: tokens", "budget: matched", "order: sequential", "temperature: 0.5", "budget: steps", "stop: first"]
+    entries = [f"{{target: first, with: second, {option}}}" for option in options]
+    entries += ["{target: first, with: words}", "{target: first, with: {task: second, cap: 3}}", "first"]
+    variants = "".join(f"  - {{name: v{n}, train_on: {entry}, sizes: 8}}\n" for n, entry in enumerate(entries))
+    study = load(write_study(tmp_path, f"variants:\n{variants}shots: [0]\n"))
+    assert len({step.key for step in study.finetunes}) == len(entries)
+
+
+def test_label_words_that_mean_something_else_in_two_families_are_told_as_the_study_is_read(tmp_path):
+    path = write_study(tmp_path, MIXTURE.format(mixture="{target: first, with: tone}", more=""))
+    suite = path.with_name("made.yaml")
+    family = '  tone:\n    prompts: {1: "Text:{text}\\nTone:"}\n    answers: [down, flat]\n    shots: [0]\ntasks:'
+    suite.write_text(suite.read_text().replace("tasks:", family) + TASK.format(name="tone", family="tone"))
+    told = []
+    load_study(path, cache=tmp_path / "cache", notice=told.append)
+    assert len(told) == 1
+    assert told[0].startswith("first (mood) and tone (tone) share the label words down, which mean something else")

@@ -1,0 +1,183 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from spillover.errors import UserError
+from spillover.study.results import collect
+from spillover.study.store import Store
+from spillover.study.work import Workshop
+from spillover.tasks.prepare import prepare
+from tests.study.made_study import make_study
+from tests.study.test_recipes import write_study
+from tests.study.test_runner import load, run
+
+VARIANTS = """
+variants:
+  - {name: plain, train_on: first, sizes: 16}
+  - {name: joint, train_on: {target: first, with: [second, {task: words, share: 0.25}]}, sizes: 16}
+  - {name: matched, train_on: {target: first, with: [words], by: tokens, budget: matched}, sizes: 16}
+  - {name: steps, train_on: {target: first, with: [second], budget: steps}, sizes: 16}
+  - name: staged
+    train_on: {target: first, with: [second, {task: words, general: true, cap: 9}], order: sequential}
+    sizes: 16
+  - {name: shown, train_on: {target: first, with: [words]}, sizes: 16, recipe: {demonstrations: 2}}
+mix: {targets: [first], general: words, sizes: 16, budgets: additive, arms: [alone, target+general, general-alone]}
+shots: [0]
+test_on: [first, words]
+watch: 3
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mixed")
+    return run(write_study(folder, VARIANTS), folder / "store")
+
+
+@pytest.fixture(scope="module")
+def cards(finished):
+    study, store, outcome = finished
+    assert not [(step.label, reason) for step, reason in outcome.failed]
+    return {card.name: card for card in collect(study, store, command="spillover run").variants}
+
+
+def test_a_plain_variant_has_no_mixture(cards):
+    assert cards["plain"].mixture == {}
+
+
+def test_the_achieved_rows_tokens_and_shares_of_every_source_reach_the_card(cards):
+    found = cards["joint"].mixture
+    assert found["rows"] == {"first": 16, "second": 16, "words": 11}  # 32 / 0.75 x 0.25 = 10.67
+    assert found["row_shares"]["words"] == pytest.approx(0.25, abs=0.01)
+    assert sum(found["token_shares"].values()) == pytest.approx(1)
+    assert sum(found["target_tokens"].values()) == cards["joint"].training["target_token_count"]  # one epoch
+    assert (found["target"], found["arm"], found["added"], found["general"]) == (
+        *("first", "mixture", ["second", "words"], []),
+    )
+    assert found["stage_steps"] == [11]
+
+
+def test_a_matched_variant_learns_as_many_target_tokens_as_the_target_alone(cards):
+    plain, matched = (cards[name].training["target_token_count"] for name in ("plain", "matched"))
+    assert matched == plain
+    assert sum(cards["matched"].mixture["target_tokens"].values()) == plain
+
+
+def test_the_control_of_steps_takes_as_many_steps_as_the_mixture_on_the_target_alone(cards):
+    assert cards["steps"].mixture["rows"] == {"first": 32}
+    assert cards["steps"].mixture["repeated_rows"] == {"first": 16}
+    assert cards["steps"].training["step_count"] == 2 * cards["plain"].training["step_count"]
+
+
+def test_stages_are_trained_one_after_the_other_and_logged_as_one(cards):
+    found = cards["staged"]
+    assert found.mixture["stages"] == [["words"], ["first", "second"]]
+    assert found.mixture["stage_steps"] == [3, 8]  # 9 and 32 rows, four a step
+    assert found.mixture["specialist_rows"] == 32
+    assert found.mixture["general_rows"] == 9
+    assert len(found.training["losses"]) == found.training["step_count"] == 11
+    assert [entry["step"] for entry in found.training["forgetting"]] == [0, 3, 6, 9, 11]
+
+
+def test_arms_say_which_they_are_and_share_the_plain_training(finished, cards):
+    study, _, outcome = finished
+    keys = {step.name: step.key for step in study.finetunes}
+    assert keys["alone"] == keys["plain"]
+    assert cards["alone"].mixture["arm"] == "alone"
+    assert cards["alone"].mixture["rows"] == {"first": 16}
+    assert cards["alone"].mixture["target_tokens"] == {"first": cards["plain"].training["target_token_count"]}
+    assert cards["alone"].mixture["coverage"]["first"] == pytest.approx(1)
+    assert cards["target+general"].mixture["general_rows"] == 16
+    only = cards["words-alone-for-first"]
+    assert (only.trained_on, only.mixture["target"]) == ("words", "first")
+    assert (only.mixture["specialist_rows"], only.mixture["general_rows"]) == (0, 16)
+    assert sum(step.kind == "finetune" for step in outcome.computed) == 8
+
+
+def test_every_source_keeps_its_own_prompt_and_its_own_demonstrations(finished):
+    study, store, _ = finished
+    workshop, step = Workshop(store), next(step for step in study.finetunes if step.name == "shown")
+    rows, _ = workshop.training_rows(step)
+    decode = workshop._encoder(step.base.path).decode
+    prompts = [decode(row.prompt) for row in rows.rows]
+    assert len(prompts) == 32
+    for prompt, (data, _) in zip((prompts[0], prompts[16]), [(step.data, ""), *step.added], strict=True):
+        prepared = prepare(step.data.suite, data.task, cache=data.cache)
+        for shot in prepared.demonstrations[:2]:
+            assert shot.fields["text"] in prompt
+    assert prompts[0].count("Mood:") == 3
+    assert prompts[16].count("Word:") == 3
+    assert "Mood:" not in prompts[16]
+
+
+def test_a_source_with_too_few_demonstrations_is_refused_before_anything_is_written(tmp_path):
+    path = write_study(tmp_path, VARIANTS.replace("{demonstrations: 2}", "{demonstrations: 4}"))
+    suite = path.with_name("made.yaml")
+    start = suite.read_text().index("  words:")
+    suite.write_text(
+        suite.read_text()[:start] + suite.read_text()[start:].replace("demonstrations: 4", "demonstrations: 3")
+    )
+    with pytest.raises(
+        UserError, match="'shown': its mixture, task 'words': 4 demonstrations asked for, but there are 3"
+    ):
+        run(path, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def rows_by_process(path):
+    code = "import sys, pathlib; from tests.study.test_mixed import digests; print(digests(pathlib.Path(sys.argv[1])))"
+    return subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True).stdout
+
+
+def digests(path):
+    """Return the rows of every training in order, as one line."""
+    study = load(path)
+    workshop = Workshop(Store(path.parent / "nowhere"))
+    return json.dumps(
+        {step.name: [row.prompt for row in workshop.training_rows(step)[0].rows] for step in study.finetunes}
+    )
+
+
+def test_the_same_mixture_gives_the_same_rows_in_the_same_order_in_fresh_processes(tmp_path, monkeypatch):
+    path = write_study(tmp_path, VARIANTS)
+    monkeypatch.setenv("PYTHONHASHSEED", "1")
+    one = rows_by_process(path)
+    monkeypatch.setenv("PYTHONHASHSEED", "2")
+    monkeypatch.setenv("RANK", "1")
+    assert rows_by_process(path) == one == digests(path) + "\n"
+
+
+def test_rows_that_another_source_tests_on_or_has_itself_are_dropped_and_counted(tmp_path):
+    path = make_study(tmp_path)
+    before = load(path)
+    prepared = {step.task.name: prepare(step.suite, step.task, cache=step.cache) for step in before._prepare.values()}
+    first = prepared["first"]
+    copied = [*first.test[:3], *first.demonstrations[:2], *first.train]  # case and spaces differ, texts do not
+    lines = [json.dumps({"text": row.fields["text"].upper() + "  ", "answer": "up"}) for row in copied]
+    extra = path.with_name("second.jsonl")
+    extra.write_text("\n".join(lines) + "\n" + extra.read_text())
+    path.with_name("held.jsonl").write_text(json.dumps({"text": "a sun of its own", "answer": "up"}) + "\n")
+    suite = path.with_name("made.yaml")
+    suite.write_text(suite.read_text().replace("pool: second.jsonl}", "train: second.jsonl, test: held.jsonl}"))
+    path.write_text(path.read_text().replace("train_on: [first, words]", "train_on: {target: first, with: second}"))
+    store = Store(tmp_path / "store")
+    step = next(step for step in load(path).finetunes if step.mixture)
+    rows, dropped = Workshop(store).training_rows(step)
+    assert dropped["equals a test row or demonstration of first"] == 5
+    assert dropped["equals a row of first"] == 16
+    assert rows.report["dropped"]["second"] == dropped
+    assert rows.report["rows"] == {"first": 16, "second": 16}
+
+
+def test_a_source_whose_rows_are_all_another_sources_is_refused(tmp_path):
+    path = make_study(tmp_path)
+    path.with_name("second.jsonl").write_text(path.with_name("first.jsonl").read_text())
+    path.write_text(path.read_text().replace("train_on: [first, words]", "train_on: {target: first, with: second}"))
+    path.write_text(path.read_text().replace("sizes: [16]", "sizes: [44]"))
+    step = next(step for step in load(path).finetunes if step.mixture)
+    with pytest.raises(
+        UserError, match="'sft': its mixture, task 'second': all of its 44 training rows are held out or"
+    ):
+        Workshop(Store(tmp_path / "store")).training_rows(step)

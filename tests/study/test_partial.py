@@ -1,0 +1,158 @@
+import functools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from spillover.study.partial import PartialCell
+from spillover.study.runner import run_study
+from spillover.study.step import Predict
+from spillover.study.store import Store
+from spillover.study.work import Workshop
+from tests.study.test_runner import Quiet, load, run
+
+DIE = """
+import os, signal, sys
+import spillover.study.partial as partial
+from pathlib import Path
+from tests.study.test_partial import compute, small_batches
+
+small_batches(setattr)
+real = partial.PartialCell.add
+def add(self, rows):
+    real(self, rows)
+    if len(self.rows) >= int(sys.argv[4]):
+        os.kill(os.getpid(), signal.SIGKILL)
+partial.PartialCell.add = add
+compute(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+"""
+
+
+def small_batches(change):
+    """Make batches of a few rows, each written as soon as it is done."""
+    from spillover.evaluation import predict
+    from spillover.models import generation, scoring
+    from spillover.study import partial
+
+    change(predict, "answer_score_batches", functools.partial(scoring.answer_score_batches, pack_tokens=100))
+    change(generation, "ROW_TOKENS", 100)
+    change(generation, "ROWS_A_LINE", 2)
+    change(partial.PartialCell.__init__, "__kwdefaults__", {"seconds": 0.0})
+
+
+def steps_of(study, label):
+    return next(step for step in study.steps if step.label == label)
+
+
+def compute(study_file, root, label):
+    """Compute one step; return the shares it told, and its predictions as they are written."""
+    torch.set_num_threads(1)
+    store, shares = Store(root), []
+    workshop, step = Workshop(store), steps_of(load(study_file), label)
+    folder = root / "made"
+    folder.mkdir()
+    workshop.compute(step, folder, shares.append)
+    return shares, (folder / "predictions.jsonl").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def prepared(made_study_file, tmp_path_factory):
+    """A store without predictions."""
+    study, store, _ = run(made_study_file, tmp_path_factory.mktemp("whole") / "store")
+    for kind in ("predict", "score"):
+        shutil.rmtree(store.root / kind)
+    return study, store.root
+
+
+LABELS = ["ask base first at 2 shots", "ask fticl/first/16/0 second at 0 shots", "ask base words at 2 shots"]
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_killed_cell_goes_on_after_its_last_batch_to_the_same_predictions(
+    prepared, made_study_file, tmp_path, monkeypatch, label
+):
+    study, root = prepared
+    small_batches(monkeypatch.setattr)
+    whole, killed = (shutil.copytree(root, tmp_path / name) for name in ("whole", "killed"))
+    shares, expected = compute(made_study_file, whole, label)
+    assert len(shares) >= 4
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+    for row_count in (1, 5):  # killed in the first batch's wake, then again further on
+        arguments = [sys.executable, "-c", DIE, str(made_study_file), str(killed), label, str(row_count)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(arguments, env=environment, capture_output=True, check=False)
+        assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+        shutil.rmtree(killed / "made")
+    kept = killed / "checkpoints" / steps_of(study, label).key
+    lines = (kept / "rows.jsonl").read_bytes().splitlines(keepends=True)
+    assert len(lines) >= 3
+    (kept / "rows.jsonl").write_bytes(b"".join(lines[:-1]) + lines[-1][: len(lines[-1]) // 2])
+
+    resumed, found = compute(made_study_file, killed, label)
+    assert found == expected
+    assert resumed == shares[len(lines) - 2 :]  # neither more nor fewer batches than were lost
+    assert not kept.exists()
+
+
+def test_rows_of_other_items_are_ignored_and_overwritten(tmp_path):
+    first = PartialCell(tmp_path / "cell", identity="one", row_count=4, seconds=0)
+    first.add({0: (1.0, 2.0), 3: (3.0, 4.0)})
+    assert PartialCell(tmp_path / "cell", identity="one", row_count=4).rows == first.rows
+    other = PartialCell(tmp_path / "cell", identity="other", row_count=4, seconds=0)
+    assert not other.rows
+    other.add({1: (5.0,)})
+    assert PartialCell(tmp_path / "cell", identity="other", row_count=4).rows == {1: (5.0,)}
+    assert not PartialCell(tmp_path / "cell", identity="one", row_count=4).rows
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [b"[[1, [0.5", b"[[1, [0.5]]]", b"\0\0\0\n", b"[[1, [NaN]]]\n", b"[[7, [0.5]]]\n", b'["words"]\n', b"null\n"],
+)
+def test_a_broken_line_and_what_follows_are_dropped_and_written_anew(tmp_path, broken):
+    PartialCell(tmp_path, identity="one", row_count=4, seconds=0).add({0: (0.1,)})
+    file = tmp_path / "rows.jsonl"
+    with file.open("ab") as opened:
+        opened.write(broken + json.dumps([[2, [0.5]]]).encode() + b"\n")
+    found = PartialCell(tmp_path, identity="one", row_count=4, seconds=0)
+    assert found.rows == {0: (0.1,)}
+    assert found.share == 0.25
+    found.add({1: (0.2,)})
+    assert PartialCell(tmp_path, identity="one", row_count=4).rows == {0: (0.1,), 1: (0.2,)}
+
+
+def test_batches_that_follow_one_another_fast_are_written_together(tmp_path):
+    cell = PartialCell(tmp_path / "cell", identity="one", row_count=4, seconds=3600)
+    cell.add({0: (0.1,)})
+    assert not (tmp_path / "cell").exists()
+    assert cell.share == 0.25
+    cell.remove()
+
+
+def test_an_empty_file_is_no_start(tmp_path):
+    (tmp_path / "rows.jsonl").write_bytes(b"")
+    cell = PartialCell(tmp_path, identity="one", row_count=2, seconds=0)
+    assert not cell.rows
+    cell.add({1: (0.5,)})
+    assert PartialCell(tmp_path, identity="one", row_count=2).rows == {1: (0.5,)}
+
+
+def test_nothing_is_left_of_batches_when_a_study_is_done(prepared, tmp_path, made_study_file):
+    study, root = prepared
+    store = Store(shutil.copytree(root, tmp_path / "store"))
+    told = {}
+
+    class Told(Quiet):
+        def advanced(self, step, share):
+            told.setdefault(type(step), []).append(share)
+
+    assert not run_study(study, store, Workshop(store), Told()).failed
+    assert 1.0 in told[Predict]
+    assert not list((store.root / "checkpoints").glob("*"))
