@@ -35,13 +35,13 @@ suite: ./made.yaml
 mix:
   targets: [target]
   others: [helper, harmer]
-  sizes: 52
-  cap: 78
+  sizes: 36
+  cap: 72
   budgets: additive
-  arms: [alone, pair, all, all-but]
+  arms: [alone, pair]
 test_on: [target]
 shots: [0]
-training: {epochs: 16, batch_size: 8, learning_rate: 0.01}
+training: {epochs: 12, batch_size: 8, learning_rate: 0.01}
 precision: float32
 """
 
@@ -62,7 +62,7 @@ def write_family(folder):
     wide_start(make_model(folder / "model"))
     draw = random.Random(3)
     tasks = ""
-    for offset, (name, count, tested) in enumerate((("target", 156, 104), ("helper", 90, 4), ("harmer", 90, 4))):
+    for offset, (name, count, tested) in enumerate((("target", 140, 104), ("helper", 90, 4), ("harmer", 90, 4))):
         letters = [LETTERS[index % 26] for index in range(count)]
         draw.shuffle(letters)
         lines = []
@@ -87,21 +87,14 @@ def mixing(tmp_path_factory):
 
 
 def test_synergy_has_the_planted_signs(mixing):
-    matrix = next(matrix for matrix in mixing.matrices if not matrix.is_leave_one_out)
+    (matrix,) = mixing.matrices
     assert matrix.others == ("helper", "harmer")
     helper, harmer = matrix.entries[0]
     assert helper.low > 0
     assert harmer.high < 0
 
 
-def test_leaving_one_out_has_the_planted_signs(mixing):
-    matrix = next(matrix for matrix in mixing.matrices if matrix.is_leave_one_out)
-    of = dict(zip(matrix.others, matrix.entries[0], strict=True))
-    assert of["helper"].low > 0
-    assert of["harmer"].high < 0
-
-
 def test_the_helper_is_recommended_and_the_harmer_named(mixing):
     (item,) = mixing.recommendations
     assert item.added == "helper"
-    assert "clearly worse: harmer" in item.sentence
+    assert "clearly worse: harmer (" in item.sentence
