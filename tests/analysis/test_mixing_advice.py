@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from spillover.analysis.mixing_advice import RULE
+from spillover.analysis.mixing_advice import CONFIDENCE_RULE, RULE
 from tests.analysis.made_mixing import MadeArm, found, mixed_study, right
 
 N = 40
@@ -32,7 +32,8 @@ def test_what_helps_is_recommended_with_its_numbers_and_what_hurts_is_named():
     assert item.sentence.startswith("add good: +0.50 [")
     assert "on home, costs nothing measurable elsewhere (±0.00 [0.00, 0.00] on tasks not seen)" in item.sentence
     assert "no arm had as many rows without it, so more steps may explain the gain" in item.sentence
-    assert "; clearly worse: bad (−0.23 [" in item.sentence
+    (worse,) = item.clearly_worse
+    assert worse.startswith("bad (−0.23 [")
 
 
 def test_intervals_are_widened_for_the_number_of_arms():
@@ -48,7 +49,9 @@ def test_where_no_interval_lies_above_zero_nothing_helps_and_the_largest_gain_le
 
 
 def test_only_harm_leaves_nothing_possible():
-    assert only(ALONE, BAD).sentence.startswith("nothing helps home clearly; clearly worse: bad (")
+    item = only(ALONE, BAD)
+    assert item.sentence == "nothing helps home clearly"
+    assert item.clearly_worse[0].startswith("bad (")
 
 
 def test_a_gain_at_as_many_rows_raises_the_confidence_and_three_seeds_that_agree_raise_it_again():
@@ -90,10 +93,10 @@ def test_one_mixture_under_two_names_is_one_arm():
     twin = arm("all-but-dull", "all-but", 30, added=["good"], left_out="dull")
     item = only(ALONE, GOOD, twin)
     assert item.arm_count == 1
-    assert "also clear" not in item.sentence
-    assert "also clear: better" in only(ALONE, GOOD, arm("with-better", "pair", 29, added=["better"])).sentence
+    assert item.also_clear == ()
+    assert only(ALONE, GOOD, arm("with-better", "pair", 29, added=["better"])).also_clear == ("better",)
 
 
 def test_the_rule_names_what_decides():
     assert "1 − (1 − level) / m" in RULE
-    assert "at least 3 training seeds" in RULE
+    assert "at least 3 training seeds" in CONFIDENCE_RULE

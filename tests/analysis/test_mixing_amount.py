@@ -117,7 +117,7 @@ def test_too_few_arms_are_said_and_not_fitted():
     assert item.coefficients == ()
     assert item.sentence == (
         "No test of interactions: 4 arms for 4 terms, and it needs more arms than terms."
-        " coverage did not vary and was left out."
+        " Left out, because it did not vary: coverage."
     )
 
 

@@ -78,6 +78,8 @@ def test_the_recommendation_comes_first_and_every_part_has_its_numbers():
             )
         ]
         assert places == sorted(places)
+        assert "at least 3 training seeds all gain." in told
+        assert "Clearly worse: third (" in told
         assert "not reached with 32 rows" in told
         assert "No test of interactions: 4 arms for 4 terms" in told
 

@@ -97,4 +97,4 @@ def test_synergy_has_the_planted_signs(mixing):
 def test_the_helper_is_recommended_and_the_harmer_named(mixing):
     (item,) = mixing.recommendations
     assert item.added == "helper"
-    assert "clearly worse: harmer (" in item.sentence
+    assert item.clearly_worse[0].startswith("harmer (")

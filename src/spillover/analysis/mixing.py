@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from spillover.analysis.calibration import CALIBRATION_ERROR
 from spillover.analysis.cells import Scores
 from spillover.analysis.contrasts import Contrast, Estimate, Term
-from spillover.analysis.mixing_advice import RULE, Recommendation, recommendations
+from spillover.analysis.mixing_advice import CONFIDENCE_RULE, RULE, Recommendation, recommendations
 from spillover.analysis.mixing_amount import DataEfficiency, Interaction, data_efficiencies, interactions
 from spillover.analysis.mixing_arms import CONTROLS, Arm, ArmScores, arms
 from spillover.analysis.mixing_gains import ArmResult, arm_results
@@ -82,6 +82,7 @@ class Mixing:
     """What a study says of the data to mix in."""
 
     rule: str
+    confidence_rule: str
     recommendations: tuple[Recommendation, ...]
     arms: tuple[ArmResult, ...]
     probes: tuple[tuple[str, tuple[str, ...]], ...]
@@ -107,6 +108,7 @@ def mixing(results: StudyResults, scores: Scores, *, level: float) -> Mixing | N
     own = arm_results(compared)
     return Mixing(
         rule=RULE,
+        confidence_rule=CONFIDENCE_RULE,
         recommendations=recommendations(compared, own),
         arms=own,
         probes=tuple({arm.target: (arm.target, compared.probes(arm)) for arm in found}.values()),

@@ -15,12 +15,14 @@ LEAST_SEED_COUNT = 3
 """Training seeds from which on their agreement says something: two agree by chance every second time."""
 
 RULE = (
-    "Each arm that adds something is compared with the target alone, its additive form where it has one. With m arms "
-    "the intervals are widened to a level of 1 − (1 − level) / m, so that the best of many is not taken by chance; an "
-    "arm that was chosen on validation rows is compared alone. An arm is recommended when its whole interval lies "
-    "above zero, of several the one whose lower end is highest; where there is none, nothing helps clearly. The "
-    "confidence is low while a gain at as many training rows was not measured or is not clear, because an addition "
-    "also means more steps; moderate when that gain is clear too; high when, besides, at least "
+    "Each arm that adds something is compared with the target alone, in its additive form where it has one. With m "
+    "arms the intervals are widened to a level of 1 − (1 − level) / m, lest the best of many be taken by chance; "
+    "an arm chosen on validation rows is compared alone. An arm is recommended when its whole interval lies above "
+    "zero, of several the one whose lower end is highest; where there is none, nothing helps clearly."
+)
+CONFIDENCE_RULE = (
+    "An addition also means more steps: the confidence is low while a gain at as many training rows was not measured "
+    "or is not clear, moderate when that gain is clear too, and high when, besides, at least "
     f"{LEAST_SEED_COUNT} training seeds all gain."
 )
 
@@ -39,6 +41,10 @@ class Recommendation:
     gain: Estimate | None
     """Of what is recommended, with the widened interval."""
     sentence: str
+    also_clear: tuple[str, ...]
+    """What else helps clearly."""
+    clearly_worse: tuple[str, ...]
+    """What lowers the score on the target clearly, with its widened interval."""
 
 
 def recommendations(scores: ArmScores, results: Sequence[ArmResult]) -> tuple[Recommendation, ...]:
@@ -58,22 +64,24 @@ def _recommendation(results: Sequence[ArmResult], scores: ArmScores) -> Recommen
     compared = [(item, scores.less(item.arm, alone, [arm.target], level=level)) for item in candidates]
     gains = [(item, gain) for item, gain in compared if gain is not None]
     helping = sorted((pair for pair in gains if pair[1].low > 0), key=lambda pair: -pair[1].low)
-    hurting = [f"{item.arm.label} ({_numbers(gain)})" for item, gain in gains if gain.high < 0]
-    hurts = f"; clearly worse: {', '.join(hurting)}" if hurting else ""
+    worse = tuple(f"{item.arm.label} ({_numbers(gain)})" for item, gain in gains if gain.high < 0)
     if not helping:
         item, gain = max(gains, key=lambda pair: pair[1].high)
-        left = f"the most that remains possible is {signed(gain.high)}, from {item.arm.label}" if gain.high > 0 else ""
-        sentence = f"nothing helps {arm.whole_target} clearly{': ' + left if left else ''}{hurts}"
-        return Recommendation(arm.whole_target, arm.size, "", "none", len(gains), None, sentence)
+        left = f": the most that remains possible is {signed(gain.high)}, from {item.arm.label}"
+        sentence = f"nothing helps {arm.whole_target} clearly{left if gain.high > 0 else ''}"
+        return Recommendation(arm.whole_target, arm.size, "", "none", len(gains), None, sentence, (), worse)
     best, gain = helping[0]
-    others = [item.arm.label for item, _ in helping[1:]]
-    also = f"; also clear: {', '.join(others)}" if others else ""
-    sentence = (
-        f"add {best.arm.label}: {_numbers(gain)} on {arm.whole_target}, {_cost_words(best.cost)}; {_equal_words(best)}"
-    )
-    confidence = _confidence(best)
     return Recommendation(
-        arm.whole_target, arm.size, best.arm.label, confidence, len(gains), gain, f"{sentence}{also}{hurts}"
+        target=arm.whole_target,
+        size=arm.size,
+        added=best.arm.label,
+        confidence=_confidence(best),
+        arm_count=len(gains),
+        gain=gain,
+        sentence=f"add {best.arm.label}: {_numbers(gain)} on {arm.whole_target}, {_cost_words(best.cost)}; "
+        f"{_equal_words(best)}",
+        also_clear=tuple(item.arm.label for item, _ in helping[1:]),
+        clearly_worse=worse,
     )
 
 

@@ -137,7 +137,7 @@ def _interaction(budget: str, order: str, scores: ArmScores) -> Interaction:
             terms |= {name: column, f"general share × {name}": general * column}
         else:
             fixed.append(name)
-    left_out = f" {' and '.join(fixed)} did not vary and was left out." if fixed else ""
+    left_out = f" Left out, because it did not vary: {', '.join(fixed)}." if fixed else ""
     design = np.column_stack(list(terms.values()))
     if len(own) <= len(terms) or np.linalg.matrix_rank(design) < len(terms):
         what = "more arms than terms" if len(own) <= len(terms) else "arms that vary each term by itself"

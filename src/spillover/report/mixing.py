@@ -120,7 +120,7 @@ def _amount_view(title: str, lines: dict[str, dict[int, ArmResult]]) -> ChartVie
         source.mark_line(strokeWidth=2).encode(x=x, y=y, color=color),
         source.mark_point(size=55, filled=True, opacity=1).encode(x=x, y=y, color=color, shape=shape),
     ).properties(width=560, height=240)
-    return ChartView(styles, (Panel("Gain by amount", f"gain against {title}", svg(chart, rows)),))
+    return ChartView(styles, (Panel("Gain by amount", title, svg(chart, rows)),))
 
 
 def retention_chart(results: Sequence[ArmResult]) -> ChartView | None:
@@ -154,7 +154,7 @@ def retention_chart(results: Sequence[ArmResult]) -> ChartView | None:
             source.mark_rule(color="var(--muted)", strokeDash=[2, 3]).encode(x=alt.datum(0)),
             source.mark_rule(color="var(--muted)", strokeDash=[2, 3]).encode(y=alt.datum(0)),
             source.mark_point(size=60, filled=True, opacity=1).encode(x=x, y=y, color=color, shape=shape),
-        ).properties(width=300, height=200)
+        ).properties(width=230, height=160)
         panels.append(Panel(target, f"{size} rows", svg(chart, rows)))
     return ChartView(styles, tuple(panels))
 
