@@ -116,7 +116,7 @@ def _amount_view(title: str, lines: dict[str, dict[int, ArmResult]]) -> ChartVie
     y = alt.Y("gain:Q", title="gain over the target alone", axis=alt.Axis(tickCount=6))
     chart = alt.layer(
         source.mark_rule(color="var(--muted)", strokeDash=[2, 3]).encode(y=alt.datum(0)),
-        source.mark_rule(opacity=0.55).encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=color),
+        source.mark_rule(opacity=0.7, strokeWidth=1.5).encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=color),
         source.mark_line(strokeWidth=2).encode(x=x, y=y, color=color),
         source.mark_point(size=55, filled=True, opacity=1).encode(x=x, y=y, color=color, shape=shape),
     ).properties(width=560, height=240)
