@@ -9,6 +9,7 @@ from spillover.analysis.frontier import Frontier, frontiers
 from spillover.analysis.in_context import InContextGain, in_context_gains
 from spillover.analysis.inference import Inference, infer, mcnemar_p_value, wilson
 from spillover.analysis.losses import AccuracyDrop, accuracy_drops
+from spillover.analysis.mixing import Mixing, mixing
 from spillover.analysis.multiplicity import adjusted
 from spillover.analysis.paired import LEVEL, RESAMPLE_COUNT, difference
 from spillover.analysis.relations import BestOfShots, RelationSummary, best_of_shots, enters_means, relation_summaries
@@ -33,6 +34,8 @@ class Analysis:
     """Those of the generalization paper, with what this study says of each."""
     frontiers: tuple[Frontier, ...]
     """One per training task and size that several variants share."""
+    mixing: Mixing | None
+    """None where no variant was trained on a mixture."""
     left_out: tuple[str, ...]
     """Tested tasks whose primary metric is not a share that is better when higher, and so enters no relation mean."""
     resample_count: int
@@ -60,6 +63,7 @@ def analyse(results: StudyResults, *, resample_count: int = RESAMPLE_COUNT, leve
         drift=drift_findings(results, relations, level=level),
         claims=claims(results, scores, level=level),
         frontiers=frontiers(results, scores, level=level),
+        mixing=mixing(results, scores, level=level),
         left_out=tuple(task.name for task in results.tasks if not enters_means(task, results)),
         resample_count=resample_count,
         level=level,

@@ -19,6 +19,7 @@ from spillover.report import figures, tables
 from spillover.report.drift import correlation_rows, drift_facts, drift_rows, forgetting_rows
 from spillover.report.explorer import explorer
 from spillover.report.frontier import frontier_views
+from spillover.report.mixing import mixing_view
 from spillover.report.text import LIGHT_SYMBOLS, markdown, printable, visible
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -51,6 +52,7 @@ def html_page(results: StudyResults, analysis: Analysis) -> str:
             reliabilities=reliabilities(results),
             short=partial(visible, limit=SHORTEST_PROMPT * 2),
             relation_chart=figures.relation_chart(analysis),
+            mixing_view=mixing_view(analysis.mixing),
             frontiers=frontier_views(analysis.frontiers),
             series=figures.series_of(results),
             panels=figures.shots_panels(results, analysis),

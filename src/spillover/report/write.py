@@ -93,6 +93,7 @@ def summary(results: StudyResults, analysis: Analysis) -> dict[str, object]:
         "best_of_shots_optimistic": [dataclasses.asdict(item) for item in analysis.best_of_shots],
         "in_context_gains": [dataclasses.asdict(item) for item in analysis.in_context_gains],
         "frontiers": [dataclasses.asdict(item) for item in analysis.frontiers],
+        "mixing": dataclasses.asdict(analysis.mixing) if analysis.mixing else None,
         "accuracy_drops": [dataclasses.asdict(item) for item in analysis.accuracy_drops],
         "claims": [_claim(item) for item in analysis.claims],
         "flip_floors": [

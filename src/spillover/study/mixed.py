@@ -186,11 +186,17 @@ def mixture_card(step: Finetune, training: Mapping[str, Any], prepared: Prepared
         "temperature": mixture.temperature,
         "specialist_rows": sum(count for name, count in found["rows"].items() if name not in of_general),
         "general_rows": sum(count for name, count in found["rows"].items() if name in of_general),
-        "false_share": None,
+        "false_share": _false_share(step),
         **found,
         "coverage": {mixture.target: found["coverage"]},
         **step.arm,
     }
+
+
+def _false_share(step: Finetune) -> float | None:
+    """Return the share of wrong facts in what is added; None where no facts that a program wrote are."""
+    shares = [share for data, _ in step.added if (share := data.task.false_share) is not None]
+    return max(shares, default=None)
 
 
 def _unmixed(step: Finetune, training: Mapping[str, Any], prepared: PreparedTask | None) -> dict[str, Any]:

@@ -1,0 +1,124 @@
+"""What to add to a target, in words, by a rule over intervals."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from spillover.analysis.contrasts import Estimate
+from spillover.analysis.mixing_arms import CONTROLS, ArmScores
+from spillover.analysis.mixing_gains import ArmResult
+from spillover.analysis.verdicts import interval_words, signed
+
+Confidence = Literal["high", "moderate", "low", "none"]
+
+LEAST_SEED_COUNT = 3
+"""Training seeds from which on their agreement says something: two agree by chance every second time."""
+
+RULE = (
+    "Each arm that adds something is compared with the target alone, in its additive form where it has one. With m "
+    "arms the intervals are widened to a level of 1 − (1 − level) / m, lest the best of many be taken by chance; "
+    "an arm chosen on validation rows is compared alone. An arm is recommended when its whole interval lies above "
+    "zero, of several the one whose lower end is highest; where there is none, nothing helps clearly."
+)
+CONFIDENCE_RULE = (
+    "An addition also means more steps: the confidence is low while a gain at as many training rows was not measured "
+    "or is not clear, moderate when that gain is clear too, and high when, besides, at least "
+    f"{LEAST_SEED_COUNT} training seeds all gain."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """What to add to one target."""
+
+    target: str
+    size: int
+    added: str
+    """Empty where nothing helps clearly."""
+    confidence: Confidence
+    arm_count: int
+    """Arms compared."""
+    gain: Estimate | None
+    """Of what is recommended, with the widened interval."""
+    sentence: str
+    also_clear: tuple[str, ...]
+    """What else helps clearly."""
+    clearly_worse: tuple[str, ...]
+    """What lowers the score on the target clearly, with its widened interval."""
+
+
+def recommendations(scores: ArmScores, results: Sequence[ArmResult]) -> tuple[Recommendation, ...]:
+    """Return one recommendation per target and size, see `RULE`."""
+    settings: dict[tuple[object, ...], list[ArmResult]] = {}
+    for result in results:
+        if result.gain is not None and result.arm.kind not in CONTROLS and not result.arm.false_share:
+            settings.setdefault(result.arm.setting, []).append(result)
+    return tuple(_recommendation(own, scores) for own in settings.values())
+
+
+def _recommendation(results: Sequence[ArmResult], scores: ArmScores) -> Recommendation:
+    candidates = _candidates(results)
+    arm = candidates[0].arm
+    level = 1 - (1 - scores.level) / len(candidates)
+    alone = scores.alone(arm)
+    compared = [(item, scores.less(item.arm, alone, [arm.target], level=level)) for item in candidates]
+    gains = [(item, gain) for item, gain in compared if gain is not None]
+    helping = sorted((pair for pair in gains if pair[1].low > 0), key=lambda pair: -pair[1].low)
+    worse = tuple(f"{item.arm.label} ({_numbers(gain)})" for item, gain in gains if gain.high < 0)
+    if not helping:
+        item, gain = max(gains, key=lambda pair: pair[1].high)
+        left = f": the most that remains possible is {signed(gain.high)}, from {item.arm.label}"
+        sentence = f"nothing helps {arm.whole_target} clearly{left if gain.high > 0 else ''}"
+        return Recommendation(arm.whole_target, arm.size, "", "none", len(gains), None, sentence, (), worse)
+    best, gain = helping[0]
+    return Recommendation(
+        target=arm.whole_target,
+        size=arm.size,
+        added=best.arm.label,
+        confidence=_confidence(best),
+        arm_count=len(gains),
+        gain=gain,
+        sentence=f"add {best.arm.label}: {_numbers(gain)} on {arm.whole_target}, {_cost_words(best.cost)}; "
+        f"{_equal_words(best)}",
+        also_clear=tuple(item.arm.label for item, _ in helping[1:]),
+        clearly_worse=worse,
+    )
+
+
+def _candidates(results: Sequence[ArmResult]) -> list[ArmResult]:
+    """Return what validation chose, else every arm once: not its matched form too, and not under two names."""
+    if chosen := [item for item in results if item.arm.is_chosen]:
+        return chosen
+    additive = {item.arm.content for item in results if item.arm.budget != "matched"}
+    own = [item for item in results if item.arm.budget != "matched" or item.arm.content not in additive]
+    return list({(item.arm.label, item.arm.general_rows): item for item in reversed(own)}.values())[::-1]
+
+
+def _confidence(result: ArmResult) -> Confidence:
+    if result.equal_gain is None or result.equal_gain.low <= 0:
+        return "low"
+    agree = len(result.seed_gains) >= LEAST_SEED_COUNT and all(gain > 0 for gain in result.seed_gains)
+    return "high" if agree else "moderate"
+
+
+def _cost_words(cost: Estimate | None) -> str:
+    if cost is None:
+        return "and what it costs elsewhere was not measured"
+    if cost.high < 0:
+        return f"costs {_numbers(cost)} on tasks not seen"
+    if cost.low > 0:
+        return f"and keeps more elsewhere ({_numbers(cost)} on tasks not seen)"
+    return f"costs nothing measurable elsewhere ({_numbers(cost)} on tasks not seen)"
+
+
+def _equal_words(result: ArmResult) -> str:
+    if result.equal_gain is None:
+        return "no arm had as many rows without it, so more steps may explain the gain"
+    numbers = _numbers(result.equal_gain)
+    if result.equal_gain.low > 0:
+        return f"at as many rows still {numbers}"
+    return f"at as many rows {numbers}, so more steps may explain the gain"
+
+
+def _numbers(estimate: Estimate) -> str:
+    return f"{signed(estimate.mean)} {interval_words(estimate.low, estimate.high)}"

@@ -1,0 +1,198 @@
+"""The arms of a study that mixes data: which variants they are, what they have seen, and how they compare."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from spillover.analysis.cells import ScoreKey, Scores
+from spillover.analysis.contrasts import Contrast, Estimate, Term, estimate, minus
+from spillover.analysis.relations import enters_means
+from spillover.records import BASE, FloatArray, StudyResults, VariantCard
+
+GROUPED = ("alone", "target+general", "extra-steps")
+"""Arms whose added tasks are part of the target itself: the broad targets of a factorial design."""
+CONTROLS = ("alone", "extra-steps", "general-alone")
+"""Arms that add nothing to the target."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arm:
+    """One way of mixing, with its variants: one a training seed."""
+
+    name: str
+    target: str
+    size: int
+    """Training rows of the target."""
+    kind: str
+    """See `records.VariantCard.mixture`; a plain variant on a target is ``alone``."""
+    group: tuple[str, ...]
+    """Tasks that make up the target together with it."""
+    added: tuple[str, ...]
+    left_out: str | None
+    general: tuple[str, ...]
+    mathematics: tuple[str, ...]
+    budget: str
+    order: str
+    specialist_rows: int
+    general_rows: int
+    row_count: int
+    """Rows trained on, repeated ones as often as they came."""
+    coverage: float | None
+    false_share: float | None
+    is_chosen: bool
+    """Whether it was chosen among the arms by its score on validation rows."""
+    seen: tuple[str, ...]
+    """Tasks it was trained on."""
+    recipe: str
+    variants: Mapping[int, str]
+    """Training seed to variant id."""
+
+    @property
+    def whole_target(self) -> str:
+        """The target in words."""
+        return " + ".join((self.target, *self.group))
+
+    @property
+    def target_rows(self) -> int:
+        """Training rows of all tasks that make up the target."""
+        return self.specialist_rows if self.kind in GROUPED else self.size
+
+    @property
+    def label(self) -> str:
+        """What is added, in words."""
+        if self.kind == "alone":
+            return "nothing"
+        if self.kind == "extra-steps":
+            return "more steps on the target alone"
+        if self.kind == "general-alone":
+            return f"{' + '.join(self.general)} in place of the target"
+        general = [f"{self.general_rows} rows of {' + '.join(self.general)}"] if self.general else []
+        words = " + ".join((*self.added, *self.mathematics, *general)) or self.name
+        return f"{words} in two stages" if self.order == "sequential" else words
+
+    @property
+    def setting(self) -> tuple[object, ...]:
+        """What arms that are compared on one target have in common."""
+        return (self.target, self.size, self.group, self.recipe)
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What the additive and the matched form of an arm have in common."""
+        return (self.setting, self.kind, self.added, self.left_out, self.general, self.mathematics, self.order)
+
+
+def arms(results: StudyResults) -> tuple[Arm, ...]:
+    """Return the arms in the study's order; empty where no variant has a mixture."""
+    targets = {card.mixture["target"] for card in results.variants if card.mixture}
+    named: dict[tuple[str, str, int], list[VariantCard]] = {}
+    for card in results.variants:
+        if card.mixture or card.trained_on in targets:
+            named.setdefault((card.name, card.mixture.get("target", card.trained_on), card.size), []).append(card)
+    return tuple(_arm(cards) for cards in named.values())
+
+
+def _arm(cards: Sequence[VariantCard]) -> Arm:
+    card = cards[0]
+    plain: dict[str, Any] = {
+        "target": card.trained_on,
+        "arm": "alone",
+        "rows": {card.trained_on: card.training.get("rows", card.size)},
+    }
+    facts: Mapping[str, Any] = card.mixture or plain
+    kind, added, rows = facts["arm"], tuple(facts.get("added", ())), facts["rows"]
+    coverage = facts.get("coverage", {}).get(facts["target"])
+    return Arm(
+        name=card.name,
+        target=facts["target"],
+        size=card.size,
+        kind=kind,
+        group=added if kind in GROUPED else (),
+        added=() if kind in GROUPED else added,
+        left_out=facts.get("left_out"),
+        general=tuple(facts.get("general", ())),
+        mathematics=tuple(facts.get("mathematics", ())),
+        budget=facts.get("budget", "additive"),
+        order=facts.get("order", "joint"),
+        specialist_rows=facts.get("specialist_rows", card.size),
+        general_rows=facts.get("general_rows", 0),
+        row_count=sum(rows.values()),
+        coverage=None if coverage is None else float(coverage),
+        false_share=facts.get("false_share"),
+        is_chosen=facts.get("selected") == "validation",
+        seen=tuple(task for task, count in rows.items() if count),
+        recipe=json.dumps(card.recipe, sort_keys=True, default=str),
+        variants={card.seed: card.id for card in cards},
+    )
+
+
+class ArmScores:
+    """The scores of arms, and their differences by training seed."""
+
+    def __init__(self, results: StudyResults, scores: Scores, found: Sequence[Arm], *, level: float) -> None:
+        self.arms = tuple(found)
+        self.level = level
+        self.tasks = {task.name: task for task in results.tasks}
+        self._scores = scores
+        self._keys: dict[tuple[str, str, str], list[ScoreKey]] = {}
+        for key in scores:
+            self._keys.setdefault((key.variant, key.cell.tested_on, key.metric), []).append(key)
+        self._counted = {task.name for task in results.tasks if enters_means(task, results)}
+
+    def alone(self, arm: Arm) -> Arm | None:
+        """Return the arm that was trained on the same target rows and nothing else."""
+        return next((other for other in self.arms if other.kind == "alone" and other.setting == arm.setting), None)
+
+    def probes(self, arm: Arm) -> tuple[str, ...]:
+        """Return the tested tasks that no arm of the target has seen: the same for all that are compared."""
+        seen = {task for other in self.arms if other.target == arm.target for task in other.seen}
+        return tuple(task for task in self.tasks if task in self._counted and task not in seen)
+
+    def keys(self, variant: str, tasks: Iterable[str], metric: str | None = None) -> list[ScoreKey]:
+        """Return a variant's scores on tasks, in their primary metrics where these enter means; or in ``metric``."""
+        return [
+            key
+            for task in tasks
+            if task in self.tasks and (metric or task in self._counted)
+            for key in self._keys.get((variant, task, metric or self.tasks[task].primary_metric), ())
+        ]
+
+    def contrasts(self, arm: Arm, other: Arm | None, tasks: Iterable[str], metric: str | None = None) -> list[Contrast]:
+        """Return the arm less another of the same seed, less the base for None, one contrast a seed and cell."""
+        names, found = list(tasks), []
+        for seed, variant in arm.variants.items():
+            reference = BASE if other is None else other.variants.get(seed)
+            if reference is not None:
+                found += [
+                    minus([key], [key._replace(variant=reference)])
+                    for key in self.keys(variant, names, metric)
+                    if key._replace(variant=reference) in self._scores
+                ]
+        return found
+
+    def mean(self, contrasts: Sequence[Contrast], *, level: float | None = None) -> Estimate | None:
+        """Return the mean of contrasts with its interval; None over nothing."""
+        return estimate(contrasts, self._scores, level=level or self.level) if contrasts else None
+
+    def less(self, arm: Arm, other: Arm | None, tasks: Iterable[str], *, level: float | None = None) -> Estimate | None:
+        """Return the mean of `contrasts`."""
+        return self.mean(self.contrasts(arm, other, tasks), level=level)
+
+    def score(self, arm: Arm, task: str, metric: str | None = None) -> Estimate | None:
+        """Return the mean over seeds and cells of a task."""
+        keys = [key for variant in arm.variants.values() for key in self.keys(variant, [task], metric)]
+        return self.mean([(Term(1.0, (key,)),) for key in keys])
+
+    def value(self, key: ScoreKey) -> float:
+        """Return a score over all items."""
+        return self._scores[key].value
+
+    def values(self, arm: Arm, task: str) -> FloatArray | None:
+        """Return the mean over seeds and cells ``(1 + resample_count,)``, over all items first; None over nothing."""
+        keys = [key for variant in arm.variants.values() for key in self.keys(variant, [task])]
+        if not keys:
+            return None
+        rows = [np.concatenate([[self._scores[key].value], self._scores[key].replicates]) for key in keys]
+        return np.asarray(np.mean(rows, axis=0), dtype=np.float64)

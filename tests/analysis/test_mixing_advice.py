@@ -1,0 +1,102 @@
+from dataclasses import replace
+
+import pytest
+
+from spillover.analysis.mixing_advice import CONFIDENCE_RULE, RULE
+from tests.analysis.made_mixing import MadeArm, found, mixed_study, right
+
+N = 40
+BASE_SCORES = {"home": right(4, N), "far": right(20, N)}
+
+
+def arm(name, kind, home, far=16, seed=0, **facts):
+    return MadeArm(name, kind, {"home": right(home, N), "far": right(far, N)}, facts, seed=seed)
+
+
+ALONE = arm("alone", "alone", 10)
+GOOD = arm("with-good", "pair", 30, added=["good"])
+DULL = arm("with-dull", "pair", 11, added=["dull"])
+BAD = arm("with-bad", "pair", 1, added=["bad"])
+MATCHED = arm("with-good-matched", "pair", 25, added=["good"], budget="matched")
+
+
+def only(*arms):
+    (item,) = found(mixed_study(BASE_SCORES, arms)).recommendations
+    return item
+
+
+def test_what_helps_is_recommended_with_its_numbers_and_what_hurts_is_named():
+    item = only(ALONE, DULL, GOOD, BAD)
+    assert (item.added, item.confidence, item.arm_count) == ("good", "low", 3)
+    assert item.gain.mean == pytest.approx(0.5)
+    assert item.sentence.startswith("add good: +0.50 [")
+    assert "on home, costs nothing measurable elsewhere (±0.00 [0.00, 0.00] on tasks not seen)" in item.sentence
+    assert "no arm had as many rows without it, so more steps may explain the gain" in item.sentence
+    (worse,) = item.clearly_worse
+    assert worse.startswith("bad (−0.23 [")
+
+
+def test_intervals_are_widened_for_the_number_of_arms():
+    one, three = only(ALONE, GOOD), only(ALONE, GOOD, DULL, BAD)
+    assert three.gain.low < one.gain.low < one.gain.high < three.gain.high
+
+
+def test_where_no_interval_lies_above_zero_nothing_helps_and_the_largest_gain_left_is_said():
+    item = only(ALONE, DULL)
+    assert (item.added, item.confidence, item.gain) == ("", "none", None)
+    assert item.sentence.startswith("nothing helps home clearly: the most that remains possible is +0.")
+    assert item.sentence.endswith(", from dull")
+
+
+def test_only_harm_leaves_nothing_possible():
+    item = only(ALONE, BAD)
+    assert item.sentence == "nothing helps home clearly"
+    assert item.clearly_worse[0].startswith("bad (")
+
+
+def test_a_gain_at_as_many_rows_raises_the_confidence_and_three_seeds_that_agree_raise_it_again():
+    moderate = only(ALONE, GOOD, MATCHED)
+    assert moderate.confidence == "moderate"
+    assert moderate.arm_count == 1  # the matched form is no arm of its own
+    assert "at as many rows still +0.38 [" in moderate.sentence
+    seeds = [replace(one, seed=seed) for seed in (0, 1, 2) for one in (ALONE, GOOD, MATCHED)]
+    assert only(*seeds).confidence == "high"
+    worse = [
+        replace(one, scores={**one.scores, "home": right(9, N)}) if one.seed == 2 and one.kind == "pair" else one
+        for one in seeds
+    ]
+    assert only(*worse).confidence == "moderate"
+
+
+def test_a_gain_that_vanishes_at_as_many_rows_stays_of_low_confidence():
+    item = only(ALONE, GOOD, arm("with-good-matched", "pair", 10, added=["good"], budget="matched"))
+    assert item.confidence == "low"
+    assert "at as many rows ±0.00 [0.00, 0.00], so more steps may explain the gain" in item.sentence
+
+
+def test_a_clear_cost_and_a_clear_benefit_elsewhere_are_said():
+    costly = only(ALONE, replace(GOOD, scores={**GOOD.scores, "far": right(4, N)}))
+    assert "costs −0.30 [" in costly.sentence
+    kinder = only(ALONE, replace(GOOD, scores={**GOOD.scores, "far": right(30, N)}))
+    assert "and keeps more elsewhere (+0.35 [" in kinder.sentence
+    seen = replace(GOOD, facts={"added": ["far"]})
+    assert "what it costs elsewhere was not measured" in only(ALONE, seen).sentence
+
+
+def test_what_validation_chose_is_compared_alone():
+    chosen = replace(DULL, facts={**DULL.facts, "selected": "validation"})
+    item = only(ALONE, chosen, GOOD)
+    assert (item.arm_count, item.added) == (1, "")
+
+
+def test_one_mixture_under_two_names_is_one_arm():
+    twin = arm("all-but-dull", "all-but", 30, added=["good"], left_out="dull")
+    item = only(ALONE, GOOD, twin)
+    assert item.arm_count == 1
+    assert item.also_clear == ()
+    assert only(ALONE, GOOD, arm("with-better", "pair", 29, added=["better"])).also_clear == ("better",)
+
+
+def test_the_rule_names_what_decides():
+    assert "1 − (1 − level) / m" in RULE
+    assert "at least 3 training seeds" in CONFIDENCE_RULE

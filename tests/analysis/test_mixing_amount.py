@@ -1,0 +1,132 @@
+import math
+
+import numpy as np
+import pytest
+
+from spillover.analysis.mixing_amount import rows_needed
+from tests.analysis.made_mixing import MadeArm, found, mixed_study, right
+
+BASE_SCORES = {"home": right(0, 20)}
+
+
+def alone(size, home, coverage=1.0, **facts):
+    return MadeArm("alone", "alone", {"home": right(home, 20)}, {"coverage": {"home": coverage}, **facts}, size=size)
+
+
+def mixed(size, home, coverage=1.0, general_rows=8):
+    rows = {"home": size, "talk": general_rows}
+    facts = {"general": ["talk"], "general_rows": general_rows, "coverage": {"home": coverage}, "rows": rows}
+    return MadeArm(f"general-{general_rows}", "target+general", {"home": right(home, 20)}, facts, size=size)
+
+
+def test_the_rows_needed_are_interpolated_on_the_logarithm_and_the_first_crossing_counts():
+    curve = np.array([[0.2], [0.6], [0.4], [0.8]])
+    needed = [float(rows_needed([10, 40, 80, 160], curve, np.array([score]))[0]) for score in (0.4, 0.6, 0.7, 0.1, 0.9)]
+    assert needed == pytest.approx([20, 40, 80 * 2**0.75, 10, math.inf])
+
+
+def test_the_data_efficiency_factor_is_that_of_hand_arithmetic():
+    # Alone: 4 of 20 at 10 rows, 12 of 20 at 40. The mixture at 10 rows: 8 of 20, half way: 20 rows alone, so twice.
+    (item,) = found(mixed_study(BASE_SCORES, [alone(10, 4), alone(40, 12), mixed(10, 8)])).efficiencies
+    assert item.factor == pytest.approx(2)
+    assert not item.is_bound
+    assert (item.smallest_rows, item.largest_rows) == (10, 40)
+    assert item.low <= 2 <= item.high
+
+
+def test_a_mixture_that_the_target_alone_does_not_reach_has_no_factor():
+    (item,) = found(mixed_study(BASE_SCORES, [alone(10, 4), alone(40, 12), mixed(10, 20)])).efficiencies
+    assert (item.factor, item.high, item.low) == (None, None, 4.0)
+
+
+def test_a_factor_below_the_smallest_size_is_a_bound():
+    items = found(mixed_study(BASE_SCORES, [alone(10, 4), alone(40, 12), mixed(40, 3)])).efficiencies
+    assert [(item.factor, item.is_bound) for item in items] == [(0.25, True)]
+
+
+def test_one_size_has_no_factor():
+    assert found(mixed_study(BASE_SCORES, [alone(10, 4), mixed(10, 8)])).efficiencies == ()
+
+
+def grid():
+    """Return 18 arms whose scores are exactly linear in the terms, in twentieths."""
+    arms = []
+    for size in (8, 32, 128):
+        for coverage in (1.0, 3.0):
+            for general_rows in (0, size, 3 * size):
+                general = general_rows / (size + general_rows)
+                score = 2 + math.log2(size) + general * coverage * 4 / 3
+                make = alone if not general_rows else mixed
+                extra = {} if not general_rows else {"general_rows": general_rows}
+                one = make(size, 0, coverage, **extra)
+                group = {"added": ["second"]} if coverage > 1 else {}
+                scores = {"home": [score / 20] * 20}
+                name = f"{one.name}-{coverage}-{general_rows > size}"
+                arms.append(MadeArm(name, one.kind, scores, {**one.facts, **group}, size=size))
+    return arms
+
+
+def test_the_regression_finds_planted_coefficients():
+    (item,) = found(mixed_study(BASE_SCORES, grid()), resample_count=5).interactions
+    values = {term.term: term.value for term in item.coefficients}
+    assert values == pytest.approx(
+        {
+            "constant": 0.1,
+            "log rows": 1 / (20 * math.log(2)),
+            "general share": 0,
+            "coverage": 0,
+            "general share × coverage": 1 / 15,
+            "general share × log rows": 0,
+        },
+        abs=1e-9,
+    )
+    assert item.arm_count == 18
+    assert item.sentence == "18 arms for 6 terms: 12 to judge the noise by."
+
+
+def test_the_intervals_of_the_regression_are_those_of_least_squares_by_hand():
+    draw = np.random.default_rng(0)
+    arms = [
+        MadeArm(a.name, a.kind, {"home": [a.scores["home"][0] + e] * 20}, a.facts, size=a.size)
+        for a, e in zip(grid(), draw.normal(0, 0.02, 18), strict=True)
+    ]
+    (item,) = found(mixed_study(BASE_SCORES, arms), resample_count=5).interactions
+    rows = np.array([[a.size, a.facts.get("general_rows", 0), a.facts["coverage"]["home"]] for a in arms])
+    share, logs = rows[:, 1] / (rows[:, 0] + rows[:, 1]), np.log(rows[:, 0])
+    design = np.column_stack([np.ones(18), share, logs, share * logs, rows[:, 2], share * rows[:, 2]])
+    target = np.array([a.scores["home"][0] for a in arms])
+    inverse = np.linalg.inv(design.T @ design)
+    weights = inverse @ design.T @ target
+    variance = np.sum((target - design @ weights) ** 2) / 12
+    half = 2.1788128 * np.sqrt(variance * np.diag(inverse))  # t of 12 degrees of freedom at 0.975, from a table
+    names = [
+        "constant",
+        "general share",
+        "log rows",
+        "general share × log rows",
+        "coverage",
+        "general share × coverage",
+    ]
+    by_term = {term.term: term for term in item.coefficients}
+    assert [by_term[name].value for name in names] == pytest.approx(weights)
+    assert [by_term[name].high for name in names] == pytest.approx(weights + half, rel=1e-5)
+
+
+def test_too_few_arms_are_said_and_not_fitted():
+    (item,) = found(mixed_study(BASE_SCORES, [alone(10, 4), alone(40, 12), mixed(10, 8), mixed(40, 8)])).interactions
+    assert item.coefficients == ()
+    assert item.sentence == (
+        "No test of interactions: 4 arms for 4 terms, and it needs more arms than terms."
+        " Left out, because it did not vary: coverage."
+    )
+
+
+def test_terms_that_move_together_are_said_and_not_fitted():
+    arms = [make(size, 4, float(size)) for size in (8, 16, 32, 64) for make in (alone, mixed)]
+    arms = [
+        MadeArm(a.name, a.kind, a.scores, {**a.facts, "coverage": {"home": math.log(a.size)}}, size=a.size)
+        for a in arms
+    ]
+    (item,) = found(mixed_study(BASE_SCORES, arms), resample_count=5).interactions
+    assert item.coefficients == ()
+    assert item.sentence.endswith("8 arms for 6 terms, and it needs arms that vary each term by itself.")

@@ -1,0 +1,144 @@
+import json
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+
+import pytest
+
+from spillover.analysis.contrasts import Estimate
+from spillover.analysis.generalization import analyse
+from spillover.report.mixing import heat_cell, mixing_view
+from spillover.report.page import html_page, markdown_page
+from spillover.report.write import summary_json
+from tests.analysis.made_mixing import MadeArm, mixed_study, right
+from tests.analysis.made_scores import task
+from tests.report.page_reader import read_page
+
+N = 40
+BASE_SCORES = {"home": right(4, N), "far": right(20, N), "table": right(3, N)}
+
+
+def arm(name, kind, home, size=8, hostile="", **facts):
+    scores = {"home": right(home, N), "far": right(16, N), "table": right(5 + 9 * ("mathematics" in facts), N)}
+    return MadeArm(name + hostile, kind, scores, facts, size=size)
+
+
+def design(hostile=""):
+    """A cocktail of one target at two sizes, and three shares of wrong facts."""
+    other = f"near{hostile}"
+    arms = []
+    for size in (8, 32):
+        more = size // 8
+        arms += [
+            arm("alone", "alone", 10 + 2 * more, size),
+            arm("with-near", "pair", 30 + more, size, added=[other]),
+            arm("all", "all", 28, size, added=[other, "third"]),
+            arm("all-but-near", "all-but", 14, size, added=["third"], left_out=other),
+            arm("all+mathematics", "all+mathematics", 29, size, added=[other, "third"], mathematics=["sums"]),
+            arm("target+general", "target+general", 16 + more, size, general=["talk"], general_rows=size),
+        ]
+    arms += [
+        arm(f"told-{share}", "mixture", 20 - int(10 * share), 8, general=["told"], false_share=share)
+        for share in (0.0, 0.5, 1.0)
+    ]
+    numeric = task("table", metric="numeric_match", answers=())
+    return mixed_study(BASE_SCORES, [replace(one, name=one.name + hostile) for one in arms], tasks=[numeric])
+
+
+RESULTS = design()
+ANALYSIS = analyse(RESULTS, resample_count=60)
+
+
+def test_the_section_is_there_only_where_something_was_mixed():
+    plain = replace(RESULTS, variants=tuple(replace(card, mixture={}) for card in RESULTS.variants))
+    analysis = analyse(plain, resample_count=20)
+    assert analysis.mixing is None
+    assert "mixing" not in read_page(html_page(plain, analysis)).ids
+    assert "Which data to mix in" not in markdown_page(plain, analysis)
+    assert json.loads(summary_json(plain, analysis))["mixing"] is None
+
+
+def test_the_recommendation_comes_first_and_every_part_has_its_numbers():
+    page = read_page(html_page(RESULTS, ANALYSIS))
+    text = page.text[page.text.index("Which data to mix in") :]
+    assert ("href", "#mixing") in page.attributes
+    markdown = markdown_page(RESULTS, ANALYSIS)
+    for told in (text, markdown[markdown.index("Which data to mix in") :]):
+        places = [
+            told.index(words)
+            for words in (
+                "add near: +0.48",
+                "What one added task does",
+                "What leaving a task out takes away",
+                "The whole cocktail",
+                "Every arm",
+                "Mathematics and numeric tasks",
+                "What a mixture is worth in target rows",
+                "General data by coverage and amount",
+                "Wrong facts in training",
+            )
+        ]
+        assert places == sorted(places)
+        assert "at least 3 training seeds all gain." in told
+        assert "Clearly worse: third (" in told
+        assert "not reached with 32 rows" in told
+        assert "No test of interactions: 4 arms for 4 terms" in told
+
+
+def test_the_summary_holds_the_unrounded_numbers_and_is_plain_json():
+    told = json.loads(summary_json(RESULTS, ANALYSIS))["mixing"]
+    assert told["recommendations"][0]["added"] == "near"
+    assert told["matrices"][0]["entries"][0][0]["mean"] == pytest.approx(19 / N)
+    assert {item["factor"] for item in told["efficiencies"]} >= {None}
+    assert told["false_facts"][0]["accuracy_slope"]["mean"] == pytest.approx(-0.25)
+
+
+@pytest.mark.parametrize(
+    ("mean", "low", "high", "tint", "is_clear"),
+    [(0.3, 0.2, 0.4, "up4", True), (-0.06, -0.1, 0.01, "down2", False), (0.01, -0.1, 0.1, "flat", False)],
+)
+def test_an_entry_of_the_heat_map_is_tinted_by_size_and_starred_where_it_is_clear(mean, low, high, tint, is_clear):
+    cell = heat_cell(Estimate(mean, low, high, 1))
+    assert (cell.tint, cell.is_clear) == (tint, is_clear)
+
+
+def test_the_charts_have_a_point_an_arm_and_a_line_for_those_in_several_amounts():
+    view = mixing_view(ANALYSIS.mixing)
+    assert [panel.note for panel in view.retention.panels] == ["8 rows", "32 rows"]
+    assert {"alone", "with-near", "told-0.0"} <= {style.model for style in view.retention.styles}
+    assert view.amount.styles[0].model == "home, with-near (coverage 1.0)"
+    assert "home, told-0.0 (coverage 1.0)" not in {style.model for style in view.amount.styles}
+    for chart in (view.retention, view.amount):
+        for panel in chart.panels:
+            tags = {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(panel.svg).iter()}
+            assert tags <= {"svg", "g", "path", "line", "text", "rect"}
+
+
+def test_without_several_sizes_the_chart_goes_by_rows_of_general_data_and_without_both_there_is_none():
+    def general(rows):
+        return arm(f"general-{rows}", "target+general", 16, general=["talk"], general_rows=rows)
+
+    alone = arm("alone", "alone", 10)
+    views = [
+        mixing_view(analyse(mixed_study(BASE_SCORES, arms), resample_count=20).mixing)
+        for arms in ([alone, general(4), general(16)], [alone, general(4)])
+    ]
+    assert [style.model for style in views[0].amount.styles] == ["home, 8 rows, additive, joint (coverage 1.0)"]
+    assert views[1].amount is None
+
+
+def test_where_every_tested_task_was_seen_there_is_no_retention_chart_and_the_page_says_so():
+    arms = [arm("alone", "alone", 10), arm("with-far", "pair", 12, added=["far", "table"])]
+    results = mixed_study(BASE_SCORES, arms)
+    analysis = analyse(results, resample_count=20)
+    assert mixing_view(analysis.mixing).retention is None
+    assert "no tested task, so what is kept elsewhere was not measured" in read_page(html_page(results, analysis)).text
+
+
+def test_names_from_files_are_escaped():
+    hostile = "<script>alert(1)</script>"
+    results = design(hostile)
+    analysis = analyse(results, resample_count=20)
+    page = html_page(results, analysis)
+    assert hostile not in page
+    assert f"near{hostile}" in read_page(page).text
+    assert hostile not in markdown_page(results, analysis)
