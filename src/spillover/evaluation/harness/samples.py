@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from spillover.errors import UserError
 from spillover.evaluation.harness.aggregations import USUAL, item_statistics
 from spillover.evaluation.harness.joined import Origin, Sample, TaskRun, joined_results
