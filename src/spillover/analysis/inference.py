@@ -20,6 +20,9 @@ MINIMUM_CHANGE_COUNT = 10
 """Units whose difference is not the most frequent one, below which resamples say nothing of the rest: with none of
 them every resample is the same."""
 
+WIDEST_BOUND = 1.0
+"""Of an exact bound on a difference of shares, which lies within -1 and 1: a wider one is no answer."""
+
 Pair = tuple[ResampledScore, ResampledScore]
 """A variant's and the base's score of the same cell."""
 
@@ -82,8 +85,11 @@ def infer(tasks: Sequence[Sequence[Pair]], card: MetricCard, *, level: float, ma
         value = float(sum(own.value - base.value for pairs in tasks for own, base in pairs)) / cell_count
         made, smaller = _resampled(parts, value, level)
     elif all(_is_mean_of_shares(pair, card) for pairs in tasks for pair in pairs):
+        bound = _rare_change_bound(parts, level)
         note = f"only {changed} of {units} independent items differ from the rest: the exact bound of their share"
-        made = Inference(*_rare_change_bound(parts, level), note=note)
+        if bound[1] - bound[0] > WIDEST_BOUND:
+            return Inference(note=f"{note} excludes nothing of interest; test on more items")
+        made = Inference(*bound, note=note)
         smaller = _rare_change_bound(parts, EQUIVALENCE_LEVEL)
     else:
         return Inference(note=f"only {changed} of {units} independent items differ: too few for an interval")
