@@ -24,7 +24,7 @@ from spillover.study.store import Store
 from spillover.study.work import Workshop
 from tests.study.made_study import make_study
 
-GOLDEN = "cf7f05a786a0f8e8f5edea32988d08ae4713360e1695fcec513026da9559159c"
+GOLDEN = "51a4d7cbbb25d1e783fabd4803215b3eccba38a3de4579059ca0e75d382321cf"
 
 
 class Quiet:
