@@ -5,6 +5,8 @@ import pytest
 
 from tests.analysis.made_mixing import MadeArm, found, mixed_study
 
+pytestmark = pytest.mark.long
+
 STUDY_COUNT = 700
 ITEM_COUNT = 150
 SHARES = {"alone": 0.5, "with-helper": 0.58, "with-harmer": 0.35, "all": 0.62, "all-but-harmer": 0.55}

@@ -14,7 +14,7 @@ from spillover.errors import SpilloverError
 
 SECONDS = 10.0
 """Of processor time, a hundred times what the slowest sound case takes."""
-SHORT, LONG = 40, 1000
+SHORT, LONG = 12, 1000
 """Cases a test."""
 
 

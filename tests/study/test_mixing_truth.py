@@ -12,6 +12,8 @@ from spillover.study.results import collect
 from tests.study.made_study import make_model
 from tests.study.test_runner import run
 
+pytestmark = pytest.mark.long
+
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 SUITE = """
 families:
