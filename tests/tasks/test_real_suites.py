@@ -135,7 +135,8 @@ def test_the_second_prompt_form_is_read_from_the_release(genpower):
 @pytest.mark.parametrize("name", POCKET)
 def test_parts_of_a_pocket_task_share_no_text_and_no_group(pocket, name):
     task = pocket[name]
-    assert len(task.train) >= 250
+    # Few questions of narrativeqa have their answer in the first eighty words of the story.
+    assert len(task.train) >= (140 if name == "narrativeqa" else 250)
     assert len(task.test) >= 200
     assert len(task.demonstrations) == 16
     for key in (text_of, lambda row: row.group or row.id):
