@@ -74,6 +74,7 @@ def _command_line(arguments: list[str], cache: Path, said: Path, fault: Fault | 
     from spillover.cli import main
 
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started without it
     os.environ["SPILLOVER_CACHE"] = str(cache)
     with said.open("w") as stream:
         os.dup2(stream.fileno(), 1)

@@ -1,7 +1,9 @@
 """Adjusts p-values for how many comparisons a study makes, so that a star survives the size of the matrix."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from spillover.records import Measurement, TaskCard
 
@@ -14,7 +16,7 @@ def adjusted(measurements: Sequence[Measurement], tasks: Sequence[TaskCard]) -> 
     own. Holm bounds the chance of any false star in a family, whatever the dependence of cells; the other bounds the
     expected share of false ones.
     """
-    from statsmodels.stats.multitest import multipletests
+    from scipy.stats import false_discovery_control
 
     primary = {task.name: task.primary_metric for task in tasks}
     families: dict[str, list[int]] = {}
@@ -24,10 +26,15 @@ def adjusted(measurements: Sequence[Measurement], tasks: Sequence[TaskCard]) -> 
             families.setdefault(family, []).append(index)
     rows = list(measurements)
     for members in families.values():
-        p_values = [rows[index].p_value for index in members]
-        found: Mapping[str, Sequence[float]] = {
-            method: multipletests(p_values, method=method)[1].tolist() for method in ("holm", "fdr_bh")
-        }
-        for index, holm, bh in zip(members, found["holm"], found["fdr_bh"], strict=True):
+        p_values = np.array([rows[index].p_value for index in members])
+        for index, holm, bh in zip(members, _holm(p_values), false_discovery_control(p_values).tolist(), strict=True):
             rows[index] = replace(rows[index], holm_p_value=holm, bh_p_value=bh)
     return tuple(rows)
+
+
+def _holm(p_values: np.ndarray) -> list[float]:
+    """Return the adjusted p-values: of m, the i-th smallest times m + 1 - i, none below a smaller one's, at most 1."""
+    order = np.argsort(p_values, kind="stable")
+    adjusted_values = np.empty(len(p_values))
+    adjusted_values[order] = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1)).clip(max=1)
+    return [float(value) for value in adjusted_values]
