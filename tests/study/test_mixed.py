@@ -1,6 +1,5 @@
 import json
-import subprocess
-import sys
+import os
 
 import pytest
 
@@ -9,6 +8,7 @@ from spillover.study.results import collect
 from spillover.study.store import Store
 from spillover.study.work import Workshop
 from spillover.tasks.prepare import prepare
+from tests.robust.processes import SERVER
 from tests.study.made_study import make_study
 from tests.study.test_recipes import write_study
 from tests.study.test_runner import load, run
@@ -126,9 +126,10 @@ def test_a_source_with_too_few_demonstrations_is_refused_before_anything_is_writ
     assert not (tmp_path / "store").exists()
 
 
-def rows_by_process(path):
-    code = "import sys, pathlib; from tests.study.test_mixed import digests; print(digests(pathlib.Path(sys.argv[1])))"
-    return subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True).stdout
+def write_digests(path, written):
+    """Write them as a second process of several would see them, behind how it hashes a string."""
+    os.environ["RANK"] = "1"
+    written.write_text(f"{hash('a')} {digests(path)}")
 
 
 def digests(path):
@@ -140,11 +141,14 @@ def digests(path):
     )
 
 
-def test_the_same_mixture_gives_the_same_rows_in_the_same_order_in_another_process(tmp_path, monkeypatch):
+def test_the_same_mixture_gives_the_same_rows_in_the_same_order_in_another_process(tmp_path):
     path = write_study(tmp_path, VARIANTS)
-    monkeypatch.setenv("PYTHONHASHSEED", "2")
-    monkeypatch.setenv("RANK", "1")
-    assert rows_by_process(path) == digests(path) + "\n"
+    process = SERVER.Process(target=write_digests, args=(path, tmp_path / "digests"))
+    process.start()
+    process.join()
+    other_hash, found = (tmp_path / "digests").read_text().split(maxsplit=1)
+    assert int(other_hash) != hash("a")
+    assert found == digests(path)
 
 
 def test_rows_that_another_source_tests_on_or_has_itself_are_dropped_and_counted(tmp_path):

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -473,7 +474,8 @@ def _fingerprint(step: Variant, folder: Path, when: str) -> str:
     return fingerprint
 
 
-def machine() -> dict[str, Any]:
+@cache
+def machine() -> Mapping[str, Any]:
     """Return what a number's rounding may depend on besides its step: versions and processor."""
     packages = ("spillover", "torch", "transformers", "accelerate", "peft", "tokenizers", "numpy")
     return {
