@@ -14,7 +14,7 @@ class PageReader(HTMLParser):
         self.tags: set[str] = set()
         self.attributes: list[tuple[str, str]] = []
         self.ids: list[str] = []
-        self.text = ""
+        self._texts: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
@@ -35,7 +35,12 @@ class PageReader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if "style" not in self.open:
-            self.text += data
+            self._texts.append(data)
+
+    @property
+    def text(self) -> str:
+        """All text but the styles'."""
+        return "".join(self._texts)
 
 
 def read_page(html: str) -> PageReader:
