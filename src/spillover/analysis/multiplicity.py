@@ -1,9 +1,11 @@
 """Adjusts p-values for how many comparisons a study makes, so that a star survives the size of the matrix."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from spillover.records import Measurement, TaskCard
+import numpy as np
+
+from spillover.records import FloatArray, Measurement, TaskCard
 
 
 def adjusted(measurements: Sequence[Measurement], tasks: Sequence[TaskCard]) -> tuple[Measurement, ...]:
@@ -14,8 +16,6 @@ def adjusted(measurements: Sequence[Measurement], tasks: Sequence[TaskCard]) -> 
     own. Holm bounds the chance of any false star in a family, whatever the dependence of cells; the other bounds the
     expected share of false ones.
     """
-    from statsmodels.stats.multitest import multipletests
-
     primary = {task.name: task.primary_metric for task in tasks}
     families: dict[str, list[int]] = {}
     for index, row in enumerate(measurements):
@@ -24,10 +24,17 @@ def adjusted(measurements: Sequence[Measurement], tasks: Sequence[TaskCard]) -> 
             families.setdefault(family, []).append(index)
     rows = list(measurements)
     for members in families.values():
-        p_values = [rows[index].p_value for index in members]
-        found: Mapping[str, Sequence[float]] = {
-            method: multipletests(p_values, method=method)[1].tolist() for method in ("holm", "fdr_bh")
-        }
-        for index, holm, bh in zip(members, found["holm"], found["fdr_bh"], strict=True):
+        p_values = np.array([rows[index].p_value for index in members], dtype=np.float64)
+        both = _adjusted_p_values(p_values)
+        for index, holm, bh in zip(members, *(values.tolist() for values in both), strict=True):
             rows[index] = replace(rows[index], holm_p_value=holm, bh_p_value=bh)
     return tuple(rows)
+
+
+def _adjusted_p_values(p_values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return those of Holm, and of Benjamini and Hochberg, ``(n,)`` each, in the order of ``p_values``."""
+    order, count = np.argsort(p_values), len(p_values)
+    rising, ranks, back = p_values[order], np.arange(1, count + 1), np.argsort(order)
+    holm = np.maximum.accumulate(rising * (count + 1 - ranks))
+    bh = np.minimum.accumulate((rising * count / ranks)[::-1])[::-1]
+    return holm.clip(max=1)[back], bh.clip(max=1)[back]
