@@ -33,3 +33,10 @@ def test_another_metric_is_a_family_of_its_own_and_rows_without_a_p_value_count_
     found = adjusted(rows, [task("home")])
     assert [row.holm_p_value for row in found] == [pytest.approx(0.04), pytest.approx(0.04), None]
     assert not found[2].is_clear
+
+
+def test_both_adjustments_of_a_large_family_with_ties_are_those_of_statsmodels() -> None:
+    draws = np.random.default_rng(3).uniform(size=60).round(2) ** 3
+    found = adjusted([replace(ROW, p_value=float(p)) for p in draws], [task("home")])
+    assert [row.holm_p_value for row in found] == pytest.approx(multipletests(draws, method="holm")[1].tolist())
+    assert [row.bh_p_value for row in found] == pytest.approx(multipletests(draws, method="fdr_bh")[1].tolist())

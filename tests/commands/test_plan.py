@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 import torch
@@ -6,10 +7,11 @@ import torch
 from spillover.analysis.power import AskedItems, detectable_difference
 from spillover.cli import main
 from spillover.config import load_study
+from spillover.models.fingerprint import tensor_entries
 from spillover.study.calibration import calibrate
 from spillover.study.plan import detectable_differences, expected_cost
 from spillover.study.runner import missing_steps, run_study, step_work
-from spillover.study.step import Finetune
+from spillover.study.step import Drift, Finetune
 from spillover.study.store import Store
 from spillover.study.work import Workshop
 from tests.study.test_runner import Quiet
@@ -74,3 +76,12 @@ def test_time_follows_the_work_of_each_step(study, tmp_path):
     expected = len(steps) * speed.loading.wall_seconds + tokens * speed.trained_token.wall_seconds
     assert cost.wall_seconds == pytest.approx(expected)
     assert min(speed.asked_token.cpu_seconds, speed.trained_token.cpu_seconds, speed.loading.cpu_seconds) > 0
+
+
+def test_drift_takes_the_work_of_its_decompositions(study, tmp_path):
+    store = Store(tmp_path / "store")
+    step = next(step for step in missing_steps(study, store) if isinstance(step, Drift))
+    shapes = {entry.name: entry.shape for entry in tensor_entries(study.base.path)}
+    cubes = sum(min(shape) ** 3 for name, shape in shapes.items() if ".layers." in name and len(shape) == 2)
+    weights = sum(math.prod(shape) for shape in shapes.values())
+    assert step_work(step, Workshop(store)) == pytest.approx(45 * cubes / weights)

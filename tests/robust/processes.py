@@ -12,8 +12,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 # The processes are forked from a server that has imported everything, so that a run costs its own work alone.
-_SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["tests.robust.imported"])
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["tests.robust.imported"])
 CHANGES = frozenset({"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate"})
 """Audit events that change the file system, besides opening a file to write."""
 
@@ -58,7 +58,7 @@ def start(
     Args:
         largest_file: Bytes; longer files fail on the way, as on a disk that takes no more.
     """
-    process = _SERVER.Process(target=_command_line, args=(arguments, cache, said, fault, largest_file))
+    process = SERVER.Process(target=_command_line, args=(arguments, cache, said, fault, largest_file))
     process.start()
     return Run(process, said)
 
@@ -74,6 +74,7 @@ def _command_line(arguments: list[str], cache: Path, said: Path, fault: Fault | 
     from spillover.cli import main
 
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started without it
     os.environ["SPILLOVER_CACHE"] = str(cache)
     with said.open("w") as stream:
         os.dup2(stream.fileno(), 1)

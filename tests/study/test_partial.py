@@ -3,8 +3,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -14,23 +12,8 @@ from spillover.study.runner import run_study
 from spillover.study.step import Predict
 from spillover.study.store import Store
 from spillover.study.work import Workshop
+from tests.robust.processes import SERVER
 from tests.study.test_runner import Quiet, load, run
-
-DIE = """
-import os, signal, sys
-import spillover.study.partial as partial
-from pathlib import Path
-from tests.study.test_partial import compute, small_batches
-
-small_batches(setattr)
-real = partial.PartialCell.add
-def add(self, rows):
-    real(self, rows)
-    if len(self.rows) >= int(sys.argv[4]):
-        os.kill(os.getpid(), signal.SIGKILL)
-partial.PartialCell.add = add
-compute(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
-"""
 
 
 def small_batches(change):
@@ -60,6 +43,20 @@ def compute(study_file, root, label):
     return shares, (folder / "predictions.jsonl").read_bytes()
 
 
+def die(study_file, root, label, row_count):
+    """Compute one step and be killed when so many rows are written."""
+    small_batches(setattr)
+    add = PartialCell.add
+
+    def add_or_die(self, rows):
+        add(self, rows)
+        if len(self.rows) >= row_count:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    PartialCell.add = add_or_die
+    compute(study_file, root, label)
+
+
 @pytest.fixture(scope="module")
 def prepared(made_study_file, tmp_path_factory):
     """A store without predictions."""
@@ -85,10 +82,10 @@ def test_a_killed_cell_goes_on_after_its_last_batch_to_the_same_predictions(
     assert shares[-1] == 1
 
     for row_count in (1, 5):  # killed in the first batch's wake, then again further on
-        arguments = [sys.executable, "-c", DIE, str(made_study_file), str(killed), label, str(row_count)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(arguments, env=environment, capture_output=True, check=False)
-        assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+        process = SERVER.Process(target=die, args=(made_study_file, killed, label, row_count))
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
         shutil.rmtree(killed / "made")
     kept = killed / "checkpoints" / steps_of(study, label).key
     lines = (kept / "rows.jsonl").read_bytes().splitlines(keepends=True)

@@ -2,8 +2,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +20,8 @@ from spillover.study.runner import missing_steps, run_study
 from spillover.study.step import Finetune, Predict
 from spillover.study.store import Store
 from spillover.study.work import Workshop
+from tests.robust import processes
+from tests.robust.processes import Run
 from tests.study.made_study import make_study
 
 GOLDEN = "51a4d7cbbb25d1e783fabd4803215b3eccba38a3de4579059ca0e75d382321cf"
@@ -205,38 +205,38 @@ def test_no_room_on_disk_is_found_before_anything_is_written(tmp_path, monkeypat
     assert not (tmp_path / "store").exists()
 
 
-def start(path: Path, root: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "spillover.cli", "run", str(path), "--store", str(root), "--threads", "1"]
-    command += ["--report", str(root.parent / "report")]
-    environment = {**os.environ, "SPILLOVER_CACHE": str(path.parent / "cache")}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def start(path: Path, root: Path) -> Run:
+    arguments = ["run", str(path), "--store", str(root), "--threads", "1", "--report", str(root.parent / "report")]
+    return processes.start(arguments, cache=path.parent / "cache", said=root.parent / "said.txt")
+
+
+def finished_steps(root: Path) -> int:
+    return len(list(root.glob("*/*/manifest.json")))
 
 
 def test_a_run_killed_at_several_points_resumes_to_the_same_measurements(finished, made_study_file, tmp_path):
     study, store, _ = finished
     root = tmp_path / "store"
     for finished_count in (3, 20, 30):  # while the base is asked, while a variant is asked, near a fine-tuning
-        process = start(made_study_file, root)
-        while len(list(root.glob("*/*/manifest.json"))) < finished_count and process.poll() is None:
+        killed = start(made_study_file, root)
+        while finished_steps(root) < finished_count and killed.process.is_alive():
             time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-        assert finished_count <= len(list(root.glob("*/*/manifest.json"))) < 57
-    resumed = start(made_study_file, root)
-    _, messages = resumed.communicate()
-    assert resumed.returncode == 0, messages.decode()
+        killed.process.kill()
+        assert killed.end()[0] == -signal.SIGKILL
+        assert finished_count <= finished_steps(root) < 57
+    code, messages = start(made_study_file, root).end()
+    assert code == 0, messages
     assert scores_of(study, Store(root)) == scores_of(study, store)
 
 
 def test_an_interrupted_run_exits_130_and_keeps_what_is_finished(made_study_file, tmp_path):
     root = tmp_path / "store"
-    process = start(made_study_file, root)
-    while not list(root.glob("prepare/*/manifest.json")) and process.poll() is None:
+    interrupted = start(made_study_file, root)
+    while not list(root.glob("prepare/*/manifest.json")) and interrupted.process.is_alive():
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, messages = process.communicate()
-    assert process.returncode == 130
-    assert b"run the same command to go on" in messages
-    assert b"Traceback" not in messages
+    os.kill(interrupted.process.pid, signal.SIGINT)
+    code, messages = interrupted.end()
+    assert code == 130
+    assert "run the same command to go on" in messages
+    assert "Traceback" not in messages
     assert list(root.glob("prepare/*/manifest.json"))

@@ -72,7 +72,9 @@ def _cost(step: Step, work: float, workshop: Workshop, speed: Speed) -> Cost:
         case Predict():
             decoded = decoded_token_count(workshop.encoded_cell(step)[0])
             return speed.asked_token * (work - DECODE * decoded) + speed.decoded_token * decoded
-        case Derive() | Drift():
+        case Drift():
+            return speed.loading * 2 + speed.asked_token * work
+        case Derive():
             return speed.loading * 2
         case _:
             return Cost()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from spillover.errors import SpilloverError, UserError
 from spillover.models.fingerprint import tensor_entries
 from spillover.study.harness import AskHarness
-from spillover.study.step import Adopt, Derive, Finetune, Predict, Prepare, Step
+from spillover.study.step import Adopt, Derive, Drift, Finetune, Predict, Prepare, Step
 from spillover.study.study import Study
 from spillover.study.validation import Validate
 from spillover.training.parameters.full import Full
@@ -26,6 +27,9 @@ BACKWARD = 3
 """Tokens of forward passes that one trained token costs: forward, and backward for inputs and weights."""
 DECODE = 2
 """Tokens of packed passes that one decoded token costs, measured at 135M parameters on two cores."""
+
+DECOMPOSE = 45
+"""Multiply-adds of a forward pass that drift takes for each of `decomposition_cost`, measured at 135M parameters."""
 
 
 class Observer(Protocol):
@@ -140,8 +144,17 @@ def step_work(step: Step, workshop: Workshop) -> float:
             return step.asked.token_count
         case Validate():
             return float(sum(map(len, workshop.validation_rows(step).rows)))
+        case Drift():
+            return _drift_work({entry.name: entry.shape for entry in tensor_entries(step.variant.base.path)})
         case _:
             return 1.0
+
+
+def _drift_work(shapes: Mapping[str, tuple[int, ...]]) -> float:
+    """Return the work of comparing two models' weights, in tokens: a token is one multiply-add a weight."""
+    from spillover.training.drift.spectrum import decomposition_cost
+
+    return DECOMPOSE * decomposition_cost(shapes) / sum(math.prod(shape) for shape in shapes.values())
 
 
 def decoded_token_count(cell: EncodedCell) -> float:

@@ -80,6 +80,12 @@ def measured_layers(shapes: Mapping[str, tuple[int, ...]]) -> frozenset[str]:
     return frozenset(layers[::-stride])
 
 
+def decomposition_cost(shapes: Mapping[str, tuple[int, ...]]) -> float:
+    """Return the sum over the decomposed matrices of the shorter side cubed."""
+    layers = measured_layers(shapes)
+    return sum(float(min(shape)) ** 3 for name, shape in shapes.items() if len(shape) == 2 and layer_of(name) in layers)
+
+
 def _dominant_directions(matrix: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Return the ``count`` strongest left and right singular vectors, by seeded subspace iteration.
 
