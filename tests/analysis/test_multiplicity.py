@@ -21,13 +21,6 @@ def test_the_primary_metrics_of_all_variants_and_cells_are_one_family() -> None:
     assert [row.is_clear for row in found] == [True, False, False]
 
 
-def test_many_p_values_with_ties_are_adjusted_as_statsmodels_adjusts_them() -> None:
-    p_values = np.random.default_rng(0).uniform(0, 1, 60).round(1) ** 3
-    found = adjusted([replace(ROW, p_value=float(p)) for p in p_values], [task("home")])
-    assert [row.holm_p_value for row in found] == pytest.approx(multipletests(p_values, method="holm")[1])
-    assert [row.bh_p_value for row in found] == pytest.approx(multipletests(p_values, method="fdr_bh")[1])
-
-
 def test_another_metric_is_a_family_of_its_own_and_rows_without_a_p_value_count_in_none() -> None:
     rows = [replace(ROW, p_value=0.04), replace(ROW, metric="brier", p_value=0.04), replace(ROW, variant="base")]
     found = adjusted(rows, [task("home")])

@@ -188,8 +188,7 @@ def _is_mean_of_shares(pair: Pair, card: MetricCard) -> bool:
 
 
 def _of_task(pairs: Sequence[Pair], cell_count: int, card: MetricCard) -> _TaskDifferences:
-    sizes = np.bincount(np.concatenate([own.units for own, _ in pairs]))
-    units = np.flatnonzero(sizes)
+    units, sizes = np.unique(np.concatenate([own.units for own, _ in pairs]), return_counts=True)
     replicates = np.mean([own.replicates - base.replicates for own, base in pairs], axis=0)
     if all(_is_mean_of_shares(pair, card) for pair in pairs):
         found, counts = np.unique(_unit_differences(pairs)[units], return_counts=True)
@@ -199,7 +198,7 @@ def _of_task(pairs: Sequence[Pair], cell_count: int, card: MetricCard) -> _TaskD
     else:
         changed = [own.units[(own.statistics != base.statistics).any(axis=1)] for own, base in pairs]
         most_frequent, changed_count = 0.0, len(np.unique(np.concatenate(changed)))
-    weight, largest = len(pairs) / cell_count, float(sizes.max() / sizes[units].mean())
+    weight, largest = len(pairs) / cell_count, float(sizes.max() / sizes.mean())
     return _TaskDifferences(weight, replicates, len(units), changed_count, most_frequent, largest)
 
 
