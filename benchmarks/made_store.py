@@ -89,9 +89,7 @@ def _finish(store: Store, step: Step) -> None:
         log = {"step_count": 200, "losses": losses, "rows": 16, "dropped": {}, "fingerprint": step.key}
         fill = lambda target: files.write_json(target / "training.json", log)  # noqa: E731
     else:
-        layers = {f"layers.{index}": 0.01 + index / 5000 for index in range(30)}
-        moved = {"mean_absolute_difference": 4e-4, "relative_norm": 0.011, "layers": layers, "tensors": {}}
-        fill = lambda target: files.write_json(target / "drift.json", moved)  # noqa: E731
+        fill = lambda target: files.write_json(target / "drift.json", _moved())  # noqa: E731
 
     def write(target: Path) -> Mapping[str, Any]:
         fill(target)
@@ -134,6 +132,23 @@ def _score(store: Store, step: Score, folder: Path) -> None:
     predictions = files.read_predictions(store.file(source.kind, source.key, files.PREDICTIONS))
     values = {metric: statistics(metric, predictions, step.rule) for metric in step.metrics}
     files.write_statistics(folder / "statistics.json", [row.example_id for row in predictions], values)
+
+
+def _moved() -> dict[str, object]:
+    """Return the drift of a model of 30 layers, as `measure_drift` does."""
+    types = ("attention q", "attention k", "attention v", "attention o", "mlp gate", "mlp up", "mlp down", "norm")
+    layers = [str(index) for index in range(30)]
+    numbers = {"element_count": 4096, "mean_absolute_difference": 4e-4, "relative_norm": 0.011, "cosine": 0.9999}
+    numbers |= {"moved_share": 0.8, "effective_rank": 212.5, "new_direction_share": 0.93}
+    return {
+        **numbers,
+        "layers": {layer: 0.01 + index / 5000 for index, layer in enumerate(layers)},
+        "module_types": dict.fromkeys(types, numbers),
+        "modules": [{"layer": layer, "module": module, **numbers} for layer in layers for module in types],
+        "spectrum": {"directions": 16, "layers": layers},
+        "moved_tokens": [{"token_id": index, "token": f" {WORDS[index]}", "relative_norm": 0.1} for index in range(19)],
+        "probe": {"row_count": 16, "token_count": 733, "kl_to_base": 0.1, "similarity": [0.99] * 31},
+    }
 
 
 def _write_model(folder: Path) -> None:

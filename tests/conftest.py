@@ -11,6 +11,18 @@ def made_study_file(tmp_path_factory) -> Path:
     return make_study(tmp_path_factory.mktemp("made"))
 
 
+@pytest.fixture
+def faulty(tmp_path) -> Path:
+    """A study whose second answer can never be chosen."""
+    path = make_study(tmp_path / "study")
+    for name in ("first", "second"):
+        rows = path.with_name(f"{name}.jsonl")
+        rows.write_text(rows.read_text().replace('"down"', '"upset"'))
+    suite = path.with_name("made.yaml")
+    suite.write_text(suite.read_text().replace("[up, down]", "[up, upset]"))
+    return path
+
+
 @pytest.fixture(autouse=True)
 def _no_shared_cache(monkeypatch, tmp_path_factory):
     """Keep the user's cache out of the tests."""

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -48,6 +49,34 @@ def test_a_study_runs_from_python_to_tables_that_the_command_line_agrees_with(fi
     assert page == tmp_path / "report" / "index.html"
     summary = json.loads((tmp_path / "report" / "summary.json").read_text(encoding="utf-8"))
     assert [verdict["sentence"] for verdict in summary["verdicts"]] == [item.sentence for item in results.verdicts]
+
+
+def test_what_was_damaged_is_said_and_computed_again_from_python(finished_study, tmp_path, capsys):
+    path, store = finished_study
+    study = spillover.load_study(path, cache=path.parent / "cache")
+    shutil.copytree(store, tmp_path / "store")
+    damaged = min((tmp_path / "store" / "score").glob("*/statistics.json"))
+    damaged.write_text("{}", encoding="utf-8")
+    results = spillover.run(study, store=tmp_path / "store", threads=1)
+    assert "damaged: score " in capsys.readouterr().err
+    assert results.measurements.equals(spillover.load_results(study, store=store).measurements)
+    spillover.run(study, store=tmp_path / "store")
+    assert "nothing to do" in capsys.readouterr().err
+
+
+def test_python_refuses_what_the_command_line_refuses_before_anything_is_computed(faulty, tmp_path, capsys):
+    study = spillover.load_study(faulty)
+    store = tmp_path / "store"
+    with pytest.raises(spillover.UserError, match="the tokens of the answer 'up' begin those of 'upset'"):
+        spillover.run(study, store=store, threads=1)
+    assert "warning: in-domain: 10 items show a difference only from" in capsys.readouterr().err
+    with pytest.raises(spillover.UserError, match="--budget drops arms of a `mix`; this study has none"):
+        spillover.run(study, store=store, threads=1, lint=False, budget="1h")
+    with pytest.raises(spillover.UserError, match="--budget is 'soon'; expected a time such as 2h"):
+        spillover.run(study, store=store, budget="soon")
+    with pytest.raises(spillover.UserError, match="unknown tracker 'tensorbord'; did you mean 'tensorboard'"):
+        spillover.run(study, store=store, track="tensorbord")
+    assert not store.exists()
 
 
 def test_recipes_are_compared_in_tables():

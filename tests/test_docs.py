@@ -15,8 +15,11 @@ import typer.main
 import yaml
 from pydantic import TypeAdapter
 
+import spillover
+from spillover.api import Comparison, Results
 from spillover.cli import app, main
 from spillover.config import StudyFile, VariantEntry
+from spillover.report.formats import Format
 from spillover.study.mix import contradiction_with_stages
 from spillover.tasks.settings import load_yaml, parse_settings
 from spillover.tasks.suite import builtin_suites, load_suite
@@ -57,7 +60,7 @@ def commands(page: Path | None = None) -> list[tuple[str, list[str]]]:
         (str(block), words)
         for block in blocks("sh")
         for line in block.text.replace("\\\n", " ").splitlines()
-        if page in (None, block.page) and (words := shlex.split(line, comments=True))
+        if page in (None, block.page) and (words := shlex.split(line.partition(" > ")[0], comments=True))
     ]
 
 
@@ -116,9 +119,10 @@ def test_every_command_can_be_called_so(where, words):
 
 @pytest.mark.parametrize(("where", "words"), inline_commands())
 def test_every_command_within_a_sentence_is_one(where, words):
-    command, options = typer.main.get_command(app), set()
+    command = typer.main.get_command(app)
+    options = {option for parameter in command.params for option in parameter.opts}
     for word in words[1:]:
-        if hasattr(command, "commands"):
+        if hasattr(command, "commands") and not word.startswith("--"):
             assert word in command.commands, f"{where}: {words}"
             command = command.commands[word]
             options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
@@ -207,6 +211,35 @@ def test_the_command_that_starts_from_a_file_of_rows_writes_a_study_that_is_acce
         main(words[1:])
     assert stopped.value.code == 0
     check_study(parse_settings(StudyFile, load_yaml(Path("study.yaml")), where="study.yaml"), where="study.yaml")
+
+
+def command_names(command: typer.main.TyperGroup | None = None, before: str = "spillover") -> list[str]:
+    """Return every command as it is typed: ``spillover models list``."""
+    found = []
+    for name, inner in (command or typer.main.get_command(app)).commands.items():
+        typed = f"{before} {name}"
+        found += command_names(inner, typed) if hasattr(inner, "commands") else [typed]
+    return found
+
+
+@pytest.mark.parametrize("name", command_names())
+def test_the_page_on_commands_names_every_command(name):
+    assert f"`{name}`" in (DOCS / "commands.md").read_text(encoding="utf-8")
+
+
+def test_the_page_on_commands_names_every_format_with_its_file():
+    text = (DOCS / "commands.md").read_text(encoding="utf-8")
+    for kind in Format:
+        assert f"| `{kind}` | `{kind.file_name}`: " in text
+
+
+def public(owner: type) -> list[str]:
+    return [name for name in {**vars(owner), **owner.__annotations__} if not name.startswith("_")]
+
+
+@pytest.mark.parametrize("name", [*spillover.__all__, *public(Results), *public(Comparison)])
+def test_the_page_on_python_names_everything_public(name):
+    assert re.search(rf"[`.]{name}\b", (DOCS / "python.md").read_text(encoding="utf-8"))
 
 
 def test_the_page_on_lint_names_every_check():

@@ -44,34 +44,49 @@ def load_study(path: str | Path, *, release: str | Path | None = None, cache: st
     return config.load_study(Path(path), cache=kept, folder=Path(release) if release else None)
 
 
-def run(study: Study, *, store: str | Path = "store", device: str = "auto", threads: int | None = None) -> Results:
-    """Do whatever is missing of a study, showing progress, and return its results.
+def run(
+    study: Study,
+    *,
+    store: str | Path = "store",
+    device: str = "auto",
+    threads: int | None = None,
+    budget: str | None = None,
+    lint: bool = True,
+    track: str | None = None,
+) -> Results:
+    """Do whatever is missing of a study as ``spillover run`` does, showing progress, and return its results.
 
     Args:
         study: From `load_study`.
         store: Where finished steps are kept; the command line's default, so that the two go on where either stopped.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         threads: Processor threads; default: all.
+        budget: Time such as ``2h``; of a `mix`, the arms that validate worse are dropped.
+        lint: Refuse the errors that ``spillover lint`` finds.
+        track: Follow trainings in ``mlflow``, ``tensorboard``, ``trackio`` or ``wandb``; default: what the study names.
 
     Raises:
-        UserError: If the data, the prompts or the disk cannot serve the study, or if nothing could be finished.
+        UserError: If the data, the prompts, lint, the store or the disk cannot serve the study, or if nothing could be
+            finished.
     """
-    import torch
     from rich.console import Console
 
-    from spillover.models.load import preferred_device
     from spillover.progress import progress
-    from spillover.study.runner import missing_steps, run_study
+    from spillover.study.completion import complete
+    from spillover.study.halving import budget_seconds
     from spillover.study.store import Store
-    from spillover.study.work import Workshop
 
-    kept, failed = Store(Path(store)), []
-    if missing_steps(study, kept):
-        if threads is not None:
-            torch.set_num_threads(threads)
-        workshop = Workshop(kept, device=preferred_device() if device == "auto" else device)
-        with progress(Console(stderr=True)) as observer:
-            failed = run_study(study, kept, workshop, observer).failed
+    console = Console(stderr=True)
+    failed = complete(
+        study,
+        Store(Path(store)),
+        device=lambda: chosen_device(device, threads),
+        observing=progress(console),
+        notice=lambda line: console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True),
+        seconds=budget_seconds(budget) if budget else None,
+        checked=f"{study.name}.yaml" if lint else None,
+        track=track,
+    )
     return dataclasses.replace(
         load_results(study, store=store), failed=tuple(f"{step.label}: {reason}" for step, reason in failed)
     )
@@ -87,6 +102,17 @@ def load_results(study: Study, *, store: str | Path = "store") -> Results:
     from spillover.study.store import Store
 
     return Results(collect(study, Store(Path(store)), command=HOW))
+
+
+def chosen_device(name: str, threads: int | None) -> str:
+    """Return the device of a name (``auto`` picks one); processor threads are set if a number is given."""
+    import torch
+
+    from spillover.models.load import preferred_device
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return preferred_device() if name == "auto" else name
 
 
 def user_cache() -> Path:

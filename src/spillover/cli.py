@@ -56,7 +56,6 @@ def run(
     """Do whatever is missing of a study, then write its report."""
     from spillover.study.halving import budget_seconds
     from spillover.study.store import Store
-    from spillover.training.tracking import Tracking
 
     seconds, kept = budget_seconds(budget) if budget else None, Store(store)
     with _crew(device, threads) as crew:
@@ -66,7 +65,6 @@ def run(
             follow(crew, lambda: terminal.study(study_file, folder), kept)
             return
         study = terminal.study(study_file, folder)
-        name = track or study.track
         failed = terminal.compute(
             study,
             kept,
@@ -74,7 +72,7 @@ def run(
             crew=crew,
             seconds=seconds,
             checked=study_file if check else None,
-            tracking=Tracking(name, study.name, kept.root / "tracking") if name else None,
+            track=track,
         )
     terminal.finish(failed, lambda: terminal.report(study, kept, report_folder, _run_command(study_file, folder)))
 

@@ -10,6 +10,7 @@ from spillover.analysis.paired import (
     paired_bootstrap,
     percentile_interval,
     resample_counts,
+    resampled_together,
 )
 from spillover.records import FloatArray
 
@@ -42,6 +43,22 @@ def test_matches_a_loop_that_resamples_rows_one_by_one() -> None:
     assert found.low == pytest.approx(replicates[4] + 0.975 * (replicates[5] - replicates[4]), abs=1e-12)
     assert found.value == pytest.approx(slow(variant))
     assert found.difference == pytest.approx(slow(variant) - slow(base))
+
+
+def test_metrics_resampled_together_are_those_resampled_alone_column_by_column() -> None:
+    rng = np.random.default_rng(2)
+    counts = resample_counts(250, seed=5, resample_count=300)
+    scores = [(rng.uniform(0.5, 1, (250, 3)), f_score), (counted(rng.normal(0, 1, 250)), mean)] * 8
+    for (statistics, combine), found in zip(scores, resampled_together(scores, counts), strict=True):
+        totals = np.column_stack([(counts * column).sum(axis=1) for column in statistics.T])
+        assert np.abs(found - combine(totals)).max() < 1e-12
+
+
+def test_an_interval_ends_at_the_quantiles_of_the_replicates() -> None:
+    replicates = np.random.default_rng(3).normal(0, 1, 2000)
+    for level in (0.9, 0.95, 0.9712):
+        quantiles = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
+        assert percentile_interval(replicates, level) == pytest.approx(tuple(quantiles), abs=1e-12)
 
 
 def test_agrees_with_the_normal_interval_of_a_mean_difference() -> None:

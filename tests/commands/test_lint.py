@@ -3,25 +3,12 @@ import json
 import pytest
 
 from spillover.cli import main
-from tests.study.made_study import make_study
 
 
 def call(*arguments):
     with pytest.raises(SystemExit) as stopped:
         main([str(argument) for argument in arguments])
     return stopped.value.code
-
-
-@pytest.fixture
-def faulty(tmp_path):
-    """A study whose second answer can never be chosen."""
-    path = make_study(tmp_path / "study")
-    for name in ("first", "second"):
-        rows = path.with_name(f"{name}.jsonl")
-        rows.write_text(rows.read_text().replace('"down"', '"upset"'))
-    suite = path.with_name("made.yaml")
-    suite.write_text(suite.read_text().replace("[up, down]", "[up, upset]"))
-    return path
 
 
 def test_lint_says_where_why_and_how_to_mend_and_exits_2_on_an_error(faulty, tmp_path, capsys):

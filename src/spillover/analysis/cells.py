@@ -12,7 +12,7 @@ from spillover.analysis.paired import (
     content_seed,
     metric_value,
     resample_counts,
-    resampled_values,
+    resampled_together,
 )
 from spillover.records import BASE, Cell, CellScores, FloatArray, StudyResults, TaskCard
 
@@ -41,7 +41,7 @@ class ResampledScore:
     @property
     def unit_count(self) -> int:
         """How many independent units there are."""
-        return len(np.unique(self.units))
+        return int(np.count_nonzero(np.bincount(self.units)))
 
     @property
     def has_independent_items(self) -> bool:
@@ -72,15 +72,17 @@ def resample_scores(results: StudyResults, *, resample_count: int) -> Scores:
             continue
         counts = _unit_counts(task.name, unit_of, resample_count)
         of_items: dict[tuple[str, ...], tuple[NDArray[np.intp], FloatArray]] = {}
+        together: dict[tuple[str, Cell, tuple[str, ...]], list[ScoreKey]] = {}
         for key, scores in entries.items():
-            combine = results.metrics[key.metric].combine
-            if scores.example_ids not in of_items:
-                units = np.array([unit_of[example_id] for example_id in scores.example_ids], dtype=np.intp)
-                of_items[scores.example_ids] = units, counts.take(units, axis=1)
-            units, item_counts = of_items[scores.example_ids]
-            replicates = resampled_values(scores.statistics, item_counts, combine)
-            value = metric_value(scores.statistics, combine)
-            resampled[key] = ResampledScore(value, replicates, scores.example_ids, scores.statistics, units)
+            together.setdefault((key.variant, key.cell, scores.example_ids), []).append(key)
+        for (_, _, example_ids), keys in together.items():
+            if example_ids not in of_items:
+                units = np.array([unit_of[example_id] for example_id in example_ids], dtype=np.intp)
+                of_items[example_ids] = units, counts.take(units, axis=1)
+            units, item_counts = of_items[example_ids]
+            metrics = [(entries[key].statistics, results.metrics[key.metric].combine) for key in keys]
+            for key, metric, replicates in zip(keys, metrics, resampled_together(metrics, item_counts), strict=True):
+                resampled[key] = ResampledScore(metric_value(*metric), replicates, example_ids, metric[0], units)
     return {key: resampled[key] for key in table}
 
 

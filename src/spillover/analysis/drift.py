@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import stdtrit
 
 from spillover.analysis.relations import RelationSummary
 from spillover.records import FloatArray, Relation, StudyResults, VariantCard
@@ -108,11 +109,15 @@ def drift_correlations(results: StudyResults, relations: Sequence[RelationSummar
 
 
 def _spearman(one: FloatArray, other: FloatArray) -> float | None:
-    from scipy.stats import spearmanr
-
     if len(one) < LEAST_VARIANT_COUNT or np.ptp(one) == 0 or np.ptp(other) == 0:
         return None
-    return float(spearmanr(one, other).statistic)
+    return float(np.corrcoef(_ranks(one), _ranks(other))[0, 1])
+
+
+def _ranks(values: FloatArray) -> FloatArray:
+    """Return each value's rank, ``(n,)``; equal ones share the mean of theirs."""
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((counts.cumsum() - (counts - 1) / 2)[which], dtype=np.float64)
 
 
 def _pairs(results: StudyResults) -> list[tuple[VariantCard, VariantCard, DriftPair]]:
@@ -151,8 +156,6 @@ def _all_else(card: VariantCard) -> tuple[object, ...]:
 
 def _answer(name: str, plain: str, pairs: Sequence[DriftPair], level: float) -> DriftAnswer:
     """Return the geometric mean ratio with Student's t interval of the mean log ratio, n - 1 degrees of freedom."""
-    from scipy.stats import t
-
     logs = np.log([pair.ratio for pair in pairs])
     center, count = float(logs.mean()), len(pairs)
     less = sum(pair.ratio < 1 for pair in pairs)
@@ -161,7 +164,7 @@ def _answer(name: str, plain: str, pairs: Sequence[DriftPair], level: float) -> 
     if count < 2:
         sentence = f"{start} in the only pair of variants; more seeds or tasks would give an interval"
         return DriftAnswer(name, plain, count, less, ratio, None, None, sentence)
-    half = float(t.ppf((1 + level) / 2, count - 1)) * float(logs.std(ddof=1)) / count**0.5
+    half = float(stdtrit(count - 1, (1 + level) / 2)) * float(logs.std(ddof=1)) / count**0.5
     low, high = float(np.exp(center - half)), float(np.exp(center + half))
     reading = "the weights move less" if high < 1 else "the weights move more" if low > 1 else "no clear difference"
     sentence = (

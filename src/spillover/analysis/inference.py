@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import ndtr, stdtr, stdtrit
+from scipy.special import bdtr, ndtr, ndtri, stdtr, stdtrit
 
 from spillover.analysis.cells import ResampledScore
 from spillover.analysis.paired import ROUNDING, differences, percentile_interval
@@ -146,14 +146,17 @@ def degrees_of_freedom(variances: FloatArray, freedoms: FloatArray) -> float:
 
 
 def wilson(score: ResampledScore, level: float) -> tuple[float, float] | None:
-    """Return Wilson's interval of a share of items that are right or not; None for other scores and shared sources."""
-    from statsmodels.stats.proportion import proportion_confint
+    """Return Wilson's interval of a share of items that are right or not; None for other scores and shared sources.
 
+    Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
+    """
     if not (is_right_or_wrong(score) and score.has_independent_items):
         return None
     right, count = score.statistics.sum(axis=0)
-    low, high = proportion_confint(right, count, alpha=1 - level, method="wilson")
-    return float(low), float(high)
+    share, z = right / count, ndtri((1 + level) / 2)
+    center, half = share + z**2 / (2 * count), z * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    whole = 1 + z**2 / count
+    return float((center - half) / whole), float((center + half) / whole)
 
 
 def mcnemar_p_value(own: ResampledScore, base: ResampledScore) -> float | None:
@@ -161,13 +164,11 @@ def mcnemar_p_value(own: ResampledScore, base: ResampledScore) -> float | None:
 
     McNemar 1947; two-sided binomial test of the items on which the models disagree.
     """
-    from statsmodels.stats.contingency_tables import mcnemar
-
     if not (is_right_or_wrong(own) and is_right_or_wrong(base) and own.has_independent_items):
         return None
     change = own.statistics[:, 0] - base.statistics[:, 0]
-    table = [[0, int((change > 0).sum())], [int((change < 0).sum()), 0]]
-    return float(mcnemar(table, exact=True).pvalue) if change.any() else 1.0
+    won, lost = int((change > 0).sum()), int((change < 0).sum())
+    return min(1.0, 2 * float(bdtr(min(won, lost), won + lost, 0.5)))
 
 
 def is_mean(score: ResampledScore) -> bool:
@@ -177,7 +178,8 @@ def is_mean(score: ResampledScore) -> bool:
 
 def is_right_or_wrong(score: ResampledScore) -> bool:
     """True when the metric is the share of items whose value is 1 and not 0."""
-    return is_mean(score) and bool(np.isin(score.statistics[:, 0], (0, 1)).all())
+    values = score.statistics[:, 0]
+    return is_mean(score) and bool(((values == 0) | (values == 1)).all())
 
 
 def _is_mean_of_shares(pair: Pair, card: MetricCard) -> bool:

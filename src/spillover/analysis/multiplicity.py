@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from spillover.records import Measurement, TaskCard
+from spillover.records import FloatArray, Measurement, TaskCard
 
 
 def adjusted(measurements: Sequence[Measurement], tasks: Sequence[TaskCard]) -> tuple[Measurement, ...]:
@@ -16,8 +16,6 @@ def adjusted(measurements: Sequence[Measurement], tasks: Sequence[TaskCard]) -> 
     own. Holm bounds the chance of any false star in a family, whatever the dependence of cells; the other bounds the
     expected share of false ones.
     """
-    from scipy.stats import false_discovery_control
-
     primary = {task.name: task.primary_metric for task in tasks}
     families: dict[str, list[int]] = {}
     for index, row in enumerate(measurements):
@@ -26,15 +24,17 @@ def adjusted(measurements: Sequence[Measurement], tasks: Sequence[TaskCard]) -> 
             families.setdefault(family, []).append(index)
     rows = list(measurements)
     for members in families.values():
-        p_values = np.array([rows[index].p_value for index in members])
-        for index, holm, bh in zip(members, _holm(p_values), false_discovery_control(p_values).tolist(), strict=True):
+        p_values = np.array([rows[index].p_value for index in members], dtype=np.float64)
+        both = _adjusted_p_values(p_values)
+        for index, holm, bh in zip(members, *(values.tolist() for values in both), strict=True):
             rows[index] = replace(rows[index], holm_p_value=holm, bh_p_value=bh)
     return tuple(rows)
 
 
-def _holm(p_values: np.ndarray) -> list[float]:
-    """Return the adjusted p-values: of m, the i-th smallest times m + 1 - i, none below a smaller one's, at most 1."""
-    order = np.argsort(p_values, kind="stable")
-    adjusted_values = np.empty(len(p_values))
-    adjusted_values[order] = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1)).clip(max=1)
-    return [float(value) for value in adjusted_values]
+def _adjusted_p_values(p_values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return those of Holm, and of Benjamini and Hochberg, ``(n,)`` each, in the order of ``p_values``."""
+    order, count = np.argsort(p_values), len(p_values)
+    rising, ranks, back = p_values[order], np.arange(1, count + 1), np.argsort(order)
+    holm = np.maximum.accumulate(rising * (count + 1 - ranks))
+    bh = np.minimum.accumulate((rising * count / ranks)[::-1])[::-1]
+    return holm.clip(max=1)[back], bh.clip(max=1)[back]

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,9 +102,18 @@ def metric_value(statistics: FloatArray, combine: Combine) -> float:
 
 def resampled_values(statistics: FloatArray, counts: FloatArray, combine: Combine) -> FloatArray:
     """Return the metric of each resample, ``(resample_count,)``, from counts ``(resample_count, n)``."""
-    # For so few columns this is several times faster than a matrix product, and the same for any number of threads.
-    totals = np.einsum("bn,kn->bk", counts, np.ascontiguousarray(statistics.T))
-    return _finite(combine(totals), "the metric of a resample")
+    (values,) = resampled_together([(statistics, combine)], counts)
+    return values
+
+
+def resampled_together(scores: Sequence[tuple[FloatArray, Combine]], counts: FloatArray) -> list[FloatArray]:
+    """Return `resampled_values` of several metrics of the same examples, from one matrix product."""
+    totals = counts @ np.concatenate([statistics for statistics, _ in scores], axis=1)
+    ends = np.cumsum([statistics.shape[1] for statistics, _ in scores])
+    return [
+        _finite(combine(part), "the metric of a resample")
+        for (_, combine), part in zip(scores, np.split(totals, ends[:-1], axis=1), strict=True)
+    ]
 
 
 def difference(value: float, base_value: float) -> float:
@@ -122,7 +131,9 @@ def percentile_interval(replicates: FloatArray, level: float) -> tuple[float, fl
     """Return the central interval that holds ``level`` of the replicates."""
     if not 0 < level < 1:
         raise ValueError(f"the level of an interval lies between 0 and 1, got {level}")
-    low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
+    ordered, places = np.sort(replicates), np.arange(len(replicates))
+    # What `np.quantile` does, in a fifth of its time: a report asks for thousands.
+    low, high = np.interp(np.array([(1 - level) / 2, (1 + level) / 2]) * places[-1], places, ordered)
     return float(low), float(high)
 
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from spillover.study.store import Store
     from spillover.study.study import Study
     from spillover.training.processes import Crew
-    from spillover.training.tracking import Tracking
 
 DONE, FAILED, USER_MISTAKE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes."""
@@ -68,13 +67,9 @@ class Terminal:
 
     def device(self, name: str, threads: int | None) -> str:
         """Return the device of a name (``auto`` picks one); processor threads are set if a number is given."""
-        import torch
+        from spillover.api import chosen_device
 
-        from spillover.models.load import preferred_device
-
-        if threads is not None:
-            torch.set_num_threads(threads)
-        return preferred_device() if name == "auto" else name
+        return chosen_device(name, threads)
 
     def study(self, path: Path, folder: Path | None) -> Study:
         """Read a study file."""
@@ -91,35 +86,26 @@ class Terminal:
         crew: Crew | None = None,
         seconds: float | None = None,
         checked: Path | None = None,
-        tracking: Tracking | None = None,
+        track: str | None = None,
     ) -> Failed:
         """Do whatever is missing of a study, or what ``seconds`` leave of it; return what failed, and why.
 
         ``checked`` is the study's file where lint's errors stop it before anything is computed.
         """
         from spillover.progress import progress
-        from spillover.study.halving import within_budget
-        from spillover.study.mending import remove_damaged
-        from spillover.study.runner import missing_steps, run_study
-        from spillover.study.work import Workshop
+        from spillover.study.completion import complete
 
-        remove_damaged(study, store, notice=self.notice)
-        if not missing_steps(study, store):
-            self.notice("nothing to do: every step is in the store")
-            return []
-        if tracking:
-            tracking.require_installed()
-        announce = crew.announce if crew else None
-        workshop = Workshop(store, device=device(), notice=self.notice, announce=announce, tracking=tracking)
-        if checked:
-            from spillover.study.lint import lint, refuse_errors
-
-            refuse_errors(lint(study, store, workshop), self.notice, study_file=str(checked))
-        with progress(self.messages) as observer:
-            chosen = study
-            if seconds is not None:
-                chosen = within_budget(study, store, workshop, observer, seconds=seconds, notice=self.notice)
-            return run_study(chosen, store, workshop, observer).failed
+        return complete(
+            study,
+            store,
+            device=device,
+            observing=progress(self.messages),
+            notice=self.notice,
+            announce=crew.announce if crew else None,
+            seconds=seconds,
+            checked=str(checked) if checked else None,
+            track=track,
+        )
 
     def finish(self, failed: Failed, report: Callable[[], None]) -> None:
         """Say what failed and report what did not; exit 1 if steps failed."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic_core import from_json
 
 from spillover.prompts.encoding import TokenIds, common_prefix_length
 from spillover.records import Cell, FloatArray, Prediction, PromptCard
@@ -24,7 +25,7 @@ def write_json(path: Path, value: object) -> None:
 
 def read_json(path: Path) -> Any:
     """Read plain data."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    return from_json(path.read_bytes())
 
 
 def write_prepared(path: Path, prepared: PreparedTask) -> None:
@@ -104,8 +105,5 @@ def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _read_lines(path: Path, indices: Iterable[int] | None = None) -> list[dict[str, Any]]:
-    with path.open(encoding="utf-8", newline="\n") as opened:
-        if indices is None:
-            return [json.loads(line) for line in opened]
-        lines = opened.readlines()
-    return [json.loads(lines[index]) for index in indices]
+    lines = path.read_bytes().splitlines()
+    return [from_json(line) for line in (lines if indices is None else map(lines.__getitem__, indices))]

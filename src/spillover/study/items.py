@@ -112,9 +112,9 @@ class ItemReader:
         sign = 1 if METRICS[after.metric].card.higher_is_better else -1
         difference = sign * (item_scores(after) - item_scores(before))
         order = np.argsort(difference, kind="stable")
-        worse = [int(index) for index in order if difference[index] < -SMALLEST_CHANGE]
+        worse = order[difference[order] < -SMALLEST_CHANGE].tolist()
         order = np.argsort(-difference, kind="stable")
-        better = [int(index) for index in order if difference[index] > SMALLEST_CHANGE]
+        better = order[difference[order] > SMALLEST_CHANGE].tolist()
         shown = [*worse[:most], *better[:most]]
         items = self.asked(base.predictions, [after.example_ids[index] for index in shown])
         rows = zip(items, self.answers(base, before, shown), self.answers(variant, after, shown), strict=True)
