@@ -187,7 +187,7 @@ class Factorial(_Design):
     general_rows: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), ONE_OR_MORE]
     general: Annotated[Tasks, Field(min_length=1)]
     budgets: Annotated[tuple[Budget, ...], Field(min_length=1), ONE_OR_MORE] = ("additive",)
-    """``steps`` trains a single task without general data for as many rows as with it."""
+    """``steps`` trains without general data for as many rows, and so optimizer steps, as with it, joint."""
 
     @model_validator(mode="after")
     def _plays_one_part(self) -> Self:
@@ -203,10 +203,8 @@ class Factorial(_Design):
                 arms.append(self._arm(group, rows, 0, "joint", "additive"))
                 continue
             for budget in self.budgets:
-                if budget == "steps" and len(group) == 1:
-                    arms.append(self._arm(group, rows, general_rows, "joint", budget))
-                elif budget != "steps":
-                    arms += [self._arm(group, rows, general_rows, order, budget) for order in self.order]
+                orders = ("joint",) if budget == "steps" else self.order
+                arms += [self._arm(group, rows, general_rows, order, budget) for order in orders]
         return arms
 
     def _arm(self, group: tuple[str, ...], rows: int, general_rows: int, order: Order, budget: Budget) -> Arm:
@@ -234,7 +232,9 @@ class Factorial(_Design):
             "specialist_rows": rows,
             "general_rows": general_rows,
         }
-        mixed = {"order": order, "budget": budget} if added or general else {}
+        mixed: dict[str, object] = {"order": order, "budget": budget} if added or general else {}
+        if budget == "steps" and added:
+            mixed["repeats"] = "specialist"
         prefix = f"{'+'.join(group)}." if beside else ""
         return Arm(prefix + name, self._mixture(target, [*added, *general], **mixed), own, facts)
 
