@@ -1,7 +1,7 @@
 """Studies of mixtures whose scores are written out by hand."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from spillover.analysis.cells import resample_scores
@@ -34,6 +34,11 @@ class MadeArm:
         }
         name = f"{self.name}/{self.target}/{self.size}/{self.seed}"
         return VariantCard(name, self.name, self.target, self.size, self.seed, {}, mixture=facts)
+
+
+def validated(arm: MadeArm, loss: float) -> MadeArm:
+    """Return the arm with a loss on validation rows."""
+    return replace(arm, facts={**arm.facts, "validation": {"loss": loss, "rows": 20.0}})
 
 
 def mixed_study(

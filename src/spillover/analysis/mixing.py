@@ -1,6 +1,6 @@
 """Which data to mix in: gains, pair synergy, leave-one-out, retention, numeric transfer and what wrong facts do."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 from spillover.analysis.calibration import CALIBRATION_ERROR
@@ -9,6 +9,7 @@ from spillover.analysis.contrasts import Contrast, Estimate, Term
 from spillover.analysis.mixing_advice import CONFIDENCE_RULE, RULE, Recommendation, recommendations
 from spillover.analysis.mixing_amount import DataEfficiency, Interaction, data_efficiencies, interactions
 from spillover.analysis.mixing_arms import CONTROLS, Arm, ArmScores, arms
+from spillover.analysis.mixing_choice import Choice, choices
 from spillover.analysis.mixing_gains import ArmResult, arm_results
 from spillover.records import Relation, StudyResults
 
@@ -87,6 +88,8 @@ class Mixing:
     arms: tuple[ArmResult, ...]
     probes: tuple[tuple[str, tuple[str, ...]], ...]
     """Each target and the tested tasks that no arm of it has seen."""
+    choices: tuple[Choice, ...]
+    """What validation rows chose, per target and size; empty where they were not asked."""
     cocktail_gains: tuple[CocktailGain, ...]
     matrices: tuple[SynergyMatrix, ...]
     numeric: tuple[NumericTransfer, ...]
@@ -112,7 +115,8 @@ def mixing(results: StudyResults, scores: Scores, *, level: float) -> Mixing | N
         recommendations=recommendations(compared, own),
         arms=own,
         probes=tuple({arm.target: (arm.target, compared.probes(arm)) for arm in found}.values()),
-        cocktail_gains=_cocktail_gains(compared),
+        choices=choices(own),
+        cocktail_gains=_cocktail_gains(compared, {choice.chosen.arm for choice in choices(own)}),
         matrices=(*_matrices(compared, is_leave_one_out=False), *_matrices(compared, is_leave_one_out=True)),
         numeric=_numeric_transfers(compared),
         efficiencies=data_efficiencies(compared),
@@ -121,12 +125,12 @@ def mixing(results: StudyResults, scores: Scores, *, level: float) -> Mixing | N
     )
 
 
-def _cocktail_gains(scores: ArmScores) -> tuple[CocktailGain, ...]:
+def _cocktail_gains(scores: ArmScores, chosen: Set[Arm]) -> tuple[CocktailGain, ...]:
     groups: dict[tuple[bool, int, str, str], list[tuple[Arm, Arm]]] = {}
     for arm in scores.arms:
         if (alone := scores.alone(arm)) is None or arm.kind in CONTROLS:
             continue
-        for is_full_mix, is_meant in ((True, arm.kind == "all"), (False, arm.is_chosen)):
+        for is_full_mix, is_meant in ((True, arm.kind == "all"), (False, arm in chosen)):
             if is_meant:
                 groups.setdefault((is_full_mix, arm.size, arm.budget, arm.order), []).append((arm, alone))
     gains = []

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from spillover.study.validation import FEWEST
 from spillover.tasks.mixture import Budget, Member, Mixture, Order
 from spillover.tasks.settings import ONE_OR_MORE, Settings
 from spillover.training.constraints.none import Unconstrained
@@ -53,9 +54,23 @@ class _Design(Settings):
     """General instruction data."""
     by: Literal["examples", "tokens"] = "examples"
     order: Annotated[tuple[Order, ...], Field(min_length=1), ONE_OR_MORE] = ("joint",)
+    validation: int = Field(default=0, ge=0)
+    """Rows of each target, neither trained on nor tested, on which the arms are compared, so that the report says which
+    is chosen without its test score; 0 does not."""
     recipe: Recipe = Recipe()
     training: dict[str, object] = {}
     """Training settings that differ from the study's."""
+
+    @field_validator("validation")
+    @classmethod
+    def _enough_to_choose(cls, value: int) -> int:
+        if 0 < value < FEWEST:
+            raise ValueError(f"fewer than {FEWEST} rows choose by luck; name more, or 0")
+        return value
+
+    def _facts(self, **facts: Any) -> dict[str, Any]:
+        """Return what an arm says of itself."""
+        return facts | ({"validation_rows": self.validation} if self.validation else {})
 
     def _added(self, names: Sequence[str], **settings: object) -> list[Member]:
         return [Member.model_validate({"task": name, **settings}) for name in names]
@@ -171,7 +186,7 @@ class Cocktail(_Design):
             "general": [],
             "mathematics": [],
         }
-        return Arm(name, mixture, size, {**plain, "budget": budget, "order": order, **facts})
+        return Arm(name, mixture, size, self._facts(**{**plain, "budget": budget, "order": order, **facts}))
 
 
 class Factorial(_Design):
@@ -221,17 +236,17 @@ class Factorial(_Design):
         name = {"alone": "alone", "extra-steps": f"extra-steps-{general_rows}"}.get(kind, f"general-{general_rows}")
         name += "-matched" if budget == "matched" else ""
         name += "-sequential" if order == "sequential" else ""
-        facts = {
-            "target": target,
-            "arm": kind,
-            "added": beside,
-            "left_out": None,
-            "general": [member.task for member in general],
-            "budget": budget,
-            "order": order,
-            "specialist_rows": rows,
-            "general_rows": general_rows,
-        }
+        facts = self._facts(
+            target=target,
+            arm=kind,
+            added=beside,
+            left_out=None,
+            general=[member.task for member in general],
+            budget=budget,
+            order=order,
+            specialist_rows=rows,
+            general_rows=general_rows,
+        )
         mixed: dict[str, object] = {"order": order, "budget": budget} if added or general else {}
         if budget == "steps" and added:
             mixed["repeats"] = "specialist"
