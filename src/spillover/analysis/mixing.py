@@ -10,7 +10,7 @@ from spillover.analysis.mixing_advice import CONFIDENCE_RULE, RULE, Recommendati
 from spillover.analysis.mixing_amount import DataEfficiency, Interaction, data_efficiencies, interactions
 from spillover.analysis.mixing_arms import CONTROLS, Arm, ArmScores, arms
 from spillover.analysis.mixing_choice import Choice, choices
-from spillover.analysis.mixing_gains import ArmResult, arm_results
+from spillover.analysis.mixing_gains import ArmResult, GeneralGain, arm_results, general_gains
 from spillover.records import Relation, StudyResults
 
 NUMERIC_METRIC = "numeric_match"
@@ -86,6 +86,8 @@ class Mixing:
     confidence_rule: str
     recommendations: tuple[Recommendation, ...]
     arms: tuple[ArmResult, ...]
+    base_scores: tuple[tuple[str, Estimate], ...]
+    """Each target and what the untouched base scores on it."""
     probes: tuple[tuple[str, tuple[str, ...]], ...]
     """Each target and the tested tasks that no arm of it has seen."""
     choices: tuple[Choice, ...]
@@ -93,6 +95,8 @@ class Mixing:
     cocktail_gains: tuple[CocktailGain, ...]
     matrices: tuple[SynergyMatrix, ...]
     numeric: tuple[NumericTransfer, ...]
+    general: tuple[GeneralGain, ...]
+    """Every arm of general data beside its control of steps."""
     efficiencies: tuple[DataEfficiency, ...]
     interactions: tuple[Interaction, ...]
     false_facts: tuple[FalseFacts, ...]
@@ -114,11 +118,13 @@ def mixing(results: StudyResults, scores: Scores, *, level: float) -> Mixing | N
         confidence_rule=CONFIDENCE_RULE,
         recommendations=recommendations(compared, own),
         arms=own,
+        base_scores=tuple({arm.target: (arm.target, score) for arm in found if (score := compared.base(arm))}.values()),
         probes=tuple({arm.target: (arm.target, compared.probes(arm)) for arm in found}.values()),
         choices=choices(own),
         cocktail_gains=_cocktail_gains(compared, {choice.chosen.arm for choice in choices(own)}),
         matrices=(*_matrices(compared, is_leave_one_out=False), *_matrices(compared, is_leave_one_out=True)),
         numeric=_numeric_transfers(compared),
+        general=general_gains(own),
         efficiencies=data_efficiencies(compared),
         interactions=interactions(compared),
         false_facts=_false_facts(results, compared),

@@ -66,7 +66,8 @@ def _recommendation(own: Sequence[ArmResult], choice: Choice | None, scores: Arm
     best, gain = helping[0] if helping else max(gains, key=lambda pair: pair[1].high)
     how = f"{best.arm.label}, chosen on validation rows" if choice else best.arm.label
     if helping:
-        sentence = f"add {how}: {_numbers(gain)} on {arm.whole_target}, {_cost_words(best.cost)}; {_equal_words(best)}"
+        sentence = f"add {how}: {_numbers(gain)} on {arm.whole_target}, {_cost_words(best.cost)}; "
+        sentence += f"{_equal_words(best)}{_base_words(best)}"
     elif choice:
         sentence = f"nothing helps {arm.whole_target} clearly: {how}, gives {_numbers(gain)}"
     else:
@@ -101,6 +102,13 @@ def _confidence(result: ArmResult) -> Confidence:
         return "low"
     agree = len(result.seed_gains) >= LEAST_SEED_COUNT and all(gain > 0 for gain in result.seed_gains)
     return "high" if agree else "moderate"
+
+
+def _base_words(result: ArmResult) -> str:
+    """Say it where the mixture is not clearly better than no training at all."""
+    if result.over_base.low > 0:
+        return ""
+    return f"; over the untouched base {_numbers(result.over_base)}, which is not clear"
 
 
 def _cost_words(cost: Estimate | None) -> str:

@@ -190,6 +190,10 @@ class ArmScores:
         keys = [key for variant in arm.variants.values() for key in self.keys(variant, [task], metric)]
         return self.mean([(Term(1.0, (key,)),) for key in keys])
 
+    def base(self, arm: Arm) -> Estimate | None:
+        """Return the base's mean over the cells of the arm's target."""
+        return self.mean([(Term(1.0, (key,)),) for key in self.keys(BASE, [arm.target])])
+
     def value(self, key: ScoreKey) -> float:
         """Return a score over all items."""
         return self._scores[key].value
