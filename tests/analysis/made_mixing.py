@@ -67,6 +67,7 @@ def mixed_study(
         metrics={
             **METRICS,
             "numeric_match": MetricCard("numeric match", share, "share"),
+            "mcc": MetricCard("mcc", share, "correlation"),
             "ece": MetricCard("ece", share, "share", higher_is_better=False),
         },
         scores=(

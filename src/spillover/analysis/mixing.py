@@ -71,6 +71,9 @@ class FalseFacts:
     target: str
     size: int
     tested_on: str
+    base_accuracy: Estimate | None
+    """Of the untouched base, which was told nothing."""
+    base_calibration_error: Estimate | None
     results: tuple[FalseShareResult, ...]
     """Of rising share."""
     accuracy_slope: Estimate | None
@@ -118,7 +121,9 @@ def mixing(results: StudyResults, scores: Scores, *, level: float) -> Mixing | N
         confidence_rule=CONFIDENCE_RULE,
         recommendations=recommendations(compared, own),
         arms=own,
-        base_scores=tuple({arm.target: (arm.target, score) for arm in found if (score := compared.base(arm))}.values()),
+        base_scores=tuple(
+            {arm.target: (arm.target, score) for arm in found if (score := compared.base(arm.target))}.values()
+        ),
         probes=tuple({arm.target: (arm.target, compared.probes(arm)) for arm in found}.values()),
         choices=choices(own),
         cocktail_gains=_cocktail_gains(compared, {choice.chosen.arm for choice in choices(own)}),
@@ -222,7 +227,9 @@ def _false_facts(results: StudyResults, scores: ArmScores) -> tuple[FalseFacts, 
                 if accuracy is not None
             )
             slopes = [scores.mean(_slopes(ordered, task, scores, metric)) for metric in (None, CALIBRATION_ERROR)]
-            found.append(FalseFacts(ordered[0].whole_target, ordered[0].size, task, rows, slopes[0], slopes[1]))
+            base, base_error = scores.base(task), scores.base(task, CALIBRATION_ERROR)
+            whole, size = ordered[0].whole_target, ordered[0].size
+            found.append(FalseFacts(whole, size, task, base, base_error, rows, slopes[0], slopes[1]))
     return tuple(found)
 
 

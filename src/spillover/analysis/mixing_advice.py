@@ -1,7 +1,7 @@
 """What to add to a target, in words, by a rule over intervals."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from spillover.analysis.contrasts import Estimate
@@ -29,6 +29,9 @@ CONFIDENCE_RULE = (
 )
 
 
+_CONSTANT = "; trained alone it always gives one answer, so that a gain over it is no skill by itself"
+
+
 @dataclass(frozen=True, slots=True)
 class Recommendation:
     """What to add to one target."""
@@ -51,7 +54,13 @@ class Recommendation:
 
 def recommendations(scores: ArmScores, results: Sequence[ArmResult]) -> tuple[Recommendation, ...]:
     """Return one recommendation per target and size, see `RULE`."""
-    return tuple(_recommendation(own, chosen(own, results), scores) for own in settings_of(results))
+    found = []
+    for own in settings_of(results):
+        lone = [item for item in results if item.arm.kind == "alone" and item.arm.setting == own[0].arm.setting]
+        constant = any(item.is_constant for item in lone)
+        item = _recommendation(own, chosen(own, results), scores)
+        found.append(replace(item, sentence=item.sentence + _CONSTANT) if constant else item)
+    return tuple(found)
 
 
 def _recommendation(own: Sequence[ArmResult], choice: Choice | None, scores: ArmScores) -> Recommendation:

@@ -190,9 +190,9 @@ class ArmScores:
         keys = [key for variant in arm.variants.values() for key in self.keys(variant, [task], metric)]
         return self.mean([(Term(1.0, (key,)),) for key in keys])
 
-    def base(self, arm: Arm) -> Estimate | None:
-        """Return the base's mean over the cells of the arm's target."""
-        return self.mean([(Term(1.0, (key,)),) for key in self.keys(BASE, [arm.target])])
+    def base(self, task: str, metric: str | None = None) -> Estimate | None:
+        """Return the base's mean over the cells of a task."""
+        return self.mean([(Term(1.0, (key,)),) for key in self.keys(BASE, [task], metric)])
 
     def value(self, key: ScoreKey) -> float:
         """Return a score over all items."""
