@@ -6,6 +6,7 @@ import pytest
 
 from spillover.analysis.contrasts import Estimate
 from spillover.analysis.generalization import analyse
+from spillover.records import BASE
 from spillover.report.mixing import heat_cell, mixing_view
 from spillover.report.page import html_page, markdown_page
 from spillover.report.write import summary_json
@@ -95,7 +96,7 @@ def factorial():
         arm("extra-steps-8", "extra-steps", 12, general=["talk"], general_rows=8, budget="steps", **rows(16)),
         arm("all", "all", 18, added=["near"]),
     ]
-    flat = [cell_scores(arms[0].card.id, "home", 0, [0.0] * N, "mcc")]
+    flat = [cell_scores(variant, "home", 0, [0.0] * N, "mcc") for variant in (BASE, arms[0].card.id)]
     home = replace(task("home"), majority_accuracy=10 / N)
     return mixed_study(BASE_SCORES, arms, tasks=[home], extra=flat)
 
