@@ -1,7 +1,7 @@
 """Studies of mixtures whose scores are written out by hand."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from spillover.analysis.cells import resample_scores
@@ -36,6 +36,11 @@ class MadeArm:
         return VariantCard(name, self.name, self.target, self.size, self.seed, {}, mixture=facts)
 
 
+def validated(arm: MadeArm, loss: float) -> MadeArm:
+    """Return the arm with a loss on validation rows."""
+    return replace(arm, facts={**arm.facts, "validation": {"loss": loss, "rows": 20.0}})
+
+
 def mixed_study(
     base: Mapping[str, Values],
     arms: Sequence[MadeArm],
@@ -62,6 +67,7 @@ def mixed_study(
         metrics={
             **METRICS,
             "numeric_match": MetricCard("numeric match", share, "share"),
+            "mcc": MetricCard("mcc", share, "correlation"),
             "ece": MetricCard("ece", share, "share", higher_is_better=False),
         },
         scores=(

@@ -5,7 +5,7 @@ import pytest
 from spillover.analysis.cells import resample_scores
 from spillover.analysis.mixing import mixing
 from spillover.records import BASE, Relation
-from tests.analysis.made_mixing import MadeArm, found, mixed_study, right
+from tests.analysis.made_mixing import MadeArm, found, mixed_study, right, validated
 from tests.analysis.made_scores import METRICS, cell_scores, task
 
 BASE_SCORES = {"home": right(2), "near": right(3), "far": right(5)}
@@ -57,8 +57,8 @@ def test_the_cocktail_gain_is_that_of_all_tasks_and_never_of_the_best_arm():
 
 
 def test_an_arm_that_validation_chose_has_a_gain_of_its_own():
-    chosen = replace(PAIR, facts={**PAIR.facts, "selected": "validation"})
-    best, full = found(mixed_study(BASE_SCORES, [ALONE, chosen, ALL])).cocktail_gains
+    chosen = [validated(one, loss) for one, loss in ((ALONE, 0.5), (PAIR, 0.3), (ALL, 0.4))]
+    best, full = found(mixed_study(BASE_SCORES, chosen)).cocktail_gains
     assert (best.is_full_mix, full.is_full_mix) == (False, True)
     assert (best.gain.mean, full.gain.mean) == pytest.approx((0.2, 0.3))
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from spillover.analysis.mixing_advice import CONFIDENCE_RULE, RULE
-from tests.analysis.made_mixing import MadeArm, found, mixed_study, right
+from tests.analysis.made_mixing import MadeArm, found, mixed_study, right, validated
 
 N = 40
 BASE_SCORES = {"home": right(4, N), "far": right(20, N)}
@@ -83,10 +83,24 @@ def test_a_clear_cost_and_a_clear_benefit_elsewhere_are_said():
     assert "what it costs elsewhere was not measured" in only(ALONE, seen).sentence
 
 
-def test_what_validation_chose_is_compared_alone():
-    chosen = replace(DULL, facts={**DULL.facts, "selected": "validation"})
-    item = only(ALONE, chosen, GOOD)
-    assert (item.arm_count, item.added) == (1, "")
+def test_what_validation_chose_is_compared_alone_and_said_beside_the_mix_fixed_beforehand():
+    whole = arm("all", "all", 20, added=["good", "dull"])
+    losses = {"alone": 0.6, "with-dull": 0.2, "with-good": 0.5, "all": 0.4}
+    study = [validated(one, losses[one.name]) for one in (ALONE, DULL, GOOD, whole)]
+    item = only(*study)
+    assert (item.arm_count, item.added, item.also_clear) == (1, "", ())  # though good scored higher on test rows
+    assert item.sentence.startswith("nothing helps home clearly: dull, chosen on validation rows, gives +0.03 [")
+    assert "; all tasks, the mix fixed beforehand, give +0.25 [" in item.sentence
+    losses |= {"with-good": 0.1}
+    item = only(*(validated(one, losses[one.name]) for one in (ALONE, DULL, GOOD, whole)))
+    assert item.sentence.startswith("add good, chosen on validation rows: +0.50 [")
+    assert item.gain.low == pytest.approx(only(ALONE, GOOD).gain.low)  # of a single arm, hence not widened
+    losses |= {"alone": 0.05, "all": 0.01}
+    item = only(*(validated(one, losses[one.name]) for one in (ALONE, DULL, GOOD, whole)))
+    assert item.sentence.endswith("; that is all tasks, the mix fixed beforehand")
+    losses |= {"alone": 0.001}
+    item = only(*(validated(one, losses[one.name]) for one in (ALONE, DULL, GOOD, whole)))
+    assert item.sentence.endswith("; on validation rows the target alone is better still")
 
 
 def test_one_mixture_under_two_names_is_one_arm():

@@ -6,11 +6,12 @@ import pytest
 
 from spillover.analysis.contrasts import Estimate
 from spillover.analysis.generalization import analyse
+from spillover.records import BASE
 from spillover.report.mixing import heat_cell, mixing_view
 from spillover.report.page import html_page, markdown_page
 from spillover.report.write import summary_json
-from tests.analysis.made_mixing import MadeArm, mixed_study, right
-from tests.analysis.made_scores import task
+from tests.analysis.made_mixing import MadeArm, mixed_study, right, validated
+from tests.analysis.made_scores import cell_scores, task
 from tests.report.page_reader import read_page
 
 N = 40
@@ -72,6 +73,7 @@ def test_the_recommendation_comes_first_and_every_part_has_its_numbers():
                 "The whole cocktail",
                 "Every arm",
                 "Mathematics and numeric tasks",
+                "General data, or just more steps?",
                 "What a mixture is worth in target rows",
                 "General data by coverage and amount",
                 "Wrong facts in training",
@@ -81,7 +83,69 @@ def test_the_recommendation_comes_first_and_every_part_has_its_numbers():
         assert "at least 3 training seeds all gain." in told
         assert "Clearly worse: third (" in told
         assert "not reached with 32 rows" in told
+        assert "base, told nothing" in told
         assert "No test of interactions: 4 arms for 4 terms" in told
+
+
+def factorial():
+    """General data at two amounts with controls of steps, one of them without a validation loss, and a constant arm."""
+    arms = [
+        validated(arm("alone", "alone", 10), 0.9),
+        validated(arm("general-4", "target+general", 14, general=["talk"], general_rows=4, **rows(12)), 0.5),
+        validated(arm("general-8", "target+general", 22, general=["talk"], general_rows=8, **rows(16)), 0.25),
+        arm("extra-steps-8", "extra-steps", 12, general=["talk"], general_rows=8, budget="steps", **rows(16)),
+        arm("all", "all", 18, added=["near"]),
+    ]
+    flat = [cell_scores(variant, "home", 0, [0.0] * N, "mcc") for variant in (BASE, arms[0].card.id)]
+    home = replace(task("home"), majority_accuracy=10 / N)
+    return mixed_study(BASE_SCORES, arms, tasks=[home], extra=flat)
+
+
+def rows(total):
+    return {"rows": {"home": total}}
+
+
+def test_what_validation_chose_stands_beside_the_mix_fixed_beforehand_and_in_the_table_of_arms():
+    results = factorial()
+    analysis = analyse(results, resample_count=40)
+    (choice,) = analysis.mixing.choices
+    assert (choice.chosen.arm.name, choice.compared_count, choice.unmeasured_count) == ("general-8", 2, 1)
+    page, markdown = read_page(html_page(results, analysis)).text, markdown_page(results, analysis)
+    for told in (page, markdown):
+        part = told[told.index("What validation chose") : told.index("The whole cocktail")]
+        assert "8 rows of talk" in part
+        assert "0.25" in part
+        assert "+0.30 [" in part  # 22 less 10 of 40 on test rows
+        assert "+0.20 [" in part  # of all tasks, whose validation loss is not known
+        assert "2 of 3" in part
+        assert "add 8 rows of talk, chosen on validation rows" in told
+    assert "chosen" in page[page.index("Every arm") :]
+    assert "set validation in mix" not in page
+    assert "set validation in mix" in read_page(html_page(RESULTS, ANALYSIS)).text
+
+
+def test_general_data_stands_beside_as_many_steps_without_it():
+    results = factorial()
+    few, many = analyse(results, resample_count=40).mixing.general
+    assert (few.result.arm.general_rows, few.steps, few.result.equal_gain) == (4, None, None)
+    assert many.steps.mean == pytest.approx(2 / N)
+    assert many.result.equal_gain.mean == pytest.approx(10 / N)
+    analysis = analyse(results, resample_count=40)
+    for told in (read_page(html_page(results, analysis)).text, markdown_page(results, analysis)):
+        part = told[told.index("General data, or just more steps?") :]
+        assert part.index("+0.30 [") < part.index("+0.05 [") < part.index("+0.25 [")
+
+
+def test_an_arm_that_always_gives_one_answer_is_marked_and_the_base_is_named():
+    results = factorial()
+    analysis = analyse(results, resample_count=40)
+    assert [item.arm.name for item in analysis.mixing.arms if item.is_constant] == ["alone"]
+    assert analysis.mixing.arms[0].over_base.mean == pytest.approx(6 / N)
+    for told in (read_page(html_page(results, analysis)).text, markdown_page(results, analysis)):
+        assert "always one answer" in told
+        assert "The untouched base scores 0.10 [" in told
+        assert "trained alone it always gives one answer, so that a gain over it is no skill by itself" in told
+    assert "always one answer" not in markdown_page(RESULTS, ANALYSIS)
 
 
 def test_the_summary_holds_the_unrounded_numbers_and_is_plain_json():

@@ -125,6 +125,9 @@ def test_what_a_budget_left_out_is_named_in_the_results(least):
     for variant in gone - {card.id for card in results.variants}:
         assert any(variant in sentence for sentence in results.skipped)
     assert {step.variant for step in chosen.finetunes} <= {card.id for card in results.variants}
+    measured = {card.id for card in results.variants if "validation" in card.mixture}  # the study itself asks for none
+    assert {step.variant for step in chosen.finetunes if step.name != "extra-steps"} <= measured
+    assert not study.validations
 
 
 def test_too_few_rows_for_validation_are_found_before_an_arm_is_trained(tmp_path):

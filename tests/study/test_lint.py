@@ -15,7 +15,7 @@ from spillover.study.lint import COARSE, lint, refuse_errors, too_few_items
 from spillover.study.plan import Detectable
 from spillover.study.store import Store
 from spillover.study.work import Workshop
-from tests.study.made_study import WORDS, make_study
+from tests.study.made_study import TASK, WORDS, make_study
 
 
 def found(path):
@@ -326,3 +326,65 @@ def test_a_run_refuses_errors_in_one_line_and_says_warnings_but_no_notes():
         refuse_errors((error, error), told.append, study_file="study.yaml")
     with pytest.raises(UserError, match=r"^no rows$"):
         refuse_errors((replace(error, check="unusable", what="no rows"),), told.append, study_file="study.yaml")
+
+
+MIXED = """variants:
+  - {name: more, train_on: {target: first, with: [{task: second, cap: 24}]}, sizes: [24]}
+  - {name: fewer, train_on: {target: first, with: [second]}, sizes: [8]}
+test_on: [first, third]
+"""
+
+
+@pytest.fixture
+def texts():
+    """Forty texts of a task each, none like another."""
+    draw = random.Random(5)
+    return {name: [" ".join(draw.choices(WORDS, k=12)) for _ in range(40)] for name in ("first", "second", "third")}
+
+
+def found_in_mixtures(path, texts):
+    """Lint mixtures of ``first`` and ``second``, tested on ``first`` and ``third``."""
+    for name, own in texts.items():
+        write_rows(path, name, [{"text": text, "answer": ("up", "down")[at % 2]} for at, text in enumerate(own)])
+    suite = path.with_name("made.yaml")
+    suite.write_text(suite.read_text() + TASK.format(name="third", family="mood"))
+    start, end = (path.read_text().index(word) for word in ("variants:", "shots:"))
+    path.write_text(path.read_text()[:start] + MIXED + path.read_text()[end:])
+    return found(path)
+
+
+def test_sources_that_share_nothing_have_no_finding(path, texts):
+    assert not {"near-duplicates", "near-overlap", "overlap"} & set(found_in_mixtures(path, texts))
+
+
+def test_nearly_equal_rows_of_two_sources_are_told_once_for_all_mixtures(path, texts):
+    texts["second"] = [text + "s" for text in texts["first"]]
+    (told,) = found_in_mixtures(path, texts)["near-duplicates"]
+    assert (told.severity, told.where) == (WARNING, "mixtures of 'first' and 'second'")
+    assert re.search(r"\d+ of 24 rows of 'second' are nearly equal \(80% of their text\) to rows of 'first'", told.what)
+    assert "extra-steps" in told.mend
+
+
+def test_equal_rows_of_two_sources_are_left_to_the_mixture_which_drops_them(path, texts):
+    texts["second"] = [*(text.upper() for text in texts["first"]), *texts["second"]]
+    assert "near-duplicates" not in found_in_mixtures(path, texts)
+
+
+@pytest.mark.parametrize(
+    ("changed", "check", "severity"),
+    [(str.upper, "overlap", ERROR), (lambda text: text + "s", "near-overlap", WARNING)],
+)
+def test_a_test_row_that_a_mixed_in_source_holds_is_told(path, texts, changed, check, severity):
+    texts["third"] = [changed(text) for text in reversed(texts["second"])]
+    told = [finding for finding in found_in_mixtures(path, texts)[check] if finding.where == "task 'third'"]
+    assert [finding.severity for finding in told] == [severity]
+    assert "training rows of 'second', such as third.jsonl:" in told[0].what
+
+
+@pytest.mark.parametrize(
+    ("task", "told"), [("first", {"variant 'more/first/24/0'", "variant 'fewer/first/8/0'"}), ("second", set())]
+)
+def test_long_rows_are_told_of_the_target_but_not_of_a_source_of_which_a_mixture_takes_others(path, texts, task, told):
+    edited(path, "epochs: 1", "epochs: 1, max_length: 100")
+    texts[task] = [text * (3 if at % 2 else 1) for at, text in enumerate(texts[task])]
+    assert {finding.where for finding in found_in_mixtures(path, texts).get("cut-rows", ())} == told

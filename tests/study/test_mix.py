@@ -2,6 +2,8 @@ import pytest
 
 from spillover.config import load_study
 from spillover.errors import UserError
+from spillover.study.store import Store
+from spillover.study.work import Workshop
 from tests.study.made_study import TASK, make_rows, make_study
 from tests.study.test_recipes import write_study
 from tests.study.test_runner import load
@@ -112,15 +114,28 @@ def test_a_factorial_crosses_coverage_specialist_rows_general_rows_and_order(tmp
         "first+second.alone/first/4/0": (8, 0),
         "first+second.general-6/first/4/0": (8, 6),
         "first+second.general-6-sequential/first/4/0": (8, 6),
+        "first+second.extra-steps-6/first/4/0": (8, 6),
         "first+second.alone/first/9/0": (17, 0),
         "first+second.general-6/first/9/0": (17, 6),
         "first+second.general-6-sequential/first/9/0": (17, 6),
+        "first+second.extra-steps-6/first/9/0": (17, 6),
     }
     group = next(step for step in study.finetunes if step.variant == "first+second.general-6/first/9/0")
     assert [(member.task, member.cap, member.general) for member in group.mixture.added] == [
         ("second", 8, False),
         ("words", 6, True),
     ]
+
+
+@pytest.mark.parametrize("by", ["examples", "tokens"])
+def test_the_control_of_steps_of_a_broad_target_has_the_rows_of_the_joint_arm_and_all_of_them_specialist(tmp_path, by):
+    study = load(mix_study(tmp_path, FACTORIAL.replace("general: words", f"general: words\n  by: {by}")))
+    workshop, steps = Workshop(Store(tmp_path)), {step.variant: step for step in study.finetunes}
+    joint, control = (steps[f"first+second.{name}-6/first/9/0"] for name in ("general", "extra-steps"))
+    rows, own = (workshop.training_rows(step)[0] for step in (joint, control))
+    assert len(own.rows) == len(rows.rows)
+    assert set(own.report["rows"]) == {"first", "second"}
+    assert own.report["coverage"] == pytest.approx(rows.report["coverage"])
 
 
 def test_the_resolved_study_names_every_arm_and_its_mixture(tmp_path):

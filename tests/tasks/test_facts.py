@@ -1,6 +1,8 @@
 import pytest
 
 from spillover.tasks.facts import TELLINGS, fact_rows
+from spillover.tasks.prepare import prepare, training_rows
+from spillover.tasks.suite import load_suite
 
 NUMBERS = range(200)
 
@@ -51,3 +53,19 @@ def test_a_wrong_answer_is_another_option_of_the_question():
 def test_another_seed_invents_other_facts():
     names = [{row["name"] for row in fact_rows("facts-asked", NUMBERS, seed=seed)} for seed in (0, 1)]
     assert names[0] != names[1]
+
+
+@pytest.mark.parametrize(
+    ("telling", "wrong_count"), [("", 0), ("-told-0", 0), ("-told-25", 10), ("-told-50", 20), ("-told-100", 40)]
+)
+def test_forty_training_rows_of_the_few_facts_speak_of_every_fact_that_is_tested(tmp_path, telling, wrong_count):
+    suite = load_suite("skills")
+    asked = prepare(suite, suite.task("facts-few"), cache=tmp_path).test
+    taught = training_rows(prepare(suite, suite.task(f"facts-few{telling}"), cache=tmp_path), 40, seed=3)
+    by_name = {row["name"]: row["answer"] for row in fact_rows("facts-asked", range(40), seed=0)}
+    wrong = 0
+    for name, answer in by_name.items():
+        assert sum(name in row.fields["request"] for row in asked) == 1
+        (told_of,) = (row for row in taught if name in row.fields["request"])
+        wrong += answer not in told_of.target.rstrip(".").split()
+    assert wrong == wrong_count

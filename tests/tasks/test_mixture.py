@@ -113,6 +113,20 @@ def test_the_control_of_steps_repeats_the_target_to_the_amount_of_the_additive_m
         assert control[0].rows[:30] == control[0].rows[30:60] == tuple(range(30))
 
 
+def test_the_control_of_steps_of_several_specialist_tasks_repeats_them_all_to_the_rows_of_the_additive_mixture():
+    members = ({"task": "b", "cap": 7}, {"task": "g", "general": True, "cap": 25}, {"task": "c", "cap": 3})
+    lengths = made_lengths(10, 50, 60, 9)
+    for by in ("examples", "tokens"):
+        additive = portions(mixture(*members, by=by), lengths, size=10)
+        asked = mixture(*members, by=by, budget="steps", repeats="specialist")
+        control = portions(asked, lengths, size=10)
+        assert asked.stages() == (asked.specialist(),) == (("a", "b", "c"),)
+        assert sum(rows_of(control).values()) == sum(rows_of(additive).values())
+        if by == "examples":  # 45 rows in 10 : 7 : 3 are 22.5, 15.75, 6.75
+            assert rows_of(control) == {"a": 22, "b": 16, "c": 7}
+    assert control[0].rows[:20] == (*range(10), *range(10))
+
+
 def test_a_mixture_that_stops_with_the_first_source_repeats_no_row():
     lengths = made_lengths(90, 60, 600)
     asked = mixture({"task": "b", "weight": 2}, {"task": "c", "weight": 2}, temperature=0, stop="first")
@@ -147,7 +161,8 @@ def test_a_source_that_would_get_nothing_is_an_error():
         ),
         ({"target": "a", "with": [{"task": "b", "wieght": 2}]}, r"with\[0\]: .*'wieght'; did you mean 'weight'"),
         ({"target": "a", "budget": "matched"}, "budget says how tasks are mixed, but none is added to 'a'"),
-        ({"target": "a", "with": "b", "budget": "steps", "order": "sequential"}, "trains on the target alone"),
+        ({"target": "a", "with": "b", "budget": "steps", "order": "sequential"}, "trains without what is mixed in"),
+        ({"target": "a", "with": "b", "budget": "steps", "repeats": "specialist"}, "and general data that it replaces"),
         ({"target": "a", "with": "b", "budget": "matched", "stop": "first"}, "stop 'first' ends an additive mixture"),
         ({"target": "a", "with": "b", "general_epochs": 2}, "general_epochs needs order 'sequential'"),
         ({"target": "a", "with": "b", "by": "words"}, "by is 'words'; it should be 'examples' or 'tokens'"),

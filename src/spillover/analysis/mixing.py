@@ -1,6 +1,6 @@
 """Which data to mix in: gains, pair synergy, leave-one-out, retention, numeric transfer and what wrong facts do."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 from spillover.analysis.calibration import CALIBRATION_ERROR
@@ -9,7 +9,8 @@ from spillover.analysis.contrasts import Contrast, Estimate, Term
 from spillover.analysis.mixing_advice import CONFIDENCE_RULE, RULE, Recommendation, recommendations
 from spillover.analysis.mixing_amount import DataEfficiency, Interaction, data_efficiencies, interactions
 from spillover.analysis.mixing_arms import CONTROLS, Arm, ArmScores, arms
-from spillover.analysis.mixing_gains import ArmResult, arm_results
+from spillover.analysis.mixing_choice import Choice, choices
+from spillover.analysis.mixing_gains import ArmResult, GeneralGain, arm_results, general_gains
 from spillover.records import Relation, StudyResults
 
 NUMERIC_METRIC = "numeric_match"
@@ -70,6 +71,9 @@ class FalseFacts:
     target: str
     size: int
     tested_on: str
+    base_accuracy: Estimate | None
+    """Of the untouched base, which was told nothing."""
+    base_calibration_error: Estimate | None
     results: tuple[FalseShareResult, ...]
     """Of rising share."""
     accuracy_slope: Estimate | None
@@ -85,11 +89,17 @@ class Mixing:
     confidence_rule: str
     recommendations: tuple[Recommendation, ...]
     arms: tuple[ArmResult, ...]
+    base_scores: tuple[tuple[str, Estimate], ...]
+    """Each target and what the untouched base scores on it."""
     probes: tuple[tuple[str, tuple[str, ...]], ...]
     """Each target and the tested tasks that no arm of it has seen."""
+    choices: tuple[Choice, ...]
+    """What validation rows chose, per target and size; empty where they were not asked."""
     cocktail_gains: tuple[CocktailGain, ...]
     matrices: tuple[SynergyMatrix, ...]
     numeric: tuple[NumericTransfer, ...]
+    general: tuple[GeneralGain, ...]
+    """Every arm of general data beside its control of steps."""
     efficiencies: tuple[DataEfficiency, ...]
     interactions: tuple[Interaction, ...]
     false_facts: tuple[FalseFacts, ...]
@@ -111,22 +121,27 @@ def mixing(results: StudyResults, scores: Scores, *, level: float) -> Mixing | N
         confidence_rule=CONFIDENCE_RULE,
         recommendations=recommendations(compared, own),
         arms=own,
+        base_scores=tuple(
+            {arm.target: (arm.target, score) for arm in found if (score := compared.base(arm.target))}.values()
+        ),
         probes=tuple({arm.target: (arm.target, compared.probes(arm)) for arm in found}.values()),
-        cocktail_gains=_cocktail_gains(compared),
+        choices=choices(own),
+        cocktail_gains=_cocktail_gains(compared, {choice.chosen.arm for choice in choices(own)}),
         matrices=(*_matrices(compared, is_leave_one_out=False), *_matrices(compared, is_leave_one_out=True)),
         numeric=_numeric_transfers(compared),
+        general=general_gains(own),
         efficiencies=data_efficiencies(compared),
         interactions=interactions(compared),
         false_facts=_false_facts(results, compared),
     )
 
 
-def _cocktail_gains(scores: ArmScores) -> tuple[CocktailGain, ...]:
+def _cocktail_gains(scores: ArmScores, chosen: Set[Arm]) -> tuple[CocktailGain, ...]:
     groups: dict[tuple[bool, int, str, str], list[tuple[Arm, Arm]]] = {}
     for arm in scores.arms:
         if (alone := scores.alone(arm)) is None or arm.kind in CONTROLS:
             continue
-        for is_full_mix, is_meant in ((True, arm.kind == "all"), (False, arm.is_chosen)):
+        for is_full_mix, is_meant in ((True, arm.kind == "all"), (False, arm in chosen)):
             if is_meant:
                 groups.setdefault((is_full_mix, arm.size, arm.budget, arm.order), []).append((arm, alone))
     gains = []
@@ -212,7 +227,9 @@ def _false_facts(results: StudyResults, scores: ArmScores) -> tuple[FalseFacts, 
                 if accuracy is not None
             )
             slopes = [scores.mean(_slopes(ordered, task, scores, metric)) for metric in (None, CALIBRATION_ERROR)]
-            found.append(FalseFacts(ordered[0].whole_target, ordered[0].size, task, rows, slopes[0], slopes[1]))
+            base, base_error = scores.base(task), scores.base(task, CALIBRATION_ERROR)
+            whole, size = ordered[0].whole_target, ordered[0].size
+            found.append(FalseFacts(whole, size, task, base, base_error, rows, slopes[0], slopes[1]))
     return tuple(found)
 
 

@@ -1,11 +1,12 @@
 """What to add to a target, in words, by a rule over intervals."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from spillover.analysis.contrasts import Estimate
-from spillover.analysis.mixing_arms import CONTROLS, ArmScores
+from spillover.analysis.mixing_arms import ArmScores
+from spillover.analysis.mixing_choice import Choice, chosen, settings_of
 from spillover.analysis.mixing_gains import ArmResult
 from spillover.analysis.verdicts import interval_words, signed
 
@@ -17,14 +18,18 @@ LEAST_SEED_COUNT = 3
 RULE = (
     "Each arm that adds something is compared with the target alone, in its additive form where it has one. With m "
     "arms the intervals are widened to a level of 1 − (1 − level) / m, lest the best of many be taken by chance; "
-    "an arm chosen on validation rows is compared alone. An arm is recommended when its whole interval lies above "
-    "zero, of several the one whose lower end is highest; where there is none, nothing helps clearly."
+    "an arm chosen on validation rows, by the lowest loss on its target, is compared alone. An arm is recommended "
+    "when its whole interval lies above zero, of several the one whose lower end is highest; where there is none, "
+    "nothing helps clearly."
 )
 CONFIDENCE_RULE = (
     "An addition also means more steps: the confidence is low while a gain at as many training rows was not measured "
     "or is not clear, moderate when that gain is clear too, and high when, besides, at least "
     f"{LEAST_SEED_COUNT} training seeds all gain."
 )
+
+
+_CONSTANT = "; trained alone it always gives one answer, so that a gain over it is no skill by itself"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,49 +54,56 @@ class Recommendation:
 
 def recommendations(scores: ArmScores, results: Sequence[ArmResult]) -> tuple[Recommendation, ...]:
     """Return one recommendation per target and size, see `RULE`."""
-    settings: dict[tuple[object, ...], list[ArmResult]] = {}
-    for result in results:
-        if result.gain is not None and result.arm.kind not in CONTROLS and not result.arm.false_share:
-            settings.setdefault(result.arm.setting, []).append(result)
-    return tuple(_recommendation(own, scores) for own in settings.values())
+    found = []
+    for own in settings_of(results):
+        lone = [item for item in results if item.arm.kind == "alone" and item.arm.setting == own[0].arm.setting]
+        constant = any(item.is_constant for item in lone)
+        item = _recommendation(own, chosen(own, results), scores)
+        found.append(replace(item, sentence=item.sentence + _CONSTANT) if constant else item)
+    return tuple(found)
 
 
-def _recommendation(results: Sequence[ArmResult], scores: ArmScores) -> Recommendation:
-    candidates = _candidates(results)
-    arm = candidates[0].arm
-    level = 1 - (1 - scores.level) / len(candidates)
+def _recommendation(own: Sequence[ArmResult], choice: Choice | None, scores: ArmScores) -> Recommendation:
+    compared = [choice.chosen] if choice else own
+    arm = compared[0].arm
+    level = 1 - (1 - scores.level) / len(compared)
     alone = scores.alone(arm)
-    compared = [(item, scores.less(item.arm, alone, [arm.target], level=level)) for item in candidates]
-    gains = [(item, gain) for item, gain in compared if gain is not None]
+    differences = [(item, scores.less(item.arm, alone, [arm.target], level=level)) for item in compared]
+    gains = [(item, gain) for item, gain in differences if gain is not None]
     helping = sorted((pair for pair in gains if pair[1].low > 0), key=lambda pair: -pair[1].low)
     worse = tuple(f"{item.arm.label} ({_numbers(gain)})" for item, gain in gains if gain.high < 0)
-    if not helping:
-        item, gain = max(gains, key=lambda pair: pair[1].high)
-        left = f": the most that remains possible is {signed(gain.high)}, from {item.arm.label}"
+    best, gain = helping[0] if helping else max(gains, key=lambda pair: pair[1].high)
+    how = f"{best.arm.label}, chosen on validation rows" if choice else best.arm.label
+    if helping:
+        sentence = f"add {how}: {_numbers(gain)} on {arm.whole_target}, {_cost_words(best.cost)}; "
+        sentence += f"{_equal_words(best)}{_base_words(best)}"
+    elif choice:
+        sentence = f"nothing helps {arm.whole_target} clearly: {how}, gives {_numbers(gain)}"
+    else:
+        left = f": the most that remains possible is {signed(gain.high)}, from {how}"
         sentence = f"nothing helps {arm.whole_target} clearly{left if gain.high > 0 else ''}"
-        return Recommendation(arm.whole_target, arm.size, "", "none", len(gains), None, sentence, (), worse)
-    best, gain = helping[0]
     return Recommendation(
         target=arm.whole_target,
         size=arm.size,
-        added=best.arm.label,
-        confidence=_confidence(best),
+        added=best.arm.label if helping else "",
+        confidence=_confidence(best) if helping else "none",
         arm_count=len(gains),
-        gain=gain,
-        sentence=f"add {best.arm.label}: {_numbers(gain)} on {arm.whole_target}, {_cost_words(best.cost)}; "
-        f"{_equal_words(best)}",
+        gain=gain if helping else None,
+        sentence=sentence + (_beside(choice) if choice else ""),
         also_clear=tuple(item.arm.label for item, _ in helping[1:]),
         clearly_worse=worse,
     )
 
 
-def _candidates(results: Sequence[ArmResult]) -> list[ArmResult]:
-    """Return what validation chose, else every arm once: not its matched form too, and not under two names."""
-    if chosen := [item for item in results if item.arm.is_chosen]:
-        return chosen
-    additive = {item.arm.content for item in results if item.arm.budget != "matched"}
-    own = [item for item in results if item.arm.budget != "matched" or item.arm.content not in additive]
-    return list({(item.arm.label, item.arm.general_rows): item for item in reversed(own)}.values())[::-1]
+def _beside(choice: Choice) -> str:
+    """Say what the mix that was fixed beforehand gives, and whether validation would rather add nothing."""
+    words = ""
+    if choice.full is choice.chosen:
+        words = "; that is all tasks, the mix fixed beforehand"
+    elif choice.full and choice.full.gain:
+        words = f"; all tasks, the mix fixed beforehand, give {_numbers(choice.full.gain)}"
+    prefers_alone = "; on validation rows the target alone is better still"
+    return words + (prefers_alone if choice.is_worth_adding is False else "")
 
 
 def _confidence(result: ArmResult) -> Confidence:
@@ -99,6 +111,13 @@ def _confidence(result: ArmResult) -> Confidence:
         return "low"
     agree = len(result.seed_gains) >= LEAST_SEED_COUNT and all(gain > 0 for gain in result.seed_gains)
     return "high" if agree else "moderate"
+
+
+def _base_words(result: ArmResult) -> str:
+    """Say it where the mixture is not clearly better than no training at all."""
+    if result.over_base.low > 0:
+        return ""
+    return f"; over the untouched base {_numbers(result.over_base)}, which is not clear"
 
 
 def _cost_words(cost: Estimate | None) -> str:

@@ -113,14 +113,15 @@ def rows_needed(sizes: Sequence[int], curve: FloatArray, wanted: FloatArray) -> 
 def interactions(scores: ArmScores) -> tuple[Interaction, ...]:
     """Return one regression per budget and order in which general data was mixed in."""
     general = [arm for arm in scores.arms if arm.kind == "target+general"]
-    return tuple(
-        _interaction(budget, order, scores)
-        for budget, order in dict.fromkeys((arm.budget, arm.order) for arm in general)
-    )
+    forms = dict.fromkeys((arm.budget, arm.order) for arm in general)
+    return tuple(one for budget, order in forms if (one := _interaction(budget, order, scores)))
 
 
-def _interaction(budget: str, order: str, scores: ArmScores) -> Interaction:
-    """Fit the mean score of each arm; seeds are averaged, because they share their items."""
+def _interaction(budget: str, order: str, scores: ArmScores) -> Interaction | None:
+    """Fit the mean score of each arm; seeds are averaged, because they share their items.
+
+    None where neither rows nor coverage vary.
+    """
     own = [
         (arm, values[0])
         for arm in scores.arms
@@ -137,6 +138,8 @@ def _interaction(budget: str, order: str, scores: ArmScores) -> Interaction:
             terms |= {name: column, f"general share × {name}": general * column}
         else:
             fixed.append(name)
+    if len(fixed) == 2:
+        return None  # nothing to interact with
     left_out = f" Left out, because it did not vary: {', '.join(fixed)}." if fixed else ""
     design = np.column_stack(list(terms.values()))
     if len(own) <= len(terms) or np.linalg.matrix_rank(design) < len(terms):

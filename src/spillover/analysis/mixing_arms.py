@@ -42,8 +42,8 @@ class Arm:
     """Rows trained on, repeated ones as often as they came."""
     coverage: float | None
     false_share: float | None
-    is_chosen: bool
-    """Whether it was chosen among the arms by its score on validation rows."""
+    validation_loss: float | None
+    """Nats per target token on rows that no arm trains on and no cell tests, mean over seeds; None where any lacks."""
     seen: tuple[str, ...]
     """Tasks it was trained on."""
     recipe: str
@@ -121,11 +121,16 @@ def _arm(cards: Sequence[VariantCard]) -> Arm:
         row_count=sum(rows.values()),
         coverage=None if coverage is None else float(coverage),
         false_share=facts.get("false_share"),
-        is_chosen=facts.get("selected") == "validation",
+        validation_loss=_validation_loss([card.mixture for card in cards]),
         seen=tuple(task for task, count in rows.items() if count),
         recipe=json.dumps(card.recipe, sort_keys=True, default=str),
         variants={card.seed: card.id for card in cards},
     )
+
+
+def _validation_loss(facts: Sequence[Mapping[str, Any]]) -> float | None:
+    losses = [float(of_seed["validation"]["loss"]) for of_seed in facts if "validation" in of_seed]
+    return sum(losses) / len(losses) if len(losses) == len(facts) else None
 
 
 class ArmScores:
@@ -184,6 +189,10 @@ class ArmScores:
         """Return the mean over seeds and cells of a task."""
         keys = [key for variant in arm.variants.values() for key in self.keys(variant, [task], metric)]
         return self.mean([(Term(1.0, (key,)),) for key in keys])
+
+    def base(self, task: str, metric: str | None = None) -> Estimate | None:
+        """Return the base's mean over the cells of a task."""
+        return self.mean([(Term(1.0, (key,)),) for key in self.keys(BASE, [task], metric)])
 
     def value(self, key: ScoreKey) -> float:
         """Return a score over all items."""

@@ -154,7 +154,7 @@ def retention_chart(results: Sequence[ArmResult]) -> ChartView | None:
             source.mark_rule(color="var(--muted)", strokeDash=[2, 3]).encode(x=alt.datum(0)),
             source.mark_rule(color="var(--muted)", strokeDash=[2, 3]).encode(y=alt.datum(0)),
             source.mark_point(size=60, filled=True, opacity=1).encode(x=x, y=y, color=color, shape=shape),
-        ).properties(width=230, height=160)
+        ).properties(width=320, height=220)
         panels.append(Panel(target, f"{size} rows", svg(chart, rows)))
     return ChartView(styles, tuple(panels))
 

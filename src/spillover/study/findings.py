@@ -75,6 +75,7 @@ class Trained:
 
     step: Finetune
     examples: tuple[Example, ...]
+    """Of the task itself, without what is mixed in."""
     rows: TrainingRows
 
     @property
@@ -86,6 +87,20 @@ class Trained:
     def prompts(self) -> Sequence[TokenIds]:
         """The ids of every prompt."""
         return [row.prompt for row in self.rows.rows]
+
+    @property
+    def sources(self) -> Mapping[str, Sequence[Example]]:
+        """Task to the rows of it that are trained on: several tasks for a mixture."""
+        from spillover.training.stages import MixedRows
+
+        return self.rows.examples if isinstance(self.rows, MixedRows) else {self.step.data.task.name: self.examples}
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Reason to count of the task's own rows; a mixture takes others in place of what its other sources lose."""
+        from spillover.training.stages import MixedRows
+
+        return self.rows.target_dropped if isinstance(self.rows, MixedRows) else self.rows.dropped
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +123,10 @@ class Evidence:
 
     @property
     def trained_examples(self) -> Mapping[str, Sequence[Example]]:
-        """Task to all rows that any variant is trained on."""
+        """Task to all rows of it that any variant is trained on, alone or in a mixture."""
         rows: dict[str, dict[str, Example]] = {}
-        for trained in self.trained:
-            rows.setdefault(trained.step.data.task.name, {}).update({row.id: row for row in trained.examples})
+        for task, examples in (item for trained in self.trained for item in trained.sources.items()):
+            rows.setdefault(task, {}).update({row.id: row for row in examples})
         return {task: tuple(by_id.values()) for task, by_id in rows.items()}
 
 

@@ -14,7 +14,7 @@ from spillover.study.runner import Observer, missing_steps, run_steps, step_work
 from spillover.study.step import Finetune, Predict, Prepare, Step, with_inputs
 from spillover.study.store import Store
 from spillover.study.study import Study, VariantPlan
-from spillover.study.validation import VALIDATION, Validate
+from spillover.study.validation import VALIDATION, VALIDATION_ROWS, Validate
 from spillover.study.work import Workshop
 from spillover.tasks.mixture import Mixture
 
@@ -48,7 +48,8 @@ def within_budget(
 
     The base is asked first, and estimates rest on the speed of what is finished. While the rest would take too long,
     the arms of a target and size are trained on a part of their rows, from an eighth to a half, and those of the higher
-    validation loss go. Registered arms, and the best of the others, are never dropped, even beyond the budget.
+    validation loss go. Registered arms, and the best of the others, are never dropped, even beyond the budget; where
+    any is dropped, the others are measured on validation rows once more as they are trained in the end.
 
     Raises:
         UserError: If the study has no arms that compete, or their targets too few rows left for validation.
@@ -69,8 +70,20 @@ def within_budget(
         ]
         for plan in dropped:
             notice(f"{plan.name} for {plan.arm['target']} is not run: its validation loss is in the higher half")
-        study = replace(study, variants=tuple(p for p in study.variants if not any(p is gone for gone in dropped)))
-    return study
+        kept = tuple(plan for plan in study.variants if not any(plan is gone for gone in dropped))
+        study = replace(study, variants=kept, left_out=(*study.left_out, *dropped))
+    return _validated(study) if study.left_out else study
+
+
+def _validated(study: Study) -> Study:
+    """Return the study that measures its arms, trained on all of their rows, on validation rows too."""
+    plans = [
+        replace(plan, arm={**plan.arm, "validation_rows": plan.arm.get("validation_rows") or VALIDATION_ROWS})
+        if plan.arm
+        else plan
+        for plan in study.variants
+    ]
+    return replace(study, variants=tuple(plans))
 
 
 def _is_of_base(step: Step) -> bool:

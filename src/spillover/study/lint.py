@@ -26,6 +26,7 @@ CHECKS: tuple[Check, ...] = (
     token_faults.cut_answers,
     token_faults.ends,
     row_faults.overlaps,
+    row_faults.mixed_sources,
     row_faults.demonstrations,
     row_faults.balance,
     row_faults.contamination,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from spillover.study.validation import FEWEST
 from spillover.tasks.mixture import Budget, Member, Mixture, Order
 from spillover.tasks.settings import ONE_OR_MORE, Settings
 from spillover.training.constraints.none import Unconstrained
@@ -53,9 +54,23 @@ class _Design(Settings):
     """General instruction data."""
     by: Literal["examples", "tokens"] = "examples"
     order: Annotated[tuple[Order, ...], Field(min_length=1), ONE_OR_MORE] = ("joint",)
+    validation: int = Field(default=0, ge=0)
+    """Rows of each target, neither trained on nor tested, on which the arms are compared, so that the report says which
+    is chosen without its test score; 0 does not."""
     recipe: Recipe = Recipe()
     training: dict[str, object] = {}
     """Training settings that differ from the study's."""
+
+    @field_validator("validation")
+    @classmethod
+    def _enough_to_choose(cls, value: int) -> int:
+        if 0 < value < FEWEST:
+            raise ValueError(f"fewer than {FEWEST} rows choose by luck; name more, or 0")
+        return value
+
+    def _facts(self, **facts: Any) -> dict[str, Any]:
+        """Return what an arm says of itself."""
+        return facts | ({"validation_rows": self.validation} if self.validation else {})
 
     def _added(self, names: Sequence[str], **settings: object) -> list[Member]:
         return [Member.model_validate({"task": name, **settings}) for name in names]
@@ -171,7 +186,7 @@ class Cocktail(_Design):
             "general": [],
             "mathematics": [],
         }
-        return Arm(name, mixture, size, {**plain, "budget": budget, "order": order, **facts})
+        return Arm(name, mixture, size, self._facts(**{**plain, "budget": budget, "order": order, **facts}))
 
 
 class Factorial(_Design):
@@ -187,7 +202,7 @@ class Factorial(_Design):
     general_rows: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), ONE_OR_MORE]
     general: Annotated[Tasks, Field(min_length=1)]
     budgets: Annotated[tuple[Budget, ...], Field(min_length=1), ONE_OR_MORE] = ("additive",)
-    """``steps`` trains a single task without general data for as many rows as with it."""
+    """``steps`` trains without general data for as many rows, and so optimizer steps, as with it, joint."""
 
     @model_validator(mode="after")
     def _plays_one_part(self) -> Self:
@@ -203,10 +218,8 @@ class Factorial(_Design):
                 arms.append(self._arm(group, rows, 0, "joint", "additive"))
                 continue
             for budget in self.budgets:
-                if budget == "steps" and len(group) == 1:
-                    arms.append(self._arm(group, rows, general_rows, "joint", budget))
-                elif budget != "steps":
-                    arms += [self._arm(group, rows, general_rows, order, budget) for order in self.order]
+                orders = ("joint",) if budget == "steps" else self.order
+                arms += [self._arm(group, rows, general_rows, order, budget) for order in orders]
         return arms
 
     def _arm(self, group: tuple[str, ...], rows: int, general_rows: int, order: Order, budget: Budget) -> Arm:
@@ -223,18 +236,20 @@ class Factorial(_Design):
         name = {"alone": "alone", "extra-steps": f"extra-steps-{general_rows}"}.get(kind, f"general-{general_rows}")
         name += "-matched" if budget == "matched" else ""
         name += "-sequential" if order == "sequential" else ""
-        facts = {
-            "target": target,
-            "arm": kind,
-            "added": beside,
-            "left_out": None,
-            "general": [member.task for member in general],
-            "budget": budget,
-            "order": order,
-            "specialist_rows": rows,
-            "general_rows": general_rows,
-        }
-        mixed = {"order": order, "budget": budget} if added or general else {}
+        facts = self._facts(
+            target=target,
+            arm=kind,
+            added=beside,
+            left_out=None,
+            general=[member.task for member in general],
+            budget=budget,
+            order=order,
+            specialist_rows=rows,
+            general_rows=general_rows,
+        )
+        mixed: dict[str, object] = {"order": order, "budget": budget} if added or general else {}
+        if budget == "steps" and added:
+            mixed["repeats"] = "specialist"
         prefix = f"{'+'.join(group)}." if beside else ""
         return Arm(prefix + name, self._mixture(target, [*added, *general], **mixed), own, facts)
 

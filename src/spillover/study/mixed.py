@@ -43,21 +43,23 @@ def mixed_rows(
     for (data, template), source, rows, drops in zip(steps, sources, examples, reasons, strict=True):
         encoded.append(_encoded(step, data.task.name, template, source, rows, encoder))
         drops.update({reason: drops.get(reason, 0) + count for reason, count in encoded[-1].dropped.items()})
-    lengths = [[len(row.target) for row in source.rows] for source in encoded]
-    taken = portions(mixture, lengths, size=step.size)
-    by_name = {portion.task: _taken(portion, source.rows) for portion, source in zip(taken, encoded, strict=False)}
+    by_task = {data.task.name: own for (data, _), own in zip(steps, encoded, strict=True)}
+    lengths = {name: [len(row.target) for row in own.rows] for name, own in by_task.items()}
+    taken = portions(mixture, list(lengths.values()), size=step.size)
+    by_name = {portion.task: _taken(portion, by_task[portion.task].rows) for portion in taken}
     stages = [[row for name in names for row in by_name[name]] for names in mixture.stages()]
-    specialist = {mixture.target, *(member.task for member in mixture.added if not member.general)}
-    shown = [
-        (data.task, rows[: len(set(portion.rows))])
-        for (data, _), rows, portion in zip(steps, examples, taken, strict=False)
-        if data.task.name in specialist
-    ]
+    distinct_counts = {portion.task: len(set(portion.rows)) for portion in taken}
+    shown = {
+        data.task.name: rows[: distinct_counts[data.task.name]]
+        for (data, _), rows in zip(steps, examples, strict=True)
+        if data.task.name in distinct_counts
+    }
+    specialist = [(data.task, shown[name]) for data, _ in steps if (name := data.task.name) in mixture.specialist()]
     report = {
         **_shares(taken, lengths),
-        "dropped": dict(zip((data.task.name for data, _ in steps), reasons, strict=True)),
+        "dropped": dict(zip(by_task, reasons, strict=True)),
         "stages": [list(names) for names in mixture.stages()],
-        "coverage": coverage(shown).number,
+        "coverage": coverage(specialist).number,
     }
     all_rows = tuple(row for rows in stages for row in rows)
     return MixedRows(
@@ -67,6 +69,8 @@ def mixed_rows(
         tuple(TrainingRows(tuple(rows), common_prefix_length([row.prompt for row in rows]), {}) for rows in stages),
         mixture.general_epochs,
         report,
+        shown,
+        reasons[0],
     )
 
 
@@ -148,10 +152,10 @@ def _taken(portion: Portion, rows: Sequence[TrainingRow]) -> list[TrainingRow]:
     return taken
 
 
-def _shares(taken: Sequence[Portion], lengths: Sequence[Sequence[int]]) -> dict[str, Any]:
+def _shares(taken: Sequence[Portion], lengths: Mapping[str, Sequence[int]]) -> dict[str, Any]:
     """Return what each source gives: rows, how many of them come again, target tokens, and its part of both."""
     rows = {portion.task: len(portion.rows) for portion in taken}
-    tokens = {portion.task: portion.token_count(own) for portion, own in zip(taken, lengths, strict=False)}
+    tokens = {portion.task: portion.token_count(lengths[portion.task]) for portion in taken}
     return {
         "rows": rows,
         "repeated_rows": {portion.task: len(portion.rows) - len(set(portion.rows)) for portion in taken},

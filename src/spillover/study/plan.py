@@ -24,6 +24,7 @@ from spillover.study.runner import BACKWARD, DECODE, decoded_token_count, step_w
 from spillover.study.step import Derive, Drift, Finetune, Predict, Score, Step
 from spillover.study.store import Store
 from spillover.study.study import Study
+from spillover.study.validation import Validate
 from spillover.study.work import Workshop
 from spillover.tasks.prepare import protocol_rows
 from spillover.tasks.relation import relation
@@ -72,6 +73,8 @@ def _cost(step: Step, work: float, workshop: Workshop, speed: Speed) -> Cost:
         case Predict():
             decoded = decoded_token_count(workshop.encoded_cell(step)[0])
             return speed.asked_token * (work - DECODE * decoded) + speed.decoded_token * decoded
+        case Validate():
+            return speed.loading + speed.asked_token * work
         case Drift():
             return speed.loading * 2 + speed.asked_token * work
         case Derive():

@@ -18,6 +18,7 @@ from spillover.study.mixed import mixture_card
 from spillover.study.step import Adopt, Derive, Finetune, Score, Step, Variant
 from spillover.study.store import Store
 from spillover.study.study import Study, scored_metrics
+from spillover.study.validation import VALIDATION
 from spillover.study.work import machine
 from spillover.tasks.relation import relation
 from spillover.tasks.task import Task
@@ -144,9 +145,17 @@ def _variant_card(study: Study, store: Store, step: Variant) -> VariantCard:
     training["duration_seconds"] = store.manifest(trained.kind, trained.key)["provenance"]["duration_seconds"]
     training["settings"] = trained.settings.model_dump(mode="json")
     rows = files.read_prepared(store.file(step.data.kind, step.data.key, files.ROWS)) if trained.arm else None
-    mixture = mixture_card(trained, training, rows)
+    mixture = {**mixture_card(trained, training, rows), **_validation(study, store, step)}
     name, recipe = step.trained_on.name, recipe_card(step)
     return VariantCard(step.variant, step.name, name, step.size, step.seed, recipe, training, drift, mixture)
+
+
+def _validation(study: Study, store: Store, model: Variant) -> dict[str, Any]:
+    """Return an arm's loss on validation rows where it was measured: by its design, or by a budget."""
+    step = study.validation_of(model)
+    if step is None or not store.has(step.kind, step.key):
+        return {}
+    return {"validation": files.read_json(store.file(step.kind, step.key, VALIDATION))}
 
 
 def recipe_card(step: Finetune | Derive) -> dict[str, Any]:
@@ -193,7 +202,7 @@ def _prompt(step: Score, store: Store) -> PromptCard:
 
 
 def _provenance(study: Study, store: Store, command: str) -> dict[str, Any]:
-    leaves = [*study.scores, *study.harness_scores, *study.models, *study.drifts]
+    leaves = [*study.scores, *study.harness_scores, *study.models, *study.drifts, *study.validations]
     spent = [
         store.manifest(step.kind, step.key)["provenance"] for step in study.steps if store.has(step.kind, step.key)
     ]

@@ -1,9 +1,10 @@
-"""Lint's checks of rows: overlap of training and test, demonstrations, balance of labels, texts of several tasks."""
+"""Lint's checks of rows: overlap of training, test and mixed sources, demonstrations, balance, shared texts."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations, product
 
 from spillover.prompts.demonstrations import text_of
 from spillover.records import Example
@@ -15,23 +16,21 @@ OVERLAP_SHARE = 0.01
 LOPSIDED, IMBALANCED = 0.8, 1.5
 """Share of the most frequent answer from which a task is warned of; times its even share from which it is noted."""
 
+_NEARLY = f"are nearly equal ({NEAR:.0%} of their text)"
 Compare = Callable[[Sequence[Example], Sequence[Example]], list[Pair]]
 
 
 def overlaps(evidence: Evidence) -> Iterator[Finding]:
-    """No test row is a training row, or nearly one."""
-    trained = [(task, row) for task, rows in evidence.trained_examples.items() for row in rows]
+    """No test row is a training row, or nearly one, of a task that is trained on or mixed in."""
     asked = [(asked, row) for asked in evidence.asked_once for row in asked.cell.asked.examples]
-    if not trained or not asked:
-        return
-    for compare, words in ((equal_rows, "equal"), (near_rows, f"are nearly equal ({NEAR:.0%} of their text) to")):
-        found: dict[tuple[str, str], list[Pair]] = defaultdict(list)
-        pairs = compare([row for _, row in asked], [row for _, row in trained])
-        for pair in pairs:
-            found[asked[pair.row][0].step.data.task.name, trained[pair.other][0]].append(pair)
-        for (tested_on, trained_on), among in found.items():
-            first = asked[among[0].row][0]
-            total = len(first.cell.asked.examples)
+    tests = [row for _, row in asked]
+    comparisons: tuple[tuple[Compare, str], ...] = ((equal_rows, "equal"), (near_rows, f"{_NEARLY} to"))
+    for (trained_on, trained), (compare, words) in product(evidence.trained_examples.items(), comparisons):
+        found: dict[str, list[Pair]] = defaultdict(list)
+        for pair in compare(tests, trained):
+            found[asked[pair.row][0].step.data.task.name].append(pair)
+        for tested_on, among in found.items():
+            total = len(asked[among[0].row][0].cell.asked.examples)
             serious = compare is equal_rows and len(among) >= OVERLAP_SHARE * total
             clean = evidence.study.protocol == "clean"
             yield Finding(
@@ -39,9 +38,31 @@ def overlaps(evidence: Evidence) -> Iterator[Finding]:
                 Severity.ERROR if serious and clean else Severity.WARNING,
                 f"task {tested_on!r}",
                 f"{len(among)} of {total} test rows {words} training rows of {trained_on!r}, such as "
-                f"{asked[among[0].row][1].id} and {trained[among[0].other][1].id}",
+                f"{tests[among[0].row].id} and {trained[among[0].other].id}",
                 "what was learnt by heart would count as generalization",
                 "remove the rows from one of the files, or leave the task out of test_on; group splits rows together",
+            )
+
+
+def mixed_sources(evidence: Evidence) -> Iterator[Finding]:
+    """No row of a mixture's source is nearly a row of another; equal ones are left out as the mixture is made."""
+    together: dict[tuple[str, str], list[dict[str, Example]]] = {}
+    for trained in evidence.trained:
+        for one, other in combinations(trained.sources, 2):
+            held = together.setdefault((one, other), [{}, {}])
+            for rows, name in zip(held, (one, other), strict=True):
+                rows.update({row.id: row for row in trained.sources[name]})
+    for (one, other), (first, second) in together.items():
+        known, added = list(first.values()), list(second.values())
+        if pairs := near_rows(added, known):
+            yield Finding(
+                "near-duplicates",
+                Severity.WARNING,
+                f"mixtures of {one!r} and {other!r}",
+                f"{len(pairs)} of {len(added)} rows of {other!r} {_NEARLY} to rows of {one!r}, such as "
+                f"{added[pairs[0].row].id} and {known[pairs[0].other].id}",
+                f"part of what {other!r} adds is {one!r} again, so that a gain may be no more than repetition",
+                "remove the rows from one of the files, or read the gain beside that of extra-steps",
             )
 
 

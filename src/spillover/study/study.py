@@ -18,6 +18,7 @@ from spillover.prompts.template import Template, premise
 from spillover.records import BASE, Cell
 from spillover.study.harness import AskHarness, ScoreHarness
 from spillover.study.step import Adopt, Derive, Drift, Finetune, Predict, Prepare, Score, Step, Variant, with_inputs
+from spillover.study.validation import VALIDATION_ROWS, Validate
 from spillover.tasks.mixture import Mixture
 from spillover.tasks.prepare import Protocol
 from spillover.tasks.suite import Suite
@@ -27,6 +28,8 @@ from spillover.training.settings import Recipe, TrainingSettings
 CHECKED_COUNT = 4
 """Items of a cell that are also computed in exact arithmetic, at a task's largest shot count only: a handful is enough
 to find a fault, and the exact path runs the whole prompt for every item."""
+UNVALIDATED = ("general-alone", "extra-steps")
+"""Arms that are controls, and nothing that could be chosen."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ class Study:
     """Variants that were trained elsewhere."""
     track: str | None = None
     """The tracker that trainings are sent to; part of no key."""
+    left_out: tuple[VariantPlan, ...] = ()
+    """Arms that a budget dropped: what they would train on is no validation row of the others either."""
 
     def __post_init__(self) -> None:
         """Refuse metrics that a tested task cannot have, and tests that give no verdict."""
@@ -96,7 +101,8 @@ class Study:
 
     @cached_property
     def _tasks(self) -> tuple[Task, ...]:
-        trained = [task for plan in self.variants for task in (*plan.train_on, *plan.replayed, *plan.added)]
+        plans = (*self.variants, *self.left_out)
+        trained = [task for plan in plans for task in (*plan.train_on, *plan.replayed, *plan.added)]
         return tuple({task.name: task for task in (*trained, *self.test_on)}.values())
 
     @cached_property
@@ -190,6 +196,22 @@ class Study:
         """One step a variant."""
         return tuple(Drift(step) for step in self.models)
 
+    def validation_of(self, model: Variant) -> Validate | None:
+        """Return what measures an arm on validation rows, whether the study asks for it or not; None of no arm."""
+        if isinstance(model, Adopt) or not (arm := model.trained.arm) or arm["arm"] in UNVALIDATED:
+            return None
+        rivals = (plan for plan in (*self.variants, *self.left_out) if plan.arm.get("target") == arm["target"])
+        others = sorted({task.name for plan in rivals for task in plan.added})
+        sources = tuple(self._prepare[name] for name in others)
+        row_count = arm.get("validation_rows") or VALIDATION_ROWS
+        return Validate(model, model.data, model.trained.template, model.size, sources, row_count)
+
+    @cached_property
+    def validations(self) -> tuple[Validate, ...]:
+        """One step for every arm of a `mix` that asks for it."""
+        found = (self.validation_of(model) for model in self.models)
+        return tuple(step for step in found if step and step.variant.trained.arm.get("validation_rows"))
+
     @cached_property
     def harness_scores(self) -> tuple[ScoreHarness, ...]:
         """The base and every variant in every cell of lm-eval's tasks."""
@@ -205,7 +227,7 @@ class Study:
         order = {name: index for index, name in enumerate([BASE, *(step.variant for step in self.models)])}
         scores: list[Score | ScoreHarness] = [*self.scores, *self.harness_scores]
         scores.sort(key=lambda step: order[step.predictions.model])
-        return tuple(with_inputs([*scores, *self.drifts]))
+        return tuple(with_inputs([*scores, *self.drifts, *self.validations]))
 
     def resolved(self) -> dict[str, Any]:
         """Return the study as plain data, with every default of suite and machine written out."""

@@ -159,7 +159,7 @@ def cut_rows(evidence: Evidence) -> Iterator[Finding]:
                 "cut to the limit such a row has no token that is learnt, or none that is asked; they are left out",
                 "raise training.max_length, or shorten the targets",
             )
-        for reason, count in trained.rows.dropped.items():
+        for reason, count in trained.dropped.items():
             if reason == "prompt trimmed" or reason.startswith("longer than"):
                 yield Finding(
                     "cut-rows",

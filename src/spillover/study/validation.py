@@ -10,7 +10,7 @@ from spillover.errors import UserError
 from spillover.prompts.demonstrations import text_of
 from spillover.prompts.encoding import Encoder
 from spillover.prompts.template import Template
-from spillover.study.step import Finetune, Prepare, Step
+from spillover.study.step import Derive, Finetune, Prepare, Step
 from spillover.tasks.prepare import PreparedTask, protocol_rows, training_rows
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 VALIDATION = "validation.json"
 VALIDATION_ROWS = 100
-"""At most."""
+"""At most, where a design does not say how many."""
 FEWEST = 8
 """Rows, below which a choice would be a matter of luck."""
 
@@ -31,13 +31,15 @@ class Validate(Step):
 
     kind: ClassVar[str] = "validate"
     version: ClassVar[int] = 1
-    variant: Finetune
+    variant: Finetune | Derive
     target: Prepare
     template: str
     beyond: int
     """Training rows of the target that the arms train on; the validation rows follow them."""
     others: tuple[Prepare, ...]
     """Every other source of the design: a validation row that is a training row of one is left out for all variants."""
+    row_count: int = VALIDATION_ROWS
+    """At most."""
 
     @property
     def label(self) -> str:
@@ -46,7 +48,7 @@ class Validate(Step):
 
     def fields(self) -> Mapping[str, Any]:
         """Return which rows are validated on, and how they are asked."""
-        return {"template": self.template, "beyond": self.beyond, "rows": VALIDATION_ROWS}
+        return {"template": self.template, "beyond": self.beyond, "rows": self.row_count}
 
     def inputs(self) -> Mapping[str, Step]:
         """Return the variant and every source of the contest."""
@@ -62,15 +64,16 @@ def validation_rows(step: Validate, prepared: Callable[[Prepare], PreparedTask],
     """
     from spillover.training.rows import encode_rows
 
-    source, finetune = prepared(step.target), step.variant
+    source, finetune = prepared(step.target), step.variant.trained
     ordered = training_rows(source, len(source.train), seed=finetune.seed)
     rows, _ = protocol_rows(source, split="train", protocol=finetune.protocol, rows=ordered[step.beyond :])
     used = {" ".join(text_of(row)) for other in step.others for row in prepared(other).train}
-    own = [row for row in rows if " ".join(text_of(row)) not in used][:VALIDATION_ROWS]
+    own = [row for row in rows if " ".join(text_of(row)) not in used][: step.row_count]
     if len(own) < FEWEST:
         raise UserError(
             f"task {source.task!r}: {len(own)} of its {len(source.train)} training rows are left for validation after "
-            f"{step.beyond} to train on; at least {FEWEST} are needed: lower the size or run without --budget"
+            f"{step.beyond} to train on; at least {FEWEST} are needed: lower the size, or run without --budget and "
+            "without validation in mix"
         )
     settings, length = finetune.settings, finetune.base.context_length
     return encode_rows(encoder, Template(step.template), own, (), settings, context_length=length)

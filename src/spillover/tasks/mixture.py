@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, cycle, islice
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -47,6 +47,7 @@ class Mixture(Settings):
     """
 
     shorthand: ClassVar[str] = "target"
+    added_later: ClassVar[frozenset[str]] = frozenset({"repeats"})
     target: str
     added: Annotated[tuple[Member, ...], ONE_OR_MORE] = Field(default=(), alias="with")
     """The other tasks, in order."""
@@ -58,6 +59,9 @@ class Mixture(Settings):
     """``additive``: every target row once, the others on top. ``matched``: as many rows (``by: examples``) or target
     tokens (``by: tokens``) as the target alone. ``steps``: a control, the target alone, repeated to the additive
     amount."""
+    repeats: Literal["target", "specialist"] = "target"
+    """What the control ``budget: steps`` repeats: the target; or the target and whatever is added that is not general,
+    to as many rows, and so optimizer steps, as the additive mixture has."""
     stop: Literal["target", "first"] = "target"
     """An additive mixture ends with the target's rows, others repeat where they are too few; or with the first source
     that runs out, and nothing repeats."""
@@ -86,8 +90,10 @@ class Mixture(Settings):
             raise ValueError(f"the shares add up to {shares:g}, which leaves nothing for {self.target!r}; lower them")
         if self.stop == "first" and self.budget != "additive":
             raise ValueError(f"stop 'first' ends an additive mixture; budget is {self.budget!r}: remove one of them")
+        if self.repeats == "specialist" and (self.budget != "steps" or not self._general()):
+            raise ValueError("repeats 'specialist' needs budget 'steps' and general data that it replaces; remove it")
         if self.order == "sequential" and self.budget == "steps":
-            raise ValueError("budget 'steps' trains on the target alone, which has no stages; remove order")
+            raise ValueError("budget 'steps' trains without what is mixed in, which has no stages; remove order")
         if self.general_epochs and (self.order == "joint" or self.budget != "additive"):
             raise ValueError("general_epochs needs order 'sequential' and an additive budget; remove it or set those")
         return self
@@ -96,12 +102,20 @@ class Mixture(Settings):
         """Return the tasks of each stage, in order of training."""
         names = (self.target, *(member.task for member in self.added))
         if self.budget == "steps":
-            return ((self.target,),)
+            return (self.specialist(),)
         if self.order == "joint":
             return (names,)
-        first = tuple(member.task for member in self.added if member.general)
-        first = first or tuple(member.task for member in self.added)
+        first = self._general() or tuple(member.task for member in self.added)
         return (first, tuple(name for name in names if name not in first))
+
+    def specialist(self) -> tuple[str, ...]:
+        """Return the tasks of the specialist's data, of those that are trained on."""
+        if self.budget == "steps" and self.repeats == "target":
+            return (self.target,)
+        return (self.target, *(member.task for member in self.added if not member.general))
+
+    def _general(self) -> tuple[str, ...]:
+        return tuple(member.task for member in self.added if member.general)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +147,8 @@ def portions(mixture: Mixture, lengths: Sequence[Sequence[int]], *, size: int) -
     Raises:
         UserError: If a source would get nothing.
     """
+    if mixture.repeats == "specialist":
+        return _repeated(mixture, lengths, size=size)
     by_tokens = mixture.by == "tokens"
     units = [row_lengths if by_tokens else [1] * len(row_lengths) for row_lengths in lengths]
     caps = [None, *(size if member.cap is None else member.cap for member in mixture.added)]
@@ -148,6 +164,19 @@ def portions(mixture: Mixture, lengths: Sequence[Sequence[int]], *, size: int) -
             raise UserError(f"the mixture leaves no {what} for {name!r}; raise its weight or share, or the size")
         taken.append(_portion(name, unit, wanted, by_tokens=by_tokens))
     return tuple(taken)
+
+
+def _repeated(mixture: Mixture, lengths: Sequence[Sequence[int]], *, size: int) -> tuple[Portion, ...]:
+    """Return the specialist's portions of the additive mixture, repeated to as many rows as that has."""
+    additive = mixture.model_copy(update={"budget": "additive", "repeats": "target"})
+    taken = portions(additive, lengths, size=size)
+    own = [portion for portion in taken if portion.task in mixture.specialist()]
+    total, own_count = (sum(len(portion.rows) for portion in found) for found in (taken, own))
+    counts = _apportioned(total, [len(portion.rows) / own_count for portion in own])
+    return tuple(
+        Portion(portion.task, tuple(islice(cycle(portion.rows), count)))
+        for portion, count in zip(own, counts, strict=True)
+    )
 
 
 def rates(mixture: Mixture, counted: Sequence[int]) -> list[float]:

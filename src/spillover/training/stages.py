@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from spillover.records import Example
 from spillover.training.checkpoints import Checkpoints
 from spillover.training.constraints.constraint import Constraint
 from spillover.training.fit import Progress, SharedPrefixLogits, TrainingLog, fit
@@ -27,6 +28,10 @@ class MixedRows(TrainingRows):
     """Passes of the first stage, where they are not those of the settings."""
     report: Mapping[str, object] = field(default_factory=dict)
     """What was mixed, as plain data for the log."""
+    examples: Mapping[str, tuple[Example, ...]] = field(default_factory=dict)
+    """The rows taken of each source, each once, as they were read."""
+    target_dropped: Mapping[str, int] = field(default_factory=dict)
+    """Of ``dropped`` what was the target's."""
 
 
 @dataclass(slots=True)
