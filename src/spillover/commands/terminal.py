@@ -109,8 +109,14 @@ class Terminal:
             return []
         if tracking:
             tracking.require_installed()
-        announce = crew.announce if crew else None
-        workshop = Workshop(store, device=device(), notice=self.notice, announce=announce, tracking=tracking)
+        workshop = Workshop(
+            store,
+            device=device(),
+            notice=self.notice,
+            announce=crew.announce if crew else None,
+            tracking=tracking,
+            shards=crew.shards if crew else False,
+        )
         if checked:
             from spillover.study.lint import lint, refuse_errors
 
