@@ -151,7 +151,7 @@ def test_a_model_that_is_split_over_processes_learns_what_a_whole_one_does(both,
     left_out = ("name: fticl", "name: replay", "name: half", "name: spider", "track:")
     path.write_text("".join(line for line in lines if not any(word in line for word in left_out)))
     processes = start_processes(path, tmp_path / "split", **FSDP)
-    printed = [process.communicate(timeout=600) for process in processes]
+    printed = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], printed
     split, compared = Store(tmp_path / "split"), [step for step in study.finetunes if step.name in ("sft", "kl")]
     for step in compared:
@@ -166,7 +166,7 @@ def test_a_model_that_is_split_over_processes_learns_what_a_whole_one_does(both,
 def test_a_recipe_that_needs_whole_tensors_is_refused_before_anything_is_trained(tmp_path):
     path = write_study(tmp_path, VARIANTS)
     processes = start_processes(path, tmp_path / "store", **FSDP)
-    (_, message), (_, silence) = [process.communicate(timeout=600) for process in processes]
+    (_, message), (_, silence) = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [2, 0]
     assert (
         b"variant 'spider': constraint 'spider' needs whole tensors, FSDP splits them over processes; launch with "
@@ -178,7 +178,7 @@ def test_a_recipe_that_needs_whole_tensors_is_refused_before_anything_is_trained
 
 def test_a_launch_that_the_loop_cannot_follow_is_refused_at_the_start_with_one_line(tmp_path):
     processes = start_processes(tmp_path / "study.yaml", tmp_path / "store", ACCELERATE_USE_DEEPSPEED="true")
-    (_, message), (_, silence) = [process.communicate(timeout=600) for process in processes]
+    (_, message), (_, silence) = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [2, 0]
     assert message.startswith(b"error: accelerate launch was told to use deepspeed, which trainings here do not; ")
     assert message.count(b"\n") == 1

@@ -24,6 +24,7 @@ LONGEST_SILENCE = timedelta(days=30)
 
 
 WAYS = "launch with --use_fsdp --fsdp_version 2 to split the model, or with --multi_gpu for a whole copy each"
+"""What to do instead of another way of splitting a model."""
 
 
 def sharding_asked(environment: Mapping[str, str]) -> bool:
@@ -170,8 +171,9 @@ class Crew:
         from accelerate import PartialState
         from accelerate.utils import disable_fsdp_ram_efficient_loading
 
-        disable_fsdp_ram_efficient_loading()  # or transformers loads models in the leading process alone
         self.shards = shards
+        if shards:
+            disable_fsdp_ram_efficient_loading()  # or transformers loads models in the leading process alone
         self._state = PartialState(cpu=cpu)
         # A channel of its own, beside the one that gradients take, may be silent for as long as no training runs.
         self._channel = distributed.new_group(backend="gloo", timeout=LONGEST_SILENCE)
