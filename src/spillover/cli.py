@@ -163,15 +163,15 @@ def _crew(device: str, threads: int | None) -> AbstractContextManager[Crew | Non
     """Return the processes that a launcher started together, as `accelerate launch -m spillover run` does."""
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return nullcontext()
-    from spillover.training.processes import Crew, require_whole_copies
+    from spillover.training.processes import Crew, sharding_asked
 
     try:
-        require_whole_copies(os.environ)
+        shards = sharding_asked(os.environ)
     except UserError:
         if os.environ.get("RANK", "0") != "0":  # the leading process says it
             raise SystemExit(DONE) from None
         raise
-    return Crew(cpu=terminal.device(device, threads) == "cpu")
+    return Crew(cpu=terminal.device(device, threads) == "cpu", shards=shards)
 
 
 def main(arguments: list[str] | None = None) -> None:

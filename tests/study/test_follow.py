@@ -140,15 +140,47 @@ def test_a_users_mistake_ends_all_processes_with_one_line(tmp_path):
     assert silence == b""
 
 
-@pytest.mark.parametrize(
-    ("variable", "kind"), [("ACCELERATE_USE_FSDP", "FSDP"), ("ACCELERATE_USE_DEEPSPEED", "DEEPSPEED")]
-)
-def test_a_launch_that_splits_the_model_is_refused_at_the_start_with_one_line(tmp_path, variable, kind):
-    processes = start_processes(tmp_path / "study.yaml", tmp_path / "store", **{variable: "true"})
+FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": 2, "FSDP_CPU_RAM_EFFICIENT_LOADING": "true"}
+"""What `accelerate launch --use_fsdp --fsdp_version 2` tells its processes."""
+
+
+def test_a_model_that_is_split_over_processes_learns_what_a_whole_one_does(both, tmp_path):
+    study, alone, *_ = both
+    path = alone.root.parent / "split.yaml"
+    lines = (alone.root.parent / "study.yaml").read_text().splitlines(keepends=True)
+    left_out = ("name: fticl", "name: replay", "name: half", "name: spider", "track:")
+    path.write_text("".join(line for line in lines if not any(word in line for word in left_out)))
+    processes = start_processes(path, tmp_path / "split", **FSDP)
+    printed = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], printed
+    split, compared = Store(tmp_path / "split"), [step for step in study.finetunes if step.name in ("sft", "kl")]
+    for step in compared:
+        logs = [json.loads(store.file(step.kind, step.key, "training.json").read_text()) for store in (alone, split)]
+        assert logs[1]["losses"] == pytest.approx(logs[0]["losses"], rel=1e-5), step.name
+        ours, theirs = (load_file(next(kept_weights(store, step).glob("*.safetensors"))) for store in (split, alone))
+        assert ours.keys() == theirs.keys()
+        for name, weight in theirs.items():
+            assert torch.allclose(ours[name], weight, rtol=0, atol=1e-5), (step.name, name)
+
+
+def test_a_recipe_that_needs_whole_tensors_is_refused_before_anything_is_trained(tmp_path):
+    path = write_study(tmp_path, VARIANTS)
+    processes = start_processes(path, tmp_path / "store", **FSDP)
     (_, message), (_, silence) = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [2, 0]
-    assert message.startswith(f"error: accelerate launch was told to train with {kind}, which splits".encode())
-    assert message.endswith(b"launch with --multi_gpu, or with --cpu, and without FSDP or DeepSpeed\n")
+    assert (
+        b"variant 'spider': constraint 'spider' needs whole tensors, FSDP splits them over processes; launch with "
+        b"--multi_gpu instead of --use_fsdp, or leave it out" in message
+    )
+    assert silence == b""
+    assert not list((tmp_path / "store").glob("finetune/*"))
+
+
+def test_a_launch_that_the_loop_cannot_follow_is_refused_at_the_start_with_one_line(tmp_path):
+    processes = start_processes(tmp_path / "study.yaml", tmp_path / "store", ACCELERATE_USE_DEEPSPEED="true")
+    (_, message), (_, silence) = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [2, 0]
+    assert message.startswith(b"error: accelerate launch was told to use deepspeed, which trainings here do not; ")
     assert message.count(b"\n") == 1
     assert silence == b""
     assert not (tmp_path / "store").exists()

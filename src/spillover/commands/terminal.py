@@ -102,6 +102,7 @@ class Terminal:
             observing=progress(self.messages),
             notice=self.notice,
             announce=crew.announce if crew else None,
+            shards=crew.shards if crew else False,
             seconds=seconds,
             checked=str(checked) if checked else None,
             track=track,

@@ -24,6 +24,7 @@ def complete(
     observing: AbstractContextManager[Observer],
     notice: Callable[[str], None],
     announce: Callable[[str], None] | None = None,
+    shards: bool = False,
     seconds: float | None = None,
     checked: str | None = None,
     track: str | None = None,
@@ -37,6 +38,7 @@ def complete(
         observing: Gives what is told how the run goes on.
         notice: Is told a line of whatever else is worth saying.
         announce: Told the key of each training before it begins; see `Workshop`.
+        shards: Whether trainings split the model over processes; see `Workshop`.
         seconds: Time; arms of a `mix` that do not fit are dropped.
         checked: The study's file, where lint's errors stop it before anything is computed; None does not check.
         track: The tracker that trainings are sent to, in place of the study's own.
@@ -52,7 +54,7 @@ def complete(
         return []
     if tracking:
         tracking.require_installed()
-    workshop = Workshop(store, device=device(), notice=notice, announce=announce, tracking=tracking)
+    workshop = Workshop(store, device=device(), notice=notice, announce=announce, tracking=tracking, shards=shards)
     if checked:
         refuse_errors(lint(study, store, workshop), notice, study_file=checked)
     with observing as observer:

@@ -26,7 +26,7 @@ def follow(crew: Crew, load: Callable[[], Study], store: Store) -> None:
         load: Reads the study; called once the leading process has fetched everything that the study needs.
         store: Where the leading process keeps prepared rows and checkpoints.
     """
-    workshop = Workshop(store, device=crew.device)
+    workshop = Workshop(store, device=crew.device, shards=crew.shards)
     steps = None
     while (key := crew.next_key()) is not None:
         steps = steps or {step.key: step for step in load().finetunes}

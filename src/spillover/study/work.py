@@ -63,6 +63,7 @@ class Workshop:
         notice: Called with what is worth saying on the way.
         announce: Called with a step's key before it is trained, where other processes take part in training.
         tracking: Where trainings can be followed, if anywhere; never part of a step's identity.
+        shards: Whether other processes take part in training and the model is split over them.
     """
 
     def __init__(
@@ -73,12 +74,14 @@ class Workshop:
         notice: Callable[[str], None] | None = None,
         announce: Callable[[str], None] | None = None,
         tracking: Tracking | None = None,
+        shards: bool = False,
     ) -> None:
         self._store = store
         self._device = device
         self._notice = notice
         self._announce = announce
         self._tracking = tracking
+        self._shards = shards
         self._prepared: dict[str, PreparedTask] = {}
         self._encoded: dict[tuple[object, ...], tuple[EncodedCell, dict[str, int]]] = {}
         self._mixed: dict[str, TrainingRows] = {}
@@ -202,7 +205,13 @@ class Workshop:
     def check_training(self, step: Finetune) -> None:
         """Refuse a training that this machine, or the rows which its recipe mixes in, cannot serve, with UserError."""
         from spillover.training.optimizers import require_bitsandbytes
+        from spillover.training.sharding import needs_whole_tensors
 
+        if self._shards and (part := needs_whole_tensors(step.recipe, step.settings)):
+            raise UserError(
+                f"variant {step.name!r}: {part} needs whole tensors, FSDP splits them over processes; launch with "
+                "--multi_gpu instead of --use_fsdp, or leave it out"
+            )
         if step.settings.optimizer != "adamw":
             require_bitsandbytes(f"{step.name}: training.optimizer {step.settings.optimizer}", self._device)
         if bits := step.recipe.parameters.base_bits:
@@ -260,16 +269,19 @@ class Workshop:
         from spillover.models.load import load_model
         from spillover.training.general_text import general_rows
         from spillover.training.probe import Watch
+        from spillover.training.sharding import sharded
         from spillover.training.stages import fit_stages
 
         self._loaded = None
         rows, dropped = self.training_rows(step)
         bits = step.recipe.parameters.base_bits
-        model = load_model(step.base.path, dtype="float32", device=self._device, bits=bits)
+        device = "cpu" if self._shards else self._device  # no device has to hold what is split
+        model = load_model(step.base.path, dtype="float32", device=device, bits=bits)
         adapter = step.recipe.parameters.select(model, seed=step.seed)
-        with self._tracked(step) as tracked:
+        split = sharded(model, self._device) if self._shards else nullcontext(model)
+        with split as trained, self._tracked(step) as tracked:
             log = fit_stages(
-                model,
+                trained,
                 rows,
                 step.settings,
                 seed=step.seed,

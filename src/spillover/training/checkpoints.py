@@ -15,6 +15,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from spillover.training.sharding import split_like, whole
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -52,12 +54,19 @@ class Checkpoints:
         """Return the checkpoints of one part of the run, which are removed with it."""
         return Checkpoints(self._folder / name, seconds=self._seconds)
 
-    def save_if_due(self, state: RunState, step: int) -> None:
-        """Save the state after so many steps where enough time has passed; it appears by rename."""
-        if time.monotonic() - self._last < self._seconds:
-            return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        aside = self._folder / f"{STATE}.part"
+    @property
+    def are_due(self) -> bool:
+        """Whether enough time has passed since the last one."""
+        return time.monotonic() - self._last >= self._seconds
+
+    def save(self, state: RunState, step: int, *, write: bool = True) -> None:
+        """Save the state after so many steps; it appears by rename, and holds whole tensors.
+
+        Args:
+            state: Split over processes, all of which then save, or whole.
+            step: How many are done.
+            write: Whether this process writes what it saves.
+        """
         tensors: dict[str, torch.Tensor] = {}
         saved = {
             "step": step,
@@ -69,7 +78,11 @@ class Checkpoints:
             "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
             "log": asdict(state.log),
         }
-        plain = json.dumps(_without_tensors(saved, tensors))
+        plain = json.dumps(_without_tensors(saved, tensors if write else None))
+        if not write:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        aside = self._folder / f"{STATE}.part"
         save_file(tensors, aside, {"plain": plain, "digest": _digest(plain, tensors)})
         aside.rename(self._folder / STATE)
         self._last = time.monotonic()
@@ -81,13 +94,17 @@ class Checkpoints:
             return 0
         with torch.no_grad():
             for name, weight in state.weights.items():
-                weight.copy_(saved["weights"][name])
+                weight.copy_(split_like(saved["weights"][name], weight))
+        weights, moments = list(state.weights.values()), saved["optimizer"]["state"]
+        for index, held in moments.items():
+            moments[index] = {name: split_like(moment, weights[index]) for name, moment in held.items()}
         state.optimizer.load_state_dict(saved["optimizer"])
         state.schedule.load_state_dict(saved["schedule"])
-        devices = {name: weight.device for name, weight in state.weights.items()}
-        state.constraint.restore(
-            {flat: tensor.to(devices[flat.partition("/")[2]]) for flat, tensor in saved["constraint"].items()}
-        )
+        constraint = {}
+        for flat, tensor in saved["constraint"].items():
+            weight = state.weights[flat.partition("/")[2]]
+            constraint[flat] = split_like(tensor, weight).to(weight.device)
+        state.constraint.restore(constraint)
         torch.set_rng_state(saved["random"])
         if saved["cuda_random"]:
             torch.cuda.set_rng_state_all(saved["cuda_random"])
@@ -113,11 +130,17 @@ class Checkpoints:
         return _with_tensors(json.loads(plain), tensors) if stated.get("digest") == _digest(plain, tensors) else None
 
 
-def _without_tensors(value: object, tensors: dict[str, torch.Tensor]) -> object:
-    """Return a tree as JSON can hold it, its tensors moved into ``tensors``; mappings keep keys that are numbers."""
+def _without_tensors(value: object, tensors: dict[str, torch.Tensor] | None) -> object:
+    """Return a tree as JSON can hold it, its tensors moved into ``tensors``; mappings keep keys that are numbers.
+
+    Split tensors are put together, for which all processes go through the same tree; None keeps nothing.
+    """
     if isinstance(value, torch.Tensor):
+        tensor = whole(value.detach())
+        if tensors is None:
+            return {}
         name = str(len(tensors))
-        tensors[name] = value.detach().contiguous()
+        tensors[name] = tensor.contiguous()
         return {"tensor": name}
     if isinstance(value, Mapping):
         return {"items": [[key, _without_tensors(inner, tensors)] for key, inner in value.items()]}

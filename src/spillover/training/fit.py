@@ -23,6 +23,7 @@ from spillover.training.probe import ForgettingProbe, Watch
 from spillover.training.processes import Processes
 from spillover.training.rows import TrainingRow, TrainingRows
 from spillover.training.settings import TrainingSettings
+from spillover.training.sharding import is_sharded
 from spillover.training.tracking import TrackedTraining
 
 if TYPE_CHECKING:
@@ -140,8 +141,8 @@ def fit(
             progress(step + 1, run.step_count, run.log.losses[-1])
         if not goes_on:
             break
-        if checkpoints and run.processes.leads and step + 1 < run.step_count:
-            checkpoints.save_if_due(run.state, step + 1)
+        if checkpoints and step + 1 < run.step_count and run.processes.as_led(checkpoints.are_due):
+            checkpoints.save(run.state, step + 1, write=run.processes.leads)
     return run.finish()
 
 
@@ -166,7 +167,7 @@ class _Run:
             log_with=tracked.tracker if tracked else None,
             project_dir=tracked.folder if tracked else None,
         )
-        self.processes = Processes(self._accelerator)
+        self.processes = Processes(self._accelerator, hold_parts=any(map(is_sharded, model.parameters())))
         self._tracked = tracked if self.processes.leads else None
         self.step_count = settings.step_count(len(data.rows))
         self.weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
@@ -184,7 +185,9 @@ class _Run:
         self._rule = TimedConstraint(constraint)
         self._rule.begin(Training(model, self.weights, self._logits, settings.batch_size, self.step_count, seed))
         self._probe = (
-            ForgettingProbe(model, self._logits, watch.rows, watch.base) if watch and self.processes.leads else None
+            ForgettingProbe(model, self._logits, watch.rows, watch.base)
+            if watch and (self.processes.leads or self.processes.hold_parts)
+            else None
         )
         self.state = RunState(self.weights, self._optimizer, self._schedule, constraint, self.log)
         if self._tracked:
@@ -205,8 +208,7 @@ class _Run:
         """Take an optimizer step on a batch; return whether training goes on."""
         self._model.train()
         self.processes.seed(self._seed, step)
-        # Every process computes the whole of a constraint's loss, so each adds its part of one gradient.
-        self._rule.before_step(step, lambda loss: self._accelerator.backward(loss / self.processes.count))
+        self._rule.before_step(step, lambda loss: self._accelerator.backward(self.processes.part(loss)))
         loss = self._accumulate(batch)
         if not math.isfinite(loss):
             raise SpilloverError(
@@ -231,12 +233,17 @@ class _Run:
         if not target_count:
             raise SpilloverError(f"a batch of {len(batch)} rows has no target token to learn")
         own, total, forward_count, shared = self.processes.share(batch), 0.0, 0, self._prefix_length
-        for group in packs([len(row) - shared for row in own], self._pack_tokens):
+        groups = packs([len(row) - shared for row in own], self._pack_tokens)
+        idle_count = self.processes.idle_passes(len(groups))
+        for group in groups:
             rows = [own[index] for index in group]
             loss = summed_loss(self._logits(rows, shared), rows)
             self._accelerator.backward(loss / target_count)
             total += float(loss.detach())
             forward_count += shared + sum(len(row) - shared - 1 for row in rows)
+        for _ in range(idle_count):
+            rows = [min(batch, key=len)]
+            self._accelerator.backward(0 * summed_loss(self._logits(rows, shared), rows))
         total, forward_total = self.processes.total(total, forward_count)
         self.log.forward_token_count += round(forward_total)
         self.log.target_token_count += target_count

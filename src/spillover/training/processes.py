@@ -11,6 +11,7 @@ import torch
 from torch import distributed
 
 from spillover.errors import SpilloverError, UserError
+from spillover.training.sharding import is_sharded
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -22,46 +23,58 @@ LONGEST_SILENCE = timedelta(days=30)
 """How long a process waits for the next training while the leading one asks models and scores answers."""
 
 
-SPLITTING = {
-    "ACCELERATE_USE_FSDP": "FSDP",
-    "ACCELERATE_USE_DEEPSPEED": "DEEPSPEED",
-    "ACCELERATE_USE_MEGATRON_LM": "MEGATRON_LM",
-}
-"""Variables by which accelerate's launcher asks for a model in parts."""
+WAYS = "launch with --use_fsdp --fsdp_version 2 to split the model, or with --multi_gpu for a whole copy each"
+"""What to do instead of another way of splitting a model."""
 
 
-def require_whole_copies(environment: Mapping[str, str]) -> None:
-    """Refuse, before anything is loaded, a launch that would split the model over processes.
+def sharding_asked(environment: Mapping[str, str]) -> bool:
+    """Return whether accelerate's launcher asks for a model that is split over processes (FSDP2).
 
     Raises:
-        UserError: If it would.
+        UserError: If it asks for something else that the loop has not, before anything is loaded.
     """
-    for variable, kind in SPLITTING.items():
-        if environment.get(variable, "").lower() in ("1", "true"):
-            raise _split(kind)
 
+    def asked(variable: str) -> bool:
+        return environment.get(variable, "").lower() in ("1", "true")
 
-def _split(kind: str) -> UserError:
-    return UserError(
-        f"accelerate launch was told to train with {kind}, which splits the model over processes; here each keeps a "
-        "whole copy: launch with --multi_gpu, or with --cpu, and without FSDP or DeepSpeed"
-    )
+    for kind in ("deepspeed", "megatron_lm", "parallelism_config"):
+        if asked(f"ACCELERATE_USE_{kind.upper()}"):
+            raise UserError(f"accelerate launch was told to use {kind}, which trainings here do not; {WAYS}")
+    if not asked("ACCELERATE_USE_FSDP"):
+        return False
+    if (version := environment.get("FSDP_VERSION", "1")) != "2":
+        raise UserError(f"accelerate launch was told to use FSDP version {version}, trainings here use 2; {WAYS}")
+    for setting, instead in (
+        ("fsdp_offload_params", "split weights stay on the devices; set it to false, or launch more processes"),
+        ("fsdp_activation_checkpointing", "set it to false and training.gradient_checkpointing in the study file"),
+    ):
+        if asked(setting.upper()):
+            raise UserError(f"accelerate launch was told {setting}, which trainings here do not read: {instead}")
+    return True
 
 
 class Processes:
-    """The processes of one training run, each with a copy of the model; usually one.
+    """The processes of one training run, each with a copy or a part of the model; usually one.
 
-    Gradients are added once a step, after all passes of a process, instead of inside the backward passes: a process may
-    then have no rows, passes may differ in number, and a constraint may freeze other weights at every step.
+    Gradients of copies are added once a step, after all passes of a process, instead of inside the backward passes: a
+    process may then have no rows, passes may differ in number, and a constraint may freeze other weights at every step.
+    Those of parts are added on the way back, so all processes make the same number of passes.
+
+    Args:
+        accelerator: Knows the processes.
+        hold_parts: Whether the model is split over them, see `sharding`.
 
     Raises:
-        UserError: If accelerate was told to split the model itself.
+        UserError: If accelerate was told to split a model in another way, or this one while it is whole.
     """
 
-    def __init__(self, accelerator: Accelerator) -> None:
+    def __init__(self, accelerator: Accelerator, *, hold_parts: bool = False) -> None:
         kind = accelerator.distributed_type.value
-        if kind not in ("NO", "MULTI_CPU", "MULTI_GPU", "MULTI_XPU", "MULTI_NPU"):
-            raise _split(kind)
+        if kind not in ("NO", "MULTI_CPU", "MULTI_GPU", "MULTI_XPU", "MULTI_NPU", "FSDP"):
+            raise UserError(f"accelerate was told to use {kind}, which trainings here do not; {WAYS}")
+        if kind == "FSDP" and accelerator.num_processes > 1 and not hold_parts:
+            raise UserError("accelerate was told to use FSDP, and the model is whole; train what `sharded` gives")
+        self.hold_parts = hold_parts
         self.rank: int = accelerator.process_index
         self.count: int = accelerator.num_processes
         self._device = accelerator.device
@@ -81,8 +94,9 @@ class Processes:
             return
         if self.total(done)[0] != self.count * done or self.total(done**2)[0] != self.count * done**2:
             raise SpilloverError("processes found different checkpoints; give all of them the same store")
-        for weight in weights:
-            distributed.broadcast(weight.data, src=0)
+        if not self.hold_parts:
+            for weight in weights:
+                distributed.broadcast(weight.data, src=0)
 
     def seed(self, seed: int, step: int) -> None:
         """Give dropout other random numbers in every process; a lone one goes on with its own."""
@@ -98,9 +112,24 @@ class Processes:
         order = sorted(range(len(batch)), key=lambda index: (-len(batch[index]), index))
         return [batch[index] for index in order[self.rank :: self.count]]
 
+    def idle_passes(self, own_count: int) -> int:
+        """Return how many passes this process must make beside its own ones, for others that have more rows."""
+        if not self.hold_parts:
+            return 0
+        most = torch.tensor(own_count, device=self._device)
+        distributed.all_reduce(most, distributed.ReduceOp.MAX)
+        return int(most) - own_count
+
+    def part(self, loss: torch.Tensor) -> torch.Tensor:
+        """Return what this process back-propagates of a loss that all of them compute.
+
+        A loss of split weights themselves has its whole gradient in the parts; of any other each adds its part.
+        """
+        return loss if is_sharded(loss) else loss / self.count
+
     def add_gradients(self, weights: Iterable[nn.Parameter]) -> None:
         """Replace every gradient by its sum over processes; a weight that no process used keeps none."""
-        if self.count == 1:
+        if self.count == 1 or self.hold_parts:
             return
         trained = [weight for weight in weights if weight.requires_grad]
         used = torch.tensor([weight.grad is not None for weight in trained], dtype=torch.uint8, device=self._device)
@@ -135,11 +164,16 @@ class Crew:
 
     Args:
         cpu: Whether they compute on processors although there are accelerators.
+        shards: Whether models are split over them while they train.
     """
 
-    def __init__(self, *, cpu: bool) -> None:
+    def __init__(self, *, cpu: bool, shards: bool = False) -> None:
         from accelerate import PartialState
+        from accelerate.utils import disable_fsdp_ram_efficient_loading
 
+        self.shards = shards
+        if shards:
+            disable_fsdp_ram_efficient_loading()  # or transformers loads models in the leading process alone
         self._state = PartialState(cpu=cpu)
         # A channel of its own, beside the one that gradients take, may be silent for as long as no training runs.
         self._channel = distributed.new_group(backend="gloo", timeout=LONGEST_SILENCE)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from spillover.errors import UserError
 from spillover.tasks.settings import Settings
+from spillover.training.sharding import is_sharded
 
 if TYPE_CHECKING:
     import torch
@@ -90,6 +91,8 @@ class ConstraintSettings(Settings):
 
     masks_weights: ClassVar[bool] = False
     """Whether it decides weight by weight what may move, which has no meaning for an adapter's factors."""
+    needs_whole_tensors: ClassVar[bool] = False
+    """Whether it looks at a tensor as a whole, which a process has not where the model is split."""
     reads_general_text: ClassVar[bool] = False
     replays: ClassVar[tuple[str, ...]] = ()
 
@@ -105,7 +108,7 @@ class ConstraintSettings(Settings):
 def refuse_shards(training: Training, kind: str) -> None:
     """Raise UserError where a weight is one process's part of a tensor, whose statistics are not the tensor's."""
     for name, weight in training.weights.items():
-        if hasattr(weight, "placements"):  # torch's distributed tensors
+        if is_sharded(weight):
             raise UserError(
                 f"constraint {kind!r} needs whole tensors, {name} is sharded over processes; train it in one process "
                 "or with replicated weights (DDP)"

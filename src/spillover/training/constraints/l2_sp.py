@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from spillover.training.constraints.constraint import Constraint, ConstraintSettings, Material, Training
+from spillover.training.sharding import whole_in_loss
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -43,5 +44,6 @@ class L2SPConstraint(Constraint):
     def before_step(self, step: int) -> Tensor | None:
         terms = [(weight - self._base[name]).square().sum() for name, weight in self._weights.items()]
         # ||B A||^2 = tr(B'B A A'): two small products instead of the whole update.
-        terms += [scale**2 * ((b.T @ b) * (a @ a.T)).sum() for a, b, scale in self._factors]
+        factors = [(whole_in_loss(a), whole_in_loss(b), scale) for a, b, scale in self._factors]
+        terms += [scale**2 * ((b.T @ b) * (a @ a.T)).sum() for a, b, scale in factors]
         return self._strength * sum(terms[1:], start=terms[0])

@@ -17,6 +17,7 @@ class MagnitudeMask(ConstraintSettings):
     """Freeze the top share of each tensor by |w0|."""
 
     masks_weights: ClassVar[bool] = True
+    needs_whole_tensors: ClassVar[bool] = True
     kind: Literal["magnitude-mask"] = "magnitude-mask"
     share: float = Field(default=0.5, gt=0, lt=1)
     """Of each tensor's entries, frozen."""

@@ -17,6 +17,7 @@ class RandomMask(ConstraintSettings):
     """Freeze a random share of each tensor."""
 
     masks_weights: ClassVar[bool] = True
+    needs_whole_tensors: ClassVar[bool] = True
     kind: Literal["random-mask"] = "random-mask"
     share: float = Field(default=0.5, gt=0, lt=1)
     """Of each tensor's entries, frozen."""

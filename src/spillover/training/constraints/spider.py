@@ -26,6 +26,7 @@ class Spider(ConstraintSettings):
     """Importance-guided selective updates (arXiv 2411.10928; the released code is the default)."""
 
     masks_weights: ClassVar[bool] = True
+    needs_whole_tensors: ClassVar[bool] = True
     kind: Literal["spider"] = "spider"
     mask: Literal["soft", "hard"] = "soft"
     """``soft`` blends with the base's weights by relative importance; ``hard`` keeps or restores each weight."""
