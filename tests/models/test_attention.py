@@ -17,6 +17,7 @@ def attend():
 
     class Layer(torch.nn.Module):
         num_key_value_groups = 3
+        layer_idx = 1
 
     def attend(states, mask, **options):
         return ALL_ATTENTION_FUNCTIONS["sdpa"](Layer(), *states, mask, scaling=0.3, **options)[0]
@@ -69,6 +70,24 @@ def test_the_mask_is_used_where_the_layout_cannot_be(attend):
     for options in ({}, {"row_layout": packed.layout, "position_bias": torch.zeros(1, 1, 12, 12, dtype=torch.float64)}):
         output = attend(row, packed.attention, **options)
         assert torch.allclose(output, by_definition(*row, packed.attention), atol=1e-12)
+
+
+@pytest.mark.parametrize("odd", [False, True])
+def test_what_all_rows_see_is_read_apart_from_what_is_theirs(attend, odd):
+    draw = torch.Generator().manual_seed(2)
+    query = torch.randn(4, 6, 1, 8, generator=draw, dtype=torch.float64)
+    own = [torch.randn(4, 2, 5, 8, generator=draw, dtype=torch.float64) for _ in range(2)]
+    shared = [torch.randn(1, 2, 7, 8, generator=draw, dtype=torch.float64) for _ in range(2)]
+    mask = torch.arange(12) <= torch.tensor([7, 11, 9, 10])[:, None]  # own keys that a row has so far
+    nothing = torch.zeros(1, 1, 1, 12, dtype=torch.float64)
+    options = {"position_bias": nothing} if odd else {}  # which the parts apart cannot take
+    output = attend([query, *own], mask[:, None, None], seen_by_all=[None, tuple(shared)], **options)
+    for row in range(4):
+        keys, values = (
+            torch.cat([of_all, of_row[row : row + 1]], 2) for of_all, of_row in zip(shared, own, strict=True)
+        )
+        expected = by_definition(query[row : row + 1], keys, values, mask[row][None, None, None])
+        assert torch.allclose(output[row : row + 1], expected, atol=1e-12)
 
 
 def test_autocast_computes_in_its_own_type(attend):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from spillover.models import attention, generation
 from spillover.models.generation import generate
 from spillover.models.packing import packs, with_answers
 from spillover.models.scoring import PrefixCache, answer_log_likelihoods, answer_scores
@@ -143,3 +144,24 @@ def test_many_rows_over_few_lines_of_the_cache_are_decoded_as_one_by_one(archite
     monkeypatch.setattr("spillover.models.generation.ROW_TOKENS", 60)
     assert generate(model, prompts, **settings) == alone
     assert len({len(row) for row in alone}) > 1
+
+
+@pytest.mark.parametrize("architecture", SHARING)
+def test_decoding_reads_the_shared_prefix_apart_unless_a_window_ends_in_it(architecture, monkeypatch):
+    model = tiny_model(architecture)
+    prompts = prompts_of(9, [3, 1, 6], seed=4)
+    settings = {"max_new_tokens": 5, "end_token_id": -1, "is_finished": lambda row: False}
+    apart, widths = [], []
+    attend, write = attention._attend_apart, generation._LineLayer.update
+    monkeypatch.setattr(attention, "_attend_apart", lambda *args: apart.append(args[3][0].shape[2]) or attend(*args))
+
+    def update(layer, keys, values, *rest, **more):
+        widths.append(layer._all[0].shape[2])
+        return write(layer, keys, values, *rest, **more)
+
+    monkeypatch.setattr(generation._LineLayer, "update", update)
+    assert generate(model, prompts, **settings) == [generate(model, [prompt], **settings)[0] for prompt in prompts]
+    if getattr(model.config, "sliding_window", None):
+        assert (apart, widths[0]) == ([], 9 + 6 + 5)
+    else:
+        assert (apart[0], widths[0]) == (9, 6 + 5)

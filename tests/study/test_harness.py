@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ import torch
 
 from spillover.analysis.generalization import analyse
 from spillover.config import load_study
-from spillover.errors import UserError
+from spillover.errors import SpilloverError, UserError
+from spillover.evaluation.exactness import check_exact
 from spillover.records import BASE, Relation
+from spillover.report.explorer import explorer
 from spillover.report.write import write_report
 from spillover.study import files
 from spillover.study.harness import AskHarness
@@ -19,6 +22,7 @@ from spillover.study.results import collect
 from spillover.study.runner import missing_steps, run_study
 from spillover.study.store import Store
 from spillover.study.work import Workshop, kept_weights
+from tests.commands.called import call
 from tests.study.made_study import make_study
 from tests.study.test_runner import Quiet
 
@@ -225,6 +229,111 @@ def test_answers_to_every_item_are_kept_and_the_prompt_is_the_same_for_every_mod
     prompts = {store.file(step.kind, step.key, "prompt.json").read_text() for step in warmth}
     assert len(prompts) == 1
     assert json.loads(prompts.pop())["text"].count("Thing:") == 3
+
+
+def asked(study, task: str, model: str = BASE) -> AskHarness:
+    """The step that asks a model a task, at the task's largest shot count."""
+    steps = [step.predictions for step in study.harness_scores]
+    found = [step for step in steps if (step.model, step.cell.tested_on) == (model, f"lm-eval/{task}")]
+    return max(found, key=lambda step: step.cell.shots)
+
+
+def answers_of(store, step):
+    return files.read_predictions(store.file(step.kind, step.key, files.PREDICTIONS))
+
+
+def test_choices_have_a_flip_floor_at_their_largest_shot_count(finished):
+    study, _, results = finished
+    assert study.precision == "float32"  # where only a fault would differ, so the base alone is compared
+    floors = {(model, cell): floor for (model, cell), floor in results.flip_floors.items() if "/" in cell.tested_on}
+    assert set(floors) == {(BASE, asked(study, name).cell) for name in ("spillover_moods", "warmth")}
+    for floor in floors.values():
+        assert (floor.item_count, floor.flipped_count) == (4, 0)
+        assert floor.largest_difference < 1e-4
+
+
+def test_wrong_answers_to_lm_evals_choices_are_flips_and_refused(finished):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from spillover.evaluation.harness.exactness import PlainLM, choice_flip_floor
+
+    study, store, _ = finished
+    step, path = asked(study, "warmth"), study.base.path
+    plain = PlainLM(AutoModelForCausalLM.from_pretrained(path).eval(), AutoTokenizer.from_pretrained(path))
+    right = answers_of(store, step)
+    turned = [replace(row, log_likelihoods=row.log_likelihoods[::-1]) for row in right]
+    floor = choice_flip_floor(plain, step.asked, turned, item_count=99)
+    assert (floor.item_count, floor.flipped_count) == (10, 10)
+    widest = max(abs(row.log_likelihoods[0] - row.log_likelihoods[1]) for row in right)
+    assert floor.largest_difference == pytest.approx(widest, abs=1e-4)
+    with pytest.raises(SpilloverError, match="differs from the plain path by"):
+        check_exact(floor, where="ask base")
+
+
+def test_items_that_a_variant_lost_and_won_are_those_of_the_answers(finished):
+    study, store, results = finished
+    compared = {(row.variant, row.cell): row for row in results.changes if row.cell.tested_on.startswith("lm-eval/")}
+    assert set(compared) == {(model, cell.cell) for model in VARIANTS for cell in study.harness}
+    for model in VARIANTS:
+        row = compared[model, asked(study, "warmth").cell]
+        pairs = list(zip(*(answers_of(store, asked(study, "warmth", name)) for name in (BASE, model)), strict=True))
+        right = [(old.answer == old.target, new.answer == new.target) for old, new in pairs]
+        lost = [new.example_id for (_, new), kept in zip(pairs, right, strict=True) if kept == (True, False)]
+        won = [new.example_id for (_, new), kept in zip(pairs, right, strict=True) if kept == (False, True)]
+        assert [change.item.example_id for change in row.regressions] == lost
+        assert [change.item.example_id for change in row.gains] == won
+        assert row.metric in results.metrics
+        for change in (*row.regressions, *row.gains):
+            assert change.item.options == ("warm", "cold")
+            assert change.variant.shares[("warm", "cold").index(change.variant.text)] > 0.5
+    assert any(row.regression_count or row.gain_count for row in compared.values())
+
+
+def test_the_explorer_holds_items_of_lm_evals_tasks(finished):
+    study, _, results = finished
+    data = json.loads(explorer(results).data)
+    names = [data["tasks"][cell[0]] for cell in data["cells"]]
+    shown = {names[item[0]] for item in data["items"]}
+    assert "lm-eval/spillover_letters" in shown
+    letters = [data["texts"][item[4]] for item in data["items"] if names[item[0]] == "lm-eval/spillover_letters"]
+    assert set(letters) <= {item.document["letter"] for item in asked(study, "spillover_letters").asked.items}
+
+
+def test_show_prints_contexts_options_references_and_answers(finished, file, capsys):
+    _, store, _ = finished
+
+    def shown(cell):
+        capsys.readouterr()
+        assert call("show", file, cell, "--store", store.root, "--limit", 0, "--json") == 0
+        return json.loads(capsys.readouterr().out)
+
+    study = finished[0]
+    found = shown(f"{VARIANTS[0]}:lm-eval/warmth:2")
+    rows = answers_of(store, asked(study, "warmth", VARIANTS[0]))
+    assert [item["variant"]["text"] for item in found["items"]] == [row.answer for row in rows]
+    assert [item["target"] for item in found["items"]] == [row.target for row in rows]
+    assert all(item["prompt"].count("Thing:") == 3 and item["options"] == ["warm", "cold"] for item in found["items"])
+    written = shown("base:lm-eval/written:1")["items"]
+    assert [item["base"]["text"] for item in written] == [
+        row.answer for row in answers_of(store, asked(study, "written"))
+    ]
+    letters = shown("base:lm-eval/spillover_letters:0")["items"]
+    nats = [row.log_likelihoods[0] for row in answers_of(store, asked(study, "spillover_letters"))]
+    assert [item["base"]["text"] for item in letters] == [f"{value:.2f} nats" for value in nats]
+    assert [item["prompt"] for item in letters] == [""] * len(letters)
+
+
+def test_diff_compares_two_variants_on_lm_evals_tasks(finished, file, capsys):
+    store = finished[1]
+    capsys.readouterr()
+    arguments = ("--store", store.root, "--task", "lm-eval/warmth", "--limit", 99, "--json")
+    assert call("diff", file, *VARIANTS, *arguments) == 0
+    (zero, two) = json.loads(capsys.readouterr().out)["cells"]
+    first, second = (answers_of(store, asked(finished[0], "warmth", model)) for model in VARIANTS)
+    pairs = list(zip(first, second, strict=True))
+    assert zero["cell"]["shots"] == 0
+    assert two["regression_count"] == sum(old.answer == old.target != new.answer for old, new in pairs)
+    assert two["gain_count"] == sum(old.answer != old.target == new.answer for old, new in pairs)
 
 
 def test_running_again_computes_nothing(finished, file):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from spillover.errors import SpilloverError
 from spillover.models.exact import plain_log_likelihoods, plain_next_token
 from spillover.prompts.demonstrations import seeded_order
-from spillover.records import FlipFloor, Prediction
+from spillover.records import Cell, FlipFloor, FloatArray, Prediction
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -40,23 +40,34 @@ def flip_floor(
         end_token_id: The token that stands for an empty generation.
         item_count: Items to compare, or all where the cell has fewer.
     """
-    where = cell.asked.cell
-    purpose = f"flip floor {where.tested_on} {where.prompt_form} {where.shots}"
-    order = seeded_order(len(predictions), seed=where.demonstration_seed, purpose=purpose)[:item_count]
-    flips, largest = 0, 0.0
-    for index in order:
+    differences = []
+    for index in checked_items(cell.asked.cell, len(predictions), item_count):
         prompt, prediction = cell.prompts[index], predictions[index]
         if cell.choices:
             plain = plain_log_likelihoods(exact, prompt, cell.choices[index])
-            found = np.asarray(prediction.log_likelihoods)
-            flipped, difference = plain.argmax() != found.argmax(), float(np.abs(plain - found).max())
+            differences.append(choice_difference(plain, np.asarray(prediction.log_likelihoods)))
         else:
             plain = plain_next_token(exact, prompt)
             first = prediction.token_ids[0] if prediction.token_ids else end_token_id
-            flipped, difference = plain.argmax() != first, float(plain.max() - plain[first])
-        flips += bool(flipped)
-        largest = float(np.maximum(largest, difference))  # unlike max, keeps what is not a number
-    return FlipFloor(len(order), flips, largest)
+            differences.append((bool(plain.argmax() != first), float(plain.max() - plain[first])))
+    return floor_of(differences)
+
+
+def checked_items(cell: Cell, count: int, item_count: int) -> Sequence[int]:
+    """Return which of a cell's ``count`` items are compared: at most ``item_count``, the same for the same cell."""
+    purpose = f"flip floor {cell.tested_on} {cell.prompt_form} {cell.shots}"
+    return seeded_order(count, seed=cell.demonstration_seed, purpose=purpose)[:item_count]
+
+
+def choice_difference(plain: FloatArray, found: FloatArray) -> tuple[bool, float]:
+    """Return whether the most likely answer differs, and the largest difference in nats."""
+    return bool(plain.argmax() != found.argmax()), float(np.abs(plain - found).max())
+
+
+def floor_of(differences: Iterable[tuple[bool, float]]) -> FlipFloor:
+    """Return the flip floor of items of which each flipped or not and differs by so many nats."""
+    flips, nats = zip(*differences, strict=True)
+    return FlipFloor(len(flips), sum(flips), float(np.max(nats)))  # unlike max, keeps what is not a number
 
 
 def check_exact(floor: FlipFloor, *, where: str) -> None:

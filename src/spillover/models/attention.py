@@ -8,7 +8,7 @@ part needs only the merged result and the merged log-sum-exp.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _forward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 # The operators behind torch's own attention on processors. The public function does not return the log-sum-exp.
+KeysAndValues = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class RowLayout:
 
 
 def use_row_layouts() -> None:
-    """Let models whose attention is ``sdpa`` take the argument ``row_layout``; without it nothing changes for them."""
+    """Let models whose attention is ``sdpa`` take ``row_layout`` and ``seen_by_all``; without these nothing changes."""
     AttentionInterface.register("sdpa", _attention)
 
 
@@ -66,6 +67,7 @@ def _attention(
     attention_mask: torch.Tensor | None,
     *,
     row_layout: RowLayout | None = None,
+    seen_by_all: Sequence[KeysAndValues] | None = None,
     dropout: float = 0.0,
     scaling: float | None = None,
     **kwargs: Any,
@@ -77,8 +79,20 @@ def _attention(
         key: ``(b, key heads, k, d)``
         value: ``(b, key heads, k, d)``
         attention_mask: Says the same as ``row_layout``; used where the layout cannot be.
+        row_layout: Of a packed pass.
+        seen_by_all: Of each layer, what every row of a batch sees before its own keys and values, ``(1, key heads, p,
+            d)`` each; the mask covers both. Each row asks for one token.
     """
-    if row_layout is None or not _is_plain(query, value, dropout, kwargs):
+    is_plain = _is_plain(query, value, dropout, kwargs)
+    if seen_by_all is not None:
+        index: Any = module.layer_idx
+        shared = seen_by_all[index]
+        if is_plain and attention_mask is not None:
+            own_mask = attention_mask[..., shared[0].shape[2] :]
+            return _attend_apart(query, (key, value), own_mask, shared, scaling), None
+        copies = (states.expand(len(query), -1, -1, -1) for states in shared)
+        key, value = (torch.cat(parts, dim=2) for parts in zip(copies, (key, value), strict=True))
+    if row_layout is None or not is_plain or len(query) > 1:
         result: tuple[torch.Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
@@ -89,9 +103,38 @@ def _attention(
 
 
 def _is_plain(query: torch.Tensor, value: torch.Tensor, dropout: float, options: dict[str, Any]) -> bool:
-    """Whether nothing but queries, keys and values of one packed pass on the processor is at play."""
-    usual = query.device.type == "cpu" and query.shape[0] == 1 and query.shape[-1] == value.shape[-1]
+    """Whether nothing but queries, keys and values on the processor is at play."""
+    usual = query.device.type == "cpu" and query.shape[-1] == value.shape[-1]
     return usual and not dropout and options.get("position_bias") is None and options.get("softcap") is None
+
+
+def _attend_apart(
+    query: torch.Tensor,
+    own: KeysAndValues,
+    own_mask: torch.Tensor,
+    shared: KeysAndValues,
+    scale: float | None,
+) -> torch.Tensor:
+    """Attend from one token of each row to what all rows see, read once for all, and to the row's own; then merge.
+
+    Args:
+        query: ``(n, heads, 1, d)``
+        own: Keys and values, ``(n, key heads, k, d)``.
+        own_mask: ``(n, 1, 1, k)``, true where a row may look.
+        shared: Keys and values, ``(1, key heads, p, d)``.
+
+    Returns:
+        ``(n, 1, heads, d)``
+    """
+    count, heads, _, size = query.shape
+    grouped = query.reshape(count, own[0].shape[1], -1, size)  # heads that share a key head ask it together
+    output, log_sum = _forward(grouped, *own, attn_mask=_addend(own_mask, query), scale=scale)
+    together = grouped.permute(1, 2, 0, 3).reshape(1, grouped.shape[1], -1, size)
+    of_shared, shared_sum = _forward(together, *shared, scale=scale)
+    of_shared = of_shared.reshape(*grouped.shape[1:3], count, size).permute(2, 0, 1, 3)
+    shared_sum = shared_sum.reshape(*grouped.shape[1:3], count).permute(2, 0, 1)
+    merged: torch.Tensor = output.lerp(of_shared, torch.sigmoid(shared_sum - log_sum)[..., None].to(output.dtype))
+    return merged.reshape(count, 1, heads, size)
 
 
 class _RowAttention(torch.autograd.Function):
@@ -155,7 +198,7 @@ class _RowAttention(torch.autograd.Function):
 
 
 def _addend(mask: torch.Tensor | None, like: torch.Tensor) -> torch.Tensor | None:
-    """Return the mask as what is added to the scores, ``(1, 1, q, k)``."""
+    """Return the mask as what is added to the scores, ``(b, 1, q, k)``; a mask ``(q, k)`` is of one batch."""
     if mask is None:
         return None
-    return like.new_zeros(mask.shape).masked_fill_(~mask, float("-inf"))[None, None]
+    return like.new_zeros(mask.shape).masked_fill_(~mask, float("-inf")).reshape(-1, 1, *mask.shape[-2:])

@@ -12,7 +12,8 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from spillover.models.packing import attention_mask, chain, pack, packs, run, shares_state
+from spillover.models.attention import KeysAndValues
+from spillover.models.packing import attention_mask, chain, pack, packs, run, shares_state, takes_layouts
 from spillover.models.scoring import PACK_TOKENS, PrefixCache
 from spillover.prompts.encoding import TokenIds, common_prefix_length
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 ROW_TOKENS = 16_000
-"""Cached tokens (rows x (prefix + longest query + new)) decoded at a time; 0.7 GB at 135M parameters in float32."""
+"""Tokens on the cache's lines (rows x (longest query + new)) decoded at a time; 0.7 GB for 135M float32 parameters."""
 REFILL_SHARE = 4
 """Finished rows are replaced when they are one in so many, so that the next queries come in full packs."""
 ROWS_A_LINE = 4
@@ -85,14 +86,24 @@ def generate_batches(
         return
     shared = common_prefix_length(prompts)
     prefixes = prefixes or PrefixCache(model)
-    for batch in _batches([len(prompt) + max_new_tokens for prompt in prompts]):
+    longest = max(map(len, prompts), default=0) + max_new_tokens
+    apart = shared if _reads_apart(model, longest) else 0
+    for batch in _batches([len(prompt) - apart + max_new_tokens for prompt in prompts]):
         if not all(index in known for index in batch):
             queries = [prompts[index][shared:] for index in batch]
-            yield dict(zip(batch, _decode(model, queries, prompts[0][:shared], prefixes, finish), strict=True))
+            rows = _decode(model, queries, prompts[0][:shared], prefixes, finish, apart=apart)
+            yield dict(zip(batch, rows, strict=True))
+
+
+def _reads_apart(model: PreTrainedModel, position_count: int) -> bool:
+    """Whether decoding can read a prefix once for all rows, instead of a copy of it on every line."""
+    config = model.config.get_text_config(decoder=True)
+    passes_on = model._supports_attention_backend and not getattr(config, "num_kv_shared_layers", 0)
+    return model.device.type == "cpu" and passes_on and takes_layouts(model, position_count)
 
 
 def _batches(widths: Sequence[int]) -> list[list[int]]:
-    """Divide rows into batches that are decoded apart: a pure function of the rows' widths, prefix and new included."""
+    """Divide rows into batches that are decoded apart: a pure function of their widths, the new tokens included."""
     batches: list[list[int]] = []
     for wave in _waves(widths):
         most = ROWS_A_LINE * _line_count(widths[wave[0]])
@@ -134,24 +145,32 @@ class _Finish:
 
 
 def _decode(
-    model: PreTrainedModel, queries: Sequence[TokenIds], prefix: TokenIds, prefixes: PrefixCache, finish: _Finish
+    model: PreTrainedModel,
+    queries: Sequence[TokenIds],
+    prefix: TokenIds,
+    prefixes: PrefixCache,
+    finish: _Finish,
+    *,
+    apart: int,
 ) -> list[TokenIds]:
     """Decode as many rows at a time as the cache has lines for; a finished row's line goes to the next query.
 
     Args:
         queries: Longest first.
+        apart: How many tokens of the prefix are not copied onto the lines: none or all of them.
     """
     rows: list[list[int]] = [[] for _ in queries]
     waiting = deque(range(len(queries)))
-    width = len(prefix) + len(queries[0]) + finish.max_new_tokens
-    lines = _Lines(model, min(len(queries), _line_count(width)), width)
+    width = len(prefix) - apart + len(queries[0]) + finish.max_new_tokens
+    seen_by_all = [(keys, values) for keys, values, *_ in prefixes.fork(prefix)] if apart else []
+    lines = _Lines(model, min(len(queries), _line_count(width)), width, seen_by_all)
     while waiting or lines.rows:
         free = lines.count - len(lines.rows)
         if waiting and free * REFILL_SHARE >= lines.count:
             batch = [waiting.popleft() for _ in range(min(free, len(waiting)))]
             for group in packs([len(queries[row]) for row in batch], PACK_TOKENS):
                 members = [batch[index] for index in group]
-                for start in _first_tokens(model, [queries[row] for row in members], prefix, prefixes):
+                for start in _first_tokens(model, [queries[row] for row in members], prefix, prefixes, apart=apart):
                     row = members[start.member]
                     if not finish.add(rows[row], start.token):
                         lines.add(row, start)
@@ -165,24 +184,24 @@ def _decode(
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """A query that has been run: its first new token, and where its keys are in the cache of its pack."""
+    """A query that has been run: its first new token, and where what its line needs is in the cache of its pack."""
 
     member: int
     token: int
     cache: DynamicCache
     at: torch.Tensor
-    """``(prefix + query,)``"""
+    """``(prefix + query,)``, or ``(query,)`` where the prefix is kept apart."""
 
 
 def _first_tokens(
-    model: PreTrainedModel, queries: Sequence[TokenIds], prefix: TokenIds, prefixes: PrefixCache
+    model: PreTrainedModel, queries: Sequence[TokenIds], prefix: TokenIds, prefixes: PrefixCache, *, apart: int
 ) -> Iterator[_Start]:
     """Run the queries as one pack."""
     packed = pack([chain(query) for query in queries], len(prefix), model.device)
     cache = prefixes.fork(prefix)
     ends = [offset + len(query) - 1 for query, offset in zip(queries, packed.offsets, strict=True)]
     tokens = run(model, packed, cache, ends).argmax(dim=-1).tolist()
-    shared = torch.arange(len(prefix), device=model.device)
+    shared = torch.arange(apart, len(prefix), device=model.device)
     for member, (query, offset, token) in enumerate(zip(queries, packed.offsets, tokens, strict=True)):
         own = torch.arange(len(prefix) + offset, len(prefix) + offset + len(query), device=model.device)
         yield _Start(member, token, cache, torch.cat([shared, own]))
@@ -191,12 +210,15 @@ def _first_tokens(
 class _Lines:
     """The rows that are being decoded, a line of cached keys and values each, in memory taken once."""
 
-    def __init__(self, model: PreTrainedModel, count: int, width: int) -> None:
+    def __init__(self, model: PreTrainedModel, count: int, width: int, seen_by_all: Sequence[KeysAndValues]) -> None:
         self.count = count
         self.rows: list[int] = []
         """The row on each line in use; these are the first lines."""
         self._model = model
         self._width = width
+        self._seen_by_all = seen_by_all
+        """The prefix by layer, where the lines do not hold it."""
+        self._apart = seen_by_all[0][0].shape[2] if seen_by_all else 0
         self._tokens: list[int] = []
         self._ends: list[int] = []
         """How many positions of each line are taken: where its next token goes."""
@@ -231,17 +253,18 @@ class _Lines:
         """Run the newest token of every line; return, and remember, the next ones."""
         device = self._model.device
         ends = torch.tensor(self._ends, device=device)
-        place = torch.arange(max(self._ends) + 1, device=device)
+        positions = self._apart + ends[:, None]
+        place = torch.arange(self._apart + max(self._ends) + 1, device=device)
         cache = DynamicCache()
         cache.layers = [_LineLayer(*states, ends) for states in zip(self._keys, self._values, strict=True)]
-        seen = place <= ends[:, None]
         output = self._model(
             input_ids=torch.tensor(self._tokens, device=device)[:, None],
-            attention_mask=attention_mask(self._model, seen[:, None, None, :], ends[:, None], place),
-            position_ids=ends[:, None],
+            attention_mask=attention_mask(self._model, (place <= positions)[:, None, None, :], positions, place),
+            position_ids=positions,
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
+            **({"seen_by_all": self._seen_by_all} if self._seen_by_all else {}),
         )
         self._tokens = output.logits[:, -1].argmax(dim=-1).tolist()
         self._ends = [end + 1 for end in self._ends]

@@ -277,11 +277,14 @@ def run(model: PreTrainedModel, packed: Pack, cache: DynamicCache | None, logits
 
 
 def _takes_layout(model: PreTrainedModel, packed: Pack) -> bool:
-    """Whether the layout says what the mask says: no sliding window ends within the pass."""
-    if packed.layout is None or model.config._attn_implementation != "sdpa":
-        return False
+    """Whether the layout says what the mask says."""
+    return packed.layout is not None and takes_layouts(model, int(packed.positions.max()) + 1)
+
+
+def takes_layouts(model: PreTrainedModel, position_count: int) -> bool:
+    """Whether layouts can stand for masks: attention is torch's own and no sliding window ends within the positions."""
     window = _sliding_window(model)
-    if window and int(packed.positions.max()) >= window:
+    if model.config._attn_implementation != "sdpa" or (window and position_count > window):
         return False
     use_row_layouts()
     return True

@@ -3,14 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from spillover.errors import UserError
-from spillover.evaluation.metrics import METRICS
-from spillover.records import BASE, AskedItem, Cell, CellScores, FloatArray, ItemAnswer
+from spillover.records import BASE, AskedItem, Cell, ItemAnswer
 from spillover.study.cells import base_of, cell_name
-from spillover.study.items import SMALLEST_CHANGE, ItemReader, item_scores
-from spillover.study.step import Score
+from spillover.study.items import ItemReader, ItemStep
 from spillover.study.store import Store
 from spillover.study.study import Study
 
@@ -43,7 +39,7 @@ class CellItems:
         return self.variant != BASE
 
 
-def read_cell_items(study: Study, store: Store, step: Score) -> CellItems:
+def read_cell_items(study: Study, store: Store, step: ItemStep) -> CellItems:
     """Return every item of a finished cell.
 
     Raises:
@@ -54,19 +50,13 @@ def read_cell_items(study: Study, store: Store, step: Score) -> CellItems:
         if not store.has(needed.kind, needed.key):
             raise UserError(f"cell {cell_name(study, needed)!r} is not finished in {store.root}; run the study first")
     reader = ItemReader(store)
-    before, after = reader.scores(base), reader.scores(step)
-    everything = range(len(before.example_ids))
-    asked = reader.asked(base.predictions, before.example_ids)
-    answers = reader.answers(base, before, everything)
+    compared = reader.compared(base, step)
+    everything = range(len(compared.example_ids))
+    asked = reader.asked(base.predictions, compared.example_ids)
+    answers = reader.answers(base, compared.before, everything)
     others: Sequence[ItemAnswer | None] = (
-        [None] * len(asked) if step is base else reader.answers(step, after, everything)
+        [None] * len(asked) if step is base else reader.answers(step, compared.after, everything)
     )
-    rows = zip(asked, answers, others, score_changes(before, after).tolist(), strict=True)
-    return CellItems(after.variant, after.cell, after.metric, tuple(CellItem(*row) for row in rows))
-
-
-def score_changes(before: CellScores, after: CellScores) -> FloatArray:
-    """Return how much better each item scores ``(n,)``, exactly zero where only rounding remains."""
-    sign = 1 if METRICS[after.metric].card.higher_is_better else -1
-    changes = sign * (item_scores(after) - item_scores(before))
-    return np.where(np.abs(changes) < SMALLEST_CHANGE, 0.0, changes)
+    rows = zip(asked, answers, others, compared.changes.tolist(), strict=True)
+    items = tuple(CellItem(*row) for row in rows)
+    return CellItems(step.predictions.model, step.predictions.cell, compared.metric, items)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from spillover.errors import UserError, unknown_name
 from spillover.records import BASE, Cell
-from spillover.study.step import Score
+from spillover.study.items import ItemStep
 from spillover.study.study import Study
 
 PARTS: tuple[tuple[str, Callable[[Cell], str]], ...] = (
@@ -16,7 +16,12 @@ PARTS: tuple[tuple[str, Callable[[Cell], str]], ...] = (
 """What follows the variant in a cell's name."""
 
 
-def cell_name(study: Study, step: Score) -> str:
+def all_scores(study: Study) -> list[ItemStep]:
+    """Return every step that scores a model in a cell, lm-eval's tasks last."""
+    return [*study.scores, *study.harness_scores]
+
+
+def cell_name(study: Study, step: ItemStep) -> str:
     """Return the name by which `find_score` finds a step: as short as the study allows."""
     cell = step.predictions.cell
     parts = [step.predictions.model, cell.tested_on, str(cell.shots)]
@@ -27,7 +32,7 @@ def cell_name(study: Study, step: Score) -> str:
     return ":".join(parts)
 
 
-def find_score(study: Study, name: str) -> Score:
+def find_score(study: Study, name: str) -> ItemStep:
     """Return the step that scores a named model in a cell.
 
     Parts at the end of the name may be left out where only one cell is left.
@@ -36,7 +41,7 @@ def find_score(study: Study, name: str) -> Score:
         UserError: On an unknown part, with the nearest known ones, or on a name that several cells have.
     """
     variant, *parts = name.split(":")
-    found = [step for step in study.scores if step.predictions.model == variant]
+    found = [step for step in all_scores(study) if step.predictions.model == variant]
     if not found:
         known = {BASE, *(step.variant for step in study.models)}
         raise unknown_name("variant of the study", variant, known)
@@ -52,16 +57,16 @@ def find_score(study: Study, name: str) -> Score:
     return found[0]
 
 
-def base_of(study: Study, step: Score) -> Score:
+def base_of(study: Study, step: ItemStep) -> ItemStep:
     """Return the step that scores the base in the same cell."""
     return next(
         other
-        for other in study.scores
+        for other in all_scores(study)
         if other.predictions.variant is None and other.predictions.cell == step.predictions.cell
     )
 
 
-def _listed(study: Study, steps: Sequence[Score]) -> str:
+def _listed(study: Study, steps: Sequence[ItemStep]) -> str:
     shown = [cell_name(study, step) for step in steps[:8]]
     return ", ".join(shown) + (f" and {len(steps) - len(shown)} more" if len(steps) > len(shown) else "")
 

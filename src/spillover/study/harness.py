@@ -14,13 +14,15 @@ from spillover.evaluation.harness.asked import HarnessCell, HarnessScores, Respo
 from spillover.evaluation.harness.tasks import FAMILY, PREFIX, HarnessTask, load_tasks
 from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
-from spillover.records import BASE, Cell
+from spillover.records import BASE, Cell, FlipFloor, Prediction
 from spillover.study import files
 from spillover.study.identity import digest
 from spillover.study.step import Step, Variant
 from spillover.study.store import Store
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from spillover.models.loaded import LoadedModel
 
 RESPONSES = "responses.json"
@@ -38,6 +40,8 @@ class AskHarness(Step):
     """None asks the base itself."""
     asked: HarnessCell
     precision: Precision
+    checked_count: int = 0
+    """Items that are also computed in exact arithmetic; changes no answer, so it is not part of the key."""
 
     @property
     def model(self) -> str:
@@ -152,10 +156,31 @@ def write_answers(step: AskHarness, loaded: LoadedModel, folder: Path) -> None:
 
     lm = EngineLM(loaded.model, load_tokenizer(step.base.path))
     responses = step.asked.ask(lm)
+    predictions = step.asked.predictions(responses)
     files.write_json(folder / RESPONSES, responses)
-    files.write_predictions(folder / "predictions.jsonl", step.asked.predictions(responses))
+    files.write_predictions(folder / files.PREDICTIONS, predictions)
     files.write_prompt(folder / "prompt.json", step.asked.card(lm))
-    files.write_json(folder / "facts.json", {"dropped": {}, "item_count": len(responses)})
+    facts: dict[str, object] = {"dropped": {}, "item_count": len(responses)}
+    if step.checked_count and (floor := _flip_floor(step, loaded.model, predictions)):
+        facts["flip_floor"] = asdict(floor)
+    files.write_json(folder / "facts.json", facts)
+
+
+def _flip_floor(step: AskHarness, model: PreTrainedModel, predictions: Sequence[Prediction]) -> FlipFloor | None:
+    """Compare with exact arithmetic, where memory allows; in float32 more than rounding is a fault of ours."""
+    from spillover.evaluation.exactness import check_exact
+    from spillover.evaluation.harness.exactness import PlainLM, choice_flip_floor
+    from spillover.models.exact import in_float32
+    from spillover.models.load import load_tokenizer
+
+    exact = in_float32(model)
+    if exact is None:
+        return None
+    plain = PlainLM(exact, load_tokenizer(step.base.path))
+    floor = choice_flip_floor(plain, step.asked, predictions, item_count=step.checked_count)
+    if step.precision == "float32":
+        check_exact(floor, where=step.label)
+    return floor
 
 
 def write_scores(step: ScoreHarness, store: Store, folder: Path) -> None:

@@ -1,16 +1,31 @@
 """Reads a finished study's items: what was asked in a cell, what a model answered, and what a variant changed."""
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from spillover.errors import SpilloverError
-from spillover.evaluation.choice import answer_shares, chosen_answer
+from spillover.evaluation.choice import Scoring, answer_shares, chosen_answer
 from spillover.evaluation.metrics import METRICS
 from spillover.prompts.demonstrations import choose
 from spillover.prompts.template import Template, demonstrated_prompt
-from spillover.records import AskedItem, CellChanges, CellScores, Example, FloatArray, ItemAnswer, ItemChange
+from spillover.records import (
+    AskedItem,
+    CellChanges,
+    CellScores,
+    Example,
+    FloatArray,
+    ItemAnswer,
+    ItemChange,
+    MetricCard,
+    Prediction,
+)
 from spillover.study import files
+from spillover.study.harness import AskHarness, ScoreHarness
+from spillover.study.harness_scores import task_scores
 from spillover.study.step import Predict, Score
 from spillover.study.store import Store
 from spillover.tasks.prepare import PreparedTask, protocol_rows
@@ -18,6 +33,10 @@ from spillover.tasks.task import Task
 
 SMALLEST_CHANGE = 1e-9
 """Of an item's score; smaller differences are rounding."""
+MOST_ITEMS = 10
+"""Regressions, and gains, of a cell that are handed to the report; the others are counted."""
+ItemStep = Score | ScoreHarness
+"""What a model scores in a cell, of our own tasks or of lm-eval's."""
 
 
 def rendered_prompts(
@@ -34,9 +53,35 @@ def compared_metric(task: Task, metrics: Sequence[str]) -> str:
     return "accuracy" if "accuracy" in metrics else task.primary_metric
 
 
-def item_scores(scores: CellScores) -> FloatArray:
-    """Return what each item scores by itself: the metric over that item alone, ``(n,)``."""
-    return METRICS[scores.metric].card.combine(scores.statistics)
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What each item of a cell scores by itself with two models: the metric over that item alone."""
+
+    metric: str
+    example_ids: tuple[str, ...]
+    before: FloatArray
+    """``(n,)``"""
+    after: FloatArray
+    """``(n,)``"""
+    changes: FloatArray
+    """How much better each item scores ``(n,)``, exactly zero where only rounding remains."""
+
+    @classmethod
+    def of(cls, card: MetricCard, before: CellScores, after: CellScores) -> Compared:
+        """Return what two models' statistics of a metric come to, item by item."""
+        most = np.finfo(np.float64).max
+        with np.errstate(over="ignore"):  # the perplexity of one long text alone may be more than a float holds
+            old, new = (np.clip(card.combine(scored.statistics), -most, most) for scored in (before, after))
+        changes = new - old if card.higher_is_better else old - new
+        kept = np.where(np.abs(changes) < SMALLEST_CHANGE, 0.0, changes)
+        return cls(after.metric, after.example_ids, old, new, kept)
+
+
+def _answer_text(prediction: Prediction, rule: Scoring) -> str:
+    """Return the answer; of a scored text, which lm-eval has and we do not, its log-likelihood."""
+    if prediction.log_likelihoods and not (prediction.options or rule.answers):
+        return f"{prediction.log_likelihoods[0]:.2f} nats"
+    return chosen_answer(prediction, rule)
 
 
 class ItemReader:
@@ -51,13 +96,17 @@ class ItemReader:
         self._rows: dict[tuple[str, str], tuple[PreparedTask, tuple[Example, ...]]] = {}
         self._cell, self._items = "", dict[str, AskedItem]()
 
-    def scores(self, step: Score) -> CellScores:
-        """Return the per-example statistics by which a cell's items are compared."""
-        ids, statistics = files.read_statistics(self._store.file(step.kind, step.key, "statistics.json"))
-        metric = compared_metric(step.predictions.data.task, tuple(statistics))
-        return CellScores(step.predictions.model, step.predictions.cell, metric, ids, statistics[metric])
+    def compared(self, base: ItemStep, step: ItemStep) -> Compared:
+        """Return what each item of a cell scores with two models."""
+        if isinstance(base, Score) and isinstance(step, Score):
+            before, after = self._scores(base), self._scores(step)
+            return Compared.of(METRICS[after.metric].card, before, after)
+        if isinstance(base, ScoreHarness) and isinstance(step, ScoreHarness):
+            found = task_scores((base, step), self._store)
+            return Compared.of(found.cards[found.primary], *found.compared)
+        raise TypeError(f"{base.label} and {step.label} are not of one cell")
 
-    def asked(self, step: Predict, example_ids: Sequence[str]) -> tuple[AskedItem, ...]:
+    def asked(self, step: Predict | AskHarness, example_ids: Sequence[str]) -> tuple[AskedItem, ...]:
         """Return items of a cell as they were asked, in the order of ``example_ids``.
 
         Args:
@@ -77,54 +126,55 @@ class ItemReader:
             )
         return tuple(self._items[name] for name in example_ids)
 
-    def answers(self, step: Score, scores: CellScores, indices: Sequence[int]) -> tuple[ItemAnswer, ...]:
+    def answers(self, step: ItemStep, scores: FloatArray, indices: Sequence[int]) -> tuple[ItemAnswer, ...]:
         """Return what a model answered to the items at ``indices`` of its cell.
 
         Args:
             step: The model in the cell.
-            scores: Of the same step, by what its items are compared.
+            scores: What each item of the cell scores, ``(n,)``.
             indices: Positions in the order of the cell's examples.
         """
-        source = step.predictions
+        source, rule = step.predictions, step.rule if isinstance(step, Score) else Scoring()
         path = self._store.file(source.kind, source.key, files.PREDICTIONS)
-        values = item_scores(scores)
         return tuple(
             ItemAnswer(
-                chosen_answer(prediction, step.rule),
-                float(values[index]),
-                tuple(map(float, answer_shares(prediction, step.rule))) if prediction.log_likelihoods else (),
+                _answer_text(prediction, rule),
+                float(scores[index]),
+                tuple(map(float, answer_shares(prediction, rule))) if prediction.options or rule.answers else (),
             )
             for index, prediction in zip(indices, files.read_predictions(path, indices), strict=True)
         )
 
-    def changes(
-        self, base: Score, variant: Score, scores: Mapping[str, CellScores] | None = None, *, most: int
-    ) -> CellChanges:
+    def changes(self, base: ItemStep, variant: ItemStep, compared: Compared | None = None, *, most: int) -> CellChanges:
         """Return the items of a cell that a variant and the base score differently.
 
         Args:
             base: The base in the cell.
             variant: The variant in the same cell.
-            scores: Step key to that by which items are compared, where it was read already.
+            compared: What their items score, where it was read already.
             most: The most regressions and the most gains to return; among equal ones those asked first.
         """
-        before, after = (scores[step.key] if scores else self.scores(step) for step in (base, variant))
-        sign = 1 if METRICS[after.metric].card.higher_is_better else -1
-        difference = sign * (item_scores(after) - item_scores(before))
-        order = np.argsort(difference, kind="stable")
-        worse = order[difference[order] < -SMALLEST_CHANGE].tolist()
-        order = np.argsort(-difference, kind="stable")
-        better = order[difference[order] > SMALLEST_CHANGE].tolist()
+        compared = compared or self.compared(base, variant)
+        falling = np.argsort(compared.changes, kind="stable")
+        worse = falling[compared.changes[falling] < 0].tolist()
+        rising = np.argsort(-compared.changes, kind="stable")
+        better = rising[compared.changes[rising] > 0].tolist()
         shown = [*worse[:most], *better[:most]]
-        items = self.asked(base.predictions, [after.example_ids[index] for index in shown])
-        rows = zip(items, self.answers(base, before, shown), self.answers(variant, after, shown), strict=True)
-        found = [ItemChange(*row) for row in rows]
+        items = self.asked(base.predictions, [compared.example_ids[index] for index in shown])
+        answers = (self.answers(base, compared.before, shown), self.answers(variant, compared.after, shown))
+        found = [ItemChange(*row) for row in zip(items, *answers, strict=True)]
         regressions, gains = tuple(found[: len(worse[:most])]), tuple(found[len(worse[:most]) :])
-        return CellChanges(
-            variant.predictions.model, after.cell, after.metric, regressions, gains, len(worse), len(better)
-        )
+        model, cell = variant.predictions.model, variant.predictions.cell
+        return CellChanges(model, cell, compared.metric, regressions, gains, len(worse), len(better))
 
-    def _all_items(self, step: Predict) -> dict[str, AskedItem]:
+    def _scores(self, step: Score) -> CellScores:
+        ids, statistics = files.read_statistics(self._store.file(step.kind, step.key, "statistics.json"))
+        metric = compared_metric(step.predictions.data.task, tuple(statistics))
+        return CellScores(step.predictions.model, step.predictions.cell, metric, ids, statistics[metric])
+
+    def _all_items(self, step: Predict | AskHarness) -> dict[str, AskedItem]:
+        if isinstance(step, AskHarness):
+            return {item.example_id: item for item in step.asked.asked_items()}
         prepared, rows = self._test_rows(step)
         examples = rows[: step.test_limit]
         _, prompts = rendered_prompts(step, prepared, examples)

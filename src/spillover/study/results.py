@@ -9,11 +9,22 @@ from typing import Any
 
 from spillover.errors import UserError
 from spillover.evaluation.metrics import METRICS
-from spillover.records import BASE, CellChanges, CellScores, FlipFloor, PromptCard, StudyResults, TaskCard, VariantCard
+from spillover.records import (
+    BASE,
+    Cell,
+    CellChanges,
+    CellScores,
+    FlipFloor,
+    PromptCard,
+    StudyResults,
+    TaskCard,
+    VariantCard,
+)
 from spillover.study import files
+from spillover.study.harness import ScoreHarness
 from spillover.study.harness_results import with_harness
 from spillover.study.identity import digest
-from spillover.study.items import ItemReader, compared_metric
+from spillover.study.items import MOST_ITEMS, Compared, ItemReader, compared_metric
 from spillover.study.mixed import mixture_card
 from spillover.study.step import Adopt, Derive, Finetune, Score, Step, Variant
 from spillover.study.store import Store
@@ -22,9 +33,6 @@ from spillover.study.validation import VALIDATION
 from spillover.study.work import machine
 from spillover.tasks.relation import relation
 from spillover.tasks.task import Task
-
-MOST_ITEMS = 10
-"""Regressions, and gains, of a cell that are handed to the report; the others are counted."""
 
 
 def collect(study: Study, store: Store, *, command: str) -> StudyResults:
@@ -58,6 +66,7 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         for step in study.scores
         if (step.predictions.variant.variant if step.predictions.variant else None) in wanted
     ]
+    harness = [step for step in study.harness_scores if step.predictions.model in {BASE, *wanted}]
     cell_scores = [(step, _cell_scores(step, store)) for step in scores]
     groups = _groups(base_steps, store)
     results = StudyResults(
@@ -71,24 +80,27 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         tuple(_prompt(step, store) for step in base_steps),
         tuple(skipped),
         _provenance(study, store, command),
-        {(step.predictions.model, step.predictions.cell): floor for step in scores if (floor := _floor(step, store))},
+        _floors([*scores, *harness], store),
         _changes(cell_scores, store),
         margin=study.margin,
     )
-    harness = [step for step in study.harness_scores if step.predictions.model in {BASE, *wanted}]
     return with_harness(results, harness, finished, store)
 
 
 def _changes(cell_scores: Sequence[tuple[Score, Sequence[CellScores]]], store: Store) -> tuple[CellChanges, ...]:
     """Compare every variant's items with the base's, cell by cell."""
-    reader, compared = ItemReader(store), dict[str, CellScores]()
+    reader, scores, changes = ItemReader(store), dict[str, CellScores](), []
     for step, rows in cell_scores:
         wanted = compared_metric(step.predictions.data.task, [row.metric for row in rows])
-        compared[step.key] = next(row for row in rows if row.metric == wanted)
+        scores[step.key] = next(row for row in rows if row.metric == wanted)
     base = {step.predictions.cell: step for step, _ in cell_scores if step.predictions.variant is None}
     variants = [step for step, _ in cell_scores if step.predictions.variant is not None]
     variants.sort(key=lambda step: step.predictions.cell)  # the reader keeps a cell's prompts until the next one
-    return tuple(reader.changes(base[step.predictions.cell], step, compared, most=MOST_ITEMS) for step in variants)
+    for step in variants:
+        before, after = base[step.predictions.cell], scores[step.key]
+        compared = Compared.of(METRICS[after.metric].card, scores[before.key], after)
+        changes.append(reader.changes(before, step, compared, most=MOST_ITEMS))
+    return tuple(changes)
 
 
 def _groups(base_steps: Sequence[Score], store: Store) -> Mapping[str, Mapping[str, str]]:
@@ -107,10 +119,14 @@ def _grouped(scores: CellScores, groups: Mapping[str, Mapping[str, str]]) -> Cel
     return replace(scores, groups=tuple(of_task[name] for name in scores.example_ids)) if of_task else scores
 
 
-def _floor(step: Score, store: Store) -> FlipFloor | None:
-    source = step.predictions
-    found = files.read_json(store.file(source.kind, source.key, "facts.json")).get("flip_floor")
-    return FlipFloor(**found) if found else None
+def _floors(steps: Sequence[Score | ScoreHarness], store: Store) -> dict[tuple[str, Cell], FlipFloor]:
+    """Return what was also computed in exact arithmetic, by model and cell."""
+    found = {}
+    for source in (step.predictions for step in steps):
+        facts = files.read_json(store.file(source.kind, source.key, "facts.json"))
+        if floor := facts.get("flip_floor"):
+            found[source.model, source.cell] = FlipFloor(**floor)
+    return found
 
 
 def _leaves(study: Study, model: Variant) -> list[Step]:

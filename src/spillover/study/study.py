@@ -216,7 +216,9 @@ class Study:
     def harness_scores(self) -> tuple[ScoreHarness, ...]:
         """The base and every variant in every cell of lm-eval's tasks."""
         return tuple(
-            ScoreHarness(AskHarness(self.base, variant, cell, self.precision))
+            ScoreHarness(
+                AskHarness(self.base, variant, cell, self.precision, self._harness_checked_count(variant, cell))
+            )
             for variant in (None, *self.models)
             for cell in self.harness
         )
@@ -295,6 +297,12 @@ class Study:
         """Return how many items are also computed exactly; in float32, where only a fault differs, the base's alone."""
         is_checked = self.precision != "float32" or variant is None
         return CHECKED_COUNT if is_checked and cell.shots == max(self.shots[cell.tested_on]) else 0
+
+    def _harness_checked_count(self, variant: Variant | None, asked: HarnessCell) -> int:
+        """Return the same of a cell of lm-eval; only choices are compared."""
+        is_checked = asked.chooses and (self.precision != "float32" or variant is None)
+        most = max(other.cell.shots for other in self.harness if other.task is asked.task)
+        return CHECKED_COUNT if is_checked and asked.cell.shots == most else 0
 
     def _priors(self, task: Task) -> tuple[ScoringKind, ...]:
         """Return what is asked beside the examples: for an answer set always, since that costs four short prompts."""

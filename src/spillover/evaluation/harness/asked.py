@@ -16,7 +16,7 @@ from spillover.errors import SpilloverError, UserError
 from spillover.evaluation.harness.aggregations import USUAL, item_statistics
 from spillover.evaluation.harness.tasks import FIRST_SEED, HarnessTask, at_work
 from spillover.prompts.encoding import common_prefix_length
-from spillover.records import Cell, FloatArray, Prediction, PromptCard
+from spillover.records import AskedItem, Cell, FloatArray, Prediction, PromptCard
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -98,6 +98,21 @@ class HarnessCell:
             {pair[1]: tuple(lm._encode_pair(*pair)[1]) for pair in pairs},
         )
 
+    @property
+    def chooses(self) -> bool:
+        """Whether each item is a choice between options."""
+        return bool(self.task.task.OUTPUT_TYPE == "multiple_choice")
+
+    def asked_items(self) -> list[AskedItem]:
+        """Return every item as it was asked; where a whole text is scored, it is the target."""
+        items = []
+        for item in self.items:
+            first = item.requests[0]
+            rolling = first.request_type == "loglikelihood_rolling"
+            context, target = ("", first.args[0]) if rolling else (first.args[0], self._target(item))
+            items.append(AskedItem(item.id, str(context), str(target), self._options(item) if self.chooses else ()))
+        return items
+
     def ask(self, lm: EngineLM) -> list[list[Response]]:
         """Return one response for every request of every item; all requests of a kind are handed over at once."""
         flat = [request for item in self.items for request in item.requests]
@@ -116,7 +131,7 @@ class HarnessCell:
     def _prediction(self, item: HarnessItem, responses: Sequence[Response]) -> Prediction:
         nats = tuple(float(r[0]) if isinstance(r, tuple) else r for r in responses if not isinstance(r, str))
         target, texts = self._target(item), [response for response in responses if isinstance(response, str)]
-        if self.task.task.OUTPUT_TYPE != "multiple_choice":
+        if not self.chooses:
             return Prediction(item.id, target, texts[0] if texts else "", nats)
         options = self._options(item)
         nats = nats[: len(options)]  # more follow where a metric also asks without the context

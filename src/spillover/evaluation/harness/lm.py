@@ -71,9 +71,7 @@ class EngineLM(HFLM):  # type: ignore[misc]
                     f"lm-eval request {index}: {len(context)} tokens of context and {len(continuation)} to score; "
                     f"expected at least one of each and at most {self.max_length} to score"
                 )
-            # The last token is scored but never run, so one token more than the context length fits.
-            kept = tuple((context + continuation)[-(self.max_length + 1) :])
-            asked.setdefault(kept[: -len(continuation)], []).append(index)
+            asked.setdefault(self.within_context(context, continuation)[0], []).append(index)
         prompts = list(asked)
         results: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
         prefixes = PrefixCache(self.model)
@@ -88,6 +86,14 @@ class EngineLM(HFLM):  # type: ignore[misc]
             if texts is not None:
                 self.cache_hook.add_partial("loglikelihood", texts, result)
         return results
+
+    def within_context(self, context: list[int], continuation: list[int]) -> tuple[TokenIds, TokenIds]:
+        """Return context and continuation, the context cut at its start where both do not fit.
+
+        The last token is scored but never run, so one token more than the context length fits.
+        """
+        kept = tuple((context + continuation)[-(self.max_length + 1) :])
+        return kept[: -len(continuation)], kept[-len(continuation) :]
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Return the greedy continuations, cut at their stop strings."""
