@@ -128,11 +128,25 @@ def _resampled(parts: Sequence[_TaskDifferences], level: float) -> Inference:
 def resampled_interval(
     replicates: FloatArray, unit_count: int, level: float
 ) -> tuple[float, float] | tuple[None, None]:
-    """Return the expanded percentile interval of one task's replicates, or none where it would not be honest."""
-    if unit_count < MINIMUM_UNIT_COUNT or np.ptp(replicates) < ROUNDING:
+    """Return the expanded percentile interval of one task's replicates, or none where it would not be honest.
+
+    Of a number that several tasks enter, ``unit_count`` is that of the task with the fewest units: never too narrow.
+    """
+    return percentiles_or_none(replicates, percentile_level(unit_count, level))
+
+
+def percentile_level(unit_count: int, level: float) -> float | None:
+    """Return the level of the percentiles of resamples that hold ``level``; None for too few independent units."""
+    if unit_count < MINIMUM_UNIT_COUNT:
+        return None
+    return _expanded(unit_count - 1, float(np.sqrt(unit_count / (unit_count - 1))), level)
+
+
+def percentiles_or_none(replicates: FloatArray, level: float | None) -> tuple[float, float] | tuple[None, None]:
+    """Return the percentile interval; none without a `percentile_level`, and where every resample gives the same."""
+    if level is None or np.ptp(replicates) < ROUNDING:
         return None, None
-    freedom = unit_count - 1
-    return expanded_percentiles(replicates, freedom, float(np.sqrt(unit_count / freedom)), level)
+    return percentile_interval(replicates, level)
 
 
 def expanded_percentiles(replicates: FloatArray, freedom: float, stretch: float, level: float) -> tuple[float, float]:
@@ -142,8 +156,11 @@ def expanded_percentiles(replicates: FloatArray, freedom: float, stretch: float,
     quantile in place of Student's; with ten clusters a nominal 95 % covers about 90 %. Hesterberg 2015, "What Teachers
     Should Know About the Bootstrap", section 5.3.
     """
-    tail = ndtr(stretch * stdtrit(freedom, (1 - level) / 2))
-    return percentile_interval(replicates, float(1 - 2 * tail))
+    return percentile_interval(replicates, _expanded(freedom, stretch, level))
+
+
+def _expanded(freedom: float, stretch: float, level: float) -> float:
+    return float(1 - 2 * ndtr(stretch * stdtrit(freedom, (1 - level) / 2)))
 
 
 def degrees_of_freedom(variances: FloatArray, freedoms: FloatArray) -> float:

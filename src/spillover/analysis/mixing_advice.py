@@ -63,12 +63,10 @@ def _recommendation(results: Sequence[ArmResult], scores: ArmScores) -> Recommen
     alone = scores.alone(arm)
     compared = [(item, scores.less(item.arm, alone, [arm.target], level=level)) for item in candidates]
     gains = [(item, gain) for item, gain in compared if gain is not None]
-    helping = sorted((pair for pair in gains if pair[1].low > 0), key=lambda pair: -pair[1].low)
-    worse = tuple(f"{item.arm.label} ({_numbers(gain)})" for item, gain in gains if gain.high < 0)
+    helping = sorted((pair for pair in gains if pair[1].is_above_zero), key=lambda pair: -(pair[1].low or 0))
+    worse = tuple(f"{item.arm.label} ({_numbers(gain)})" for item, gain in gains if gain.is_below_zero)
     if not helping:
-        item, gain = max(gains, key=lambda pair: pair[1].high)
-        left = f": the most that remains possible is {signed(gain.high)}, from {item.arm.label}"
-        sentence = f"nothing helps {arm.whole_target} clearly{left if gain.high > 0 else ''}"
+        sentence = f"nothing helps {arm.whole_target} clearly{_remaining_words(gains)}"
         return Recommendation(arm.whole_target, arm.size, "", "none", len(gains), None, sentence, (), worse)
     best, gain = helping[0]
     return Recommendation(
@@ -95,18 +93,28 @@ def _candidates(results: Sequence[ArmResult]) -> list[ArmResult]:
 
 
 def _confidence(result: ArmResult) -> Confidence:
-    if result.equal_gain is None or result.equal_gain.low <= 0:
+    if result.equal_gain is None or not result.equal_gain.is_above_zero:
         return "low"
     agree = len(result.seed_gains) >= LEAST_SEED_COUNT and all(gain > 0 for gain in result.seed_gains)
     return "high" if agree else "moderate"
 
 
+def _remaining_words(gains: Sequence[tuple[ArmResult, Estimate]]) -> str:
+    bounds = [(gain.high, item.arm.label) for item, gain in gains if gain.high is not None]
+    if len(bounds) < len(gains):
+        return ": too few items, or too few that differ, to say what remains possible"
+    most, label = max(bounds)
+    return f": the most that remains possible is {signed(most)}, from {label}" if most > 0 else ""
+
+
 def _cost_words(cost: Estimate | None) -> str:
     if cost is None:
         return "and what it costs elsewhere was not measured"
-    if cost.high < 0:
+    if cost.low is None:
+        return f"and what it costs elsewhere is not known ({_numbers(cost)} on tasks not seen)"
+    if cost.is_below_zero:
         return f"costs {_numbers(cost)} on tasks not seen"
-    if cost.low > 0:
+    if cost.is_above_zero:
         return f"and keeps more elsewhere ({_numbers(cost)} on tasks not seen)"
     return f"costs nothing measurable elsewhere ({_numbers(cost)} on tasks not seen)"
 
@@ -115,7 +123,7 @@ def _equal_words(result: ArmResult) -> str:
     if result.equal_gain is None:
         return "no arm had as many rows without it, so more steps may explain the gain"
     numbers = _numbers(result.equal_gain)
-    if result.equal_gain.low > 0:
+    if result.equal_gain.is_above_zero:
         return f"at as many rows still {numbers}"
     return f"at as many rows {numbers}, so more steps may explain the gain"
 
