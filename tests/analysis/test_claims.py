@@ -108,6 +108,14 @@ def test_a_study_unlike_the_papers_contradicts_them():
     assert failed == [1, 4, 5, 7, 8]
 
 
+def test_a_difference_on_too_few_items_leaves_a_claim_undecided() -> None:
+    results = study({"sft/question/100/0": shares(question=1.0)})
+    few = [replace(item, example_ids=item.example_ids[-9:], statistics=item.statistics[-9:]) for item in results.scores]
+    part = found(replace(results, scores=tuple(few)))[1].parts[0]
+    assert part.estimate
+    assert (part.estimate.mean, part.estimate.low, part.outcome) == (1, None, Outcome.UNDECIDED)
+
+
 def test_the_largest_size_is_compared_with_the_one_before():
     level = study({f"sft/mood/{size}/0": shares(mood=share) for size, share in [(10, 0.5), (20, 0.9), (30, 0.8)]})
     part = found(level)[3].parts[0]

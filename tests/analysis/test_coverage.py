@@ -55,7 +55,15 @@ def test_intervals_cover_and_tests_hold_their_level_in_many_worlds(name: str) ->
     check(name, LONG)
 
 
-def test_the_bound_of_rare_changes_covers_and_shows_equivalence_where_items_are_many() -> None:
+@pytest.mark.long
+@pytest.mark.parametrize(("count", "gained", "lost"), [(16, 0.1, 0.3), (24, 0.2, 0.2), (32, 0.15, 0.15), (32, 0, 0.3)])
+def test_few_items_are_covered_whether_few_or_many_of_them_change(count: int, gained: float, lost: float) -> None:
+    found = worlds([binary(count, gained, lost)], gained - lost, count=1500)
+    assert found.covered >= 0.93
+    assert found.without == 0
+
+
+def test_the_interval_of_few_changes_covers_and_shows_equivalence_where_items_are_many() -> None:
     rare, truth = binary(1000, 0.003, 0.001), 0.002
     found = worlds([rare], truth, count=100, resample_count=50)
     assert found.covered >= 0.95

@@ -90,7 +90,7 @@ def test_recipes_are_compared_at_the_plain_recipes_target_score_of_each_resample
     assert comparison.at == "the score of sft"
     assert comparison.target.value == 0.6
     plain, curve, lone = comparison.scores
-    assert (plain.retained.value, plain.difference.value, plain.difference.high) == (0.3, 0, 0)
+    assert (plain.retained.value, plain.difference.value, plain.difference.high) == (0.3, 0, None)
     # At 0.6, 0.6, 0.7 and 0.5 the line from (0.4, 0.8) to (0.8, 0.4), in the last resample to (0.6, 0.4).
     resampled = np.array([0.6, 0.5, 0.6])
     assert curve.retained.value == pytest.approx(0.6)
@@ -99,6 +99,11 @@ def test_recipes_are_compared_at_the_plain_recipes_target_score_of_each_resample
     assert curve.difference.low == pytest.approx(np.quantile(resampled - [0.3, 0.2, 0.4], 0.1))
     assert (curve.lowest_target, curve.highest_target, curve.reached_share) == (0.4, 0.8, 1)
     assert lone == MatchedScore("kl", 0.7, 0.7, None, None, pytest.approx(1 / 3))
+
+
+def test_without_a_level_there_is_no_interval():
+    (comparison,) = compare(SFT, LOW, HIGH, level=None)
+    assert (comparison.target.value, comparison.target.low, comparison.target.high) == (0.6, None, None)
 
 
 def test_the_interval_is_over_the_resamples_that_reach_and_their_share_is_told():

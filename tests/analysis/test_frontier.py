@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from spillover.analysis.cells import resample_scores
 from spillover.analysis.frontier import Frontier, FrontierPoint, frontiers, harmonic_mean, on_front
@@ -104,7 +105,7 @@ def test_membership_is_that_of_brute_force():
 
 def test_resamples_are_joint_so_that_a_variant_better_on_every_item_is_always_better():
     # One is better than the other by the same step on each item: marginal intervals overlap, the order never changes.
-    items = np.linspace(0, 0.8, 6)
+    items = np.linspace(0, 0.8, 12)
     scores = {
         BASE: {"home": items * 0, "near": items},
         "low/home/8/0": {"home": items, "near": items},
@@ -117,20 +118,32 @@ def test_resamples_are_joint_so_that_a_variant_better_on_every_item_is_always_be
 
 
 def test_the_share_of_resamples_is_counted_over_the_resamples_of_the_items():
-    home = [[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 1.0, 0.0]]
+    home = [[1.0, 0.0, 0.0, 1.0] * 3, [0.0, 1.0, 1.0, 0.0] * 3]
     scores = {
-        BASE: {"home": [0, 0, 0, 0], "near": [0, 0]},
-        "one/home/8/0": {"home": home[0], "near": [1, 1]},
-        "two/home/8/0": {"home": home[1], "near": [1, 1]},
+        BASE: {"home": [0] * 12, "near": [0] * 12},
+        "one/home/8/0": {"home": home[0], "near": [1] * 12},
+        "two/home/8/0": {"home": home[1], "near": [1] * 12},
     }
     points = by_name(only(planted(scores), resample_count=300))
-    ids = [f"home-{index}" for index in range(4)]
-    counts = resample_counts(4, seed=content_seed("home", *ids), resample_count=300)
-    means = counts @ np.array(home).T / 4
+    order = sorted(range(12), key=lambda index: f"home-{index}")  # as items are numbered
+    ids = [f"home-{index}" for index in order]
+    counts = resample_counts(12, seed=content_seed("home", *ids), resample_count=300)
+    means = counts @ np.array(home)[:, order].T / 12
     assert points["one"].front_share == pytest.approx(float((means[:, 0] >= means[:, 1]).mean()))
     assert points["two"].front_share == pytest.approx(float((means[:, 1] >= means[:, 0]).mean()))
-    low, high = np.quantile(means[:, 0], [0.05, 0.95])
+    tail = stats.norm.cdf(np.sqrt(12 / 11) * stats.t.ppf(0.05, 11))  # expanded for twelve items
+    low, high = np.quantile(means[:, 0], [tail, 1 - tail])
     assert (points["one"].target.low, points["one"].target.high) == pytest.approx((low, high))
+    assert (points["one"].retained.low, points["one"].retained.high) == (None, None)  # never varies
+
+
+def test_a_task_of_few_items_leaves_the_frontier_without_intervals():
+    scores = {
+        name: {"home": np.linspace(0, top, 12), "near": np.linspace(0, 0.5, 9)}
+        for name, top in ((BASE, 0.5), ("one/home/8/0", 0.8), ("two/home/8/0", 0.9))
+    }
+    points = by_name(only(planted(scores)))
+    assert (points["one"].target.low, points["one"].harmonic.high) == (None, None)
 
 
 def test_training_seeds_of_a_recipe_are_one_point():

@@ -30,7 +30,7 @@ def test_what_helps_is_recommended_with_its_numbers_and_what_hurts_is_named():
     assert (item.added, item.confidence, item.arm_count) == ("good", "low", 3)
     assert item.gain.mean == pytest.approx(0.5)
     assert item.sentence.startswith("add good: +0.50 [")
-    assert "on home, costs nothing measurable elsewhere (±0.00 [0.00, 0.00] on tasks not seen)" in item.sentence
+    assert "on home, costs nothing measurable elsewhere (±0.00 [−0.09, 0.09] on tasks not seen)" in item.sentence
     assert "no arm had as many rows without it, so more steps may explain the gain" in item.sentence
     (worse,) = item.clearly_worse
     assert worse.startswith("bad (−0.23 [")
@@ -46,6 +46,24 @@ def test_where_no_interval_lies_above_zero_nothing_helps_and_the_largest_gain_le
     assert (item.added, item.confidence, item.gain) == ("", "none", None)
     assert item.sentence.startswith("nothing helps home clearly: the most that remains possible is +0.")
     assert item.sentence.endswith(", from dull")
+
+
+def test_with_too_few_items_nothing_is_recommended_and_nothing_is_said_of_what_remains():
+    arms = [
+        MadeArm(name, kind, {"home": right(count, 8), "far": right(4, 8)}, {"added": added})
+        for name, kind, count, added in (("alone", "alone", 1, []), ("with-good", "pair", 8, ["good"]))
+    ]
+    (item,) = found(mixed_study({"home": right(1, 8), "far": right(4, 8)}, arms)).recommendations
+    assert (item.added, item.confidence) == ("", "none")
+    assert item.sentence == (
+        "nothing helps home clearly: too few items, or too few that differ, to say what remains possible"
+    )
+
+
+def test_a_cost_on_too_few_items_is_not_known():
+    arms = [replace(one, scores={**one.scores, "far": right(4, 8)}) for one in (ALONE, GOOD)]
+    (item,) = found(mixed_study({**BASE_SCORES, "far": right(4, 8)}, arms)).recommendations
+    assert "what it costs elsewhere is not known (±0.00 (no interval) on tasks not seen)" in item.sentence
 
 
 def test_only_harm_leaves_nothing_possible():
@@ -71,7 +89,7 @@ def test_a_gain_at_as_many_rows_raises_the_confidence_and_three_seeds_that_agree
 def test_a_gain_that_vanishes_at_as_many_rows_stays_of_low_confidence():
     item = only(ALONE, GOOD, arm("with-good-matched", "pair", 10, added=["good"], budget="matched"))
     assert item.confidence == "low"
-    assert "at as many rows ±0.00 [0.00, 0.00], so more steps may explain the gain" in item.sentence
+    assert "at as many rows ±0.00 [−0.09, 0.09], so more steps may explain the gain" in item.sentence
 
 
 def test_a_clear_cost_and_a_clear_benefit_elsewhere_are_said():

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,6 +38,13 @@ def test_the_data_efficiency_factor_is_that_of_hand_arithmetic():
 def test_a_mixture_that_the_target_alone_does_not_reach_has_no_factor():
     (item,) = found(mixed_study(BASE_SCORES, [alone(10, 4), alone(40, 12), mixed(10, 20)])).efficiencies
     assert (item.factor, item.high, item.low) == (None, None, 4.0)
+
+
+def test_a_factor_from_too_few_items_has_no_interval():
+    made = ((alone(10, 0), 2), (alone(40, 0), 6), (mixed(10, 0), 4))
+    arms = [replace(arm, scores={"home": right(count, 8)}) for arm, count in made]
+    (item,) = found(mixed_study({"home": right(0, 8)}, arms)).efficiencies
+    assert (item.factor, item.low, item.high) == (pytest.approx(2), None, None)
 
 
 def test_a_factor_below_the_smallest_size_is_a_bound():

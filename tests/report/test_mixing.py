@@ -33,7 +33,7 @@ def design(hostile=""):
             arm("alone", "alone", 10 + 2 * more, size),
             arm("with-near", "pair", 30 + more, size, added=[other]),
             arm("all", "all", 28, size, added=[other, "third"]),
-            arm("all-but-near", "all-but", 14, size, added=["third"], left_out=other),
+            arm("all-but-near", "all-but", 6, size, added=["third"], left_out=other),
             arm("all+mathematics", "all+mathematics", 29, size, added=[other, "third"], mathematics=["sums"]),
             arm("target+general", "target+general", 16 + more, size, general=["talk"], general_rows=size),
         ]
@@ -154,6 +154,11 @@ def test_the_summary_holds_the_unrounded_numbers_and_is_plain_json():
     assert told["matrices"][0]["entries"][0][0]["mean"] == pytest.approx(19 / N)
     assert {item["factor"] for item in told["efficiencies"]} >= {None}
     assert told["false_facts"][0]["accuracy_slope"]["mean"] == pytest.approx(-0.25)
+
+
+def test_an_entry_without_an_interval_says_so_and_has_no_star():
+    cell = heat_cell(Estimate(0.3, None, None, 1))
+    assert (cell.interval, cell.is_clear) == ("(no interval)", False)
 
 
 @pytest.mark.parametrize(

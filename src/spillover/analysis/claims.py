@@ -201,7 +201,9 @@ def _moved(card: VariantCard) -> float:
     return float(card.drift["mean_absolute_difference"])
 
 
-def _outcome(expected: Expected, low: float, high: float) -> Outcome:
+def _outcome(expected: Expected, low: float | None, high: float | None) -> Outcome:
+    if low is None or high is None:
+        return Outcome.UNDECIDED
     match expected:
         case Expected.ABOVE:
             holds, fails = low > 0, high < 0

@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from spillover.analysis.paired import differences, percentile_interval
+from spillover.analysis.inference import percentiles_or_none
+from spillover.analysis.paired import differences
 from spillover.records import FloatArray
 
 
@@ -15,8 +16,9 @@ class Estimate:
     """A number and its interval over the resamples."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    """Of the interval; None where none would be honest: too few independent items, or every resample is the same."""
+    high: float | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,9 +67,9 @@ class MatchedComparison:
     scores: tuple[MatchedScore, ...]
 
 
-def estimate(values: FloatArray, level: float) -> Estimate:
-    """Return the first of ``(1 + resample_count,)`` values with the interval of the others."""
-    return Estimate(float(values[0]), *percentile_interval(values[1:], level))
+def estimate(values: FloatArray, level: float | None) -> Estimate:
+    """Return the first of ``(1 + resample_count,)`` values with the others' percentiles, see `percentile_level`."""
+    return Estimate(float(values[0]), *percentiles_or_none(values[1:], level))
 
 
 def segments_of(points: Sequence[CurvePoint], base: CurvePoint) -> list[Segment]:
@@ -110,7 +112,7 @@ def retained_at(target: FloatArray, points: Sequence[CurvePoint], segments: Sequ
 
 
 def matched_comparisons(
-    recipes: Mapping[str, Sequence[CurvePoint]], segments: Mapping[str, Sequence[Segment]], *, level: float
+    recipes: Mapping[str, Sequence[CurvePoint]], segments: Mapping[str, Sequence[Segment]], *, level: float | None
 ) -> tuple[MatchedComparison, ...]:
     """Compare recipes at the plain one's target score, and at the largest one that all recipes with a curve reach.
 
@@ -144,7 +146,7 @@ def _matched_score(
     segments: Sequence[Segment],
     retained: FloatArray,
     reference: FloatArray,
-    level: float,
+    level: float | None,
 ) -> MatchedScore:
     targets = [float(point.target[0]) for point in (*points, *(end for segment in segments for end in segment))]
     return MatchedScore(
@@ -157,7 +159,7 @@ def _matched_score(
     )
 
 
-def _estimate_where_reached(values: FloatArray, level: float) -> Estimate | None:
+def _estimate_where_reached(values: FloatArray, level: float | None) -> Estimate | None:
     reached = values[np.isfinite(values)]
     if not np.isfinite(values[0]) or len(reached) < 2:
         return None

@@ -16,6 +16,7 @@ from spillover.analysis.curves import (
     matched_comparisons,
     segments_of,
 )
+from spillover.analysis.inference import percentile_level
 from spillover.analysis.paired import differences
 from spillover.analysis.relations import enters_means
 from spillover.records import BASE, FloatArray, Relation, StudyResults, VariantCard
@@ -69,7 +70,8 @@ def frontiers(results: StudyResults, scores: Scores, *, level: float) -> tuple[F
     """Return one frontier per training task and size that at least two variants share.
 
     Variants that differ in their training seed alone are one point. A task and size without a tested in-domain cell, or
-    without any other, has no frontier; only primary metrics that are shares enter, as in the relation means.
+    without any other, has no frontier; only primary metrics that are shares enter, as in the relation means. Intervals
+    are those of `resampled_interval`.
 
     Raises:
         ValueError: When a mean score is negative or not finite.
@@ -81,7 +83,9 @@ def frontiers(results: StudyResults, scores: Scores, *, level: float) -> tuple[F
     for (trained_on, size), cards in groups.items():
         points = _points(cards, results, scores)
         if len(points) > 2:
-            made.append(_frontier(trained_on, size, points, level))
+            keys = [key for side in (True, False) for key in _keys(cards[:1], BASE, side, results, scores)]
+            fewest = min(scores[key].unit_count for key in keys)
+            made.append(_frontier(trained_on, size, points, percentile_level(fewest, level)))
     return tuple(made)
 
 
@@ -168,7 +172,7 @@ def _is_plain(card: VariantCard) -> bool:
     return not demonstrations.get("count") and kinds <= {None, "full", "none"}
 
 
-def _frontier(trained_on: str, size: int, points: list[CurvePoint], level: float) -> Frontier:
+def _frontier(trained_on: str, size: int, points: list[CurvePoint], level: float | None) -> Frontier:
     base, *variants = points
     member = on_front(np.stack([point.target for point in points]), np.stack([point.retained for point in points]))
     recipes: dict[str, list[CurvePoint]] = {}
@@ -184,7 +188,7 @@ def _frontier(trained_on: str, size: int, points: list[CurvePoint], level: float
     )
 
 
-def _described(point: CurvePoint, base: CurvePoint, front: NDArray[np.bool_], level: float) -> FrontierPoint:
+def _described(point: CurvePoint, base: CurvePoint, front: NDArray[np.bool_], level: float | None) -> FrontierPoint:
     return FrontierPoint(
         name=point.name,
         recipe=point.recipe,

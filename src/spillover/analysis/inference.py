@@ -7,6 +7,7 @@ import numpy as np
 from scipy.special import bdtr, ndtr, ndtri, stdtr, stdtrit
 
 from spillover.analysis.cells import ResampledScore
+from spillover.analysis.few_changes import few_changes_interval
 from spillover.analysis.paired import ROUNDING, differences, percentile_interval
 from spillover.records import FloatArray, MetricCard
 
@@ -20,8 +21,8 @@ MINIMUM_CHANGE_COUNT = 10
 """Units whose difference is not the most frequent one, below which resamples say nothing of the rest: with none of
 them every resample is the same."""
 
-WIDEST_BOUND = 1.0
-"""Of an exact bound on a difference of shares, which lies within -1 and 1: a wider one is no answer."""
+WIDEST_INTERVAL = 1.0
+"""Of a difference of shares of which few changed; it lies within -1 and 1, so a wider interval is no answer."""
 
 Pair = tuple[ResampledScore, ResampledScore]
 """A variant's and the base's score of the same cell."""
@@ -48,26 +49,20 @@ class Inference:
 class _TaskDifferences:
     """The part of one tested task in a mean over cells of differences to the base."""
 
-    weight: float
-    """Share of the cells."""
+    value: float
     replicates: FloatArray
-    """``(resample_count,)``: the resampled mean over the task's cells."""
+    """``(resample_count,)``"""
     unit_count: int
     changed_count: int
     """Units whose difference is not that of most others; all of them where no difference is that of most."""
-    most_frequent: float
-    """Difference of a unit; not known where the metric is no mean of shares, and then nothing is built on it."""
-    largest: float
-    """Size of the largest unit by that of the mean one; 1 for independent items."""
+    means: FloatArray | None
+    """``(units,)``: each unit's mean difference; None where the metric is no mean of shares."""
+    weights: FloatArray
+    """``(units,)``: the share of each unit in the mean over cells."""
 
 
 def infer(tasks: Sequence[Sequence[Pair]], card: MetricCard, *, level: float, margin: float) -> Inference:
-    """Return what the mean over cells of the difference to the base tells.
-
-    The interval is the expanded percentile interval (`expanded_percentiles`) of the paired bootstrap. Where fewer than
-    `MINIMUM_CHANGE_COUNT` units differ from the rest, resamples cannot know of rarer units, and the interval rests on
-    the exact (Clopper-Pearson) bound of the share of such units instead. Fewer than `MINIMUM_UNIT_COUNT` units in a
-    task get none at all.
+    """Return what the mean over cells of the difference to the base tells: `mean_difference`, and equivalence.
 
     Args:
         tasks: For each tested task the pairs of its cells; items are resampled jointly within a task.
@@ -75,57 +70,83 @@ def infer(tasks: Sequence[Sequence[Pair]], card: MetricCard, *, level: float, ma
         level: Coverage of the interval.
         margin: Losses up to it count as nothing lost; for shares, and a hundred times that for points.
     """
-    cell_count = sum(map(len, tasks))
-    parts = [_of_task(pairs, cell_count, card) for pairs in tasks]
+    parts = _by_task(tasks, are_shares=card.unit == "share")
+    found, scale = _inference(parts, level), {"share": 1, "points": 100}.get(card.unit)
+    if scale is None or found.low is None:
+        return found
+    smaller, allowed = _inference(parts, EQUIVALENCE_LEVEL), margin * scale
+    if smaller.low is None or smaller.high is None:
+        return found
+    lost_at_most = -smaller.low if card.higher_is_better else smaller.high
+    is_equivalent = -allowed < smaller.low and smaller.high < allowed
+    return replace(found, is_equivalent=is_equivalent, nothing_lost=lost_at_most < allowed)
+
+
+def mean_difference(tasks: Sequence[Sequence[Pair]], *, level: float, are_shares: bool) -> Inference:
+    """Return what is known of the mean over cells of the difference of pairs.
+
+    The interval is the expanded percentile interval (`expanded_percentiles`) of the paired bootstrap. Where fewer than
+    `MINIMUM_CHANGE_COUNT` units differ from the rest, resamples cannot know of rarer units: shares then get the
+    interval of `few_changes_interval`, others none. Fewer than `MINIMUM_UNIT_COUNT` units in a task get none at all.
+    """
+    return _inference(_by_task(tasks, are_shares=are_shares), level)
+
+
+def _inference(parts: Sequence[_TaskDifferences], level: float) -> Inference:
     fewest = min(part.unit_count for part in parts)
     if fewest < MINIMUM_UNIT_COUNT:
         return Inference(note=f"{fewest} independent items are too few for an interval ({MINIMUM_UNIT_COUNT} needed)")
     changed, units = (sum(getattr(part, name) for part in parts) for name in ("changed_count", "unit_count"))
     if changed >= MINIMUM_CHANGE_COUNT:
-        value = float(sum(own.value - base.value for pairs in tasks for own, base in pairs)) / cell_count
-        made, smaller = _resampled(parts, value, level)
-    elif all(_is_mean_of_shares(pair, card) for pairs in tasks for pair in pairs):
-        bound = _rare_change_bound(parts, level)
-        note = f"only {changed} of {units} independent items differ from the rest: the exact bound of their share"
-        if bound[1] - bound[0] > WIDEST_BOUND:
-            return Inference(note=f"{note} excludes nothing of interest; test on more items")
-        made = Inference(*bound, note=note)
-        smaller = _rare_change_bound(parts, EQUIVALENCE_LEVEL)
-    else:
-        return Inference(note=f"only {changed} of {units} independent items differ: too few for an interval")
-    scale = {"share": 1, "points": 100}.get(card.unit)
-    if scale is None or smaller is None:
-        return made
-    (low, high), allowed = smaller, margin * scale
-    lost_at_most = -low if card.higher_is_better else high
-    return replace(made, is_equivalent=-allowed < low and high < allowed, nothing_lost=lost_at_most < allowed)
+        return _resampled(parts, level)
+    note = f"only {changed} of {units} independent items differ from the rest"
+    means = [part.means for part in parts if part.means is not None]
+    if len(means) < len(parts):
+        return Inference(note=f"{note}: too few for an interval")
+    weights = np.concatenate([part.weights for part in parts])
+    low, high = few_changes_interval(np.concatenate(means), weights, level)
+    if high - low > WIDEST_INTERVAL:
+        return Inference(note=f"{note}: an interval would exclude nothing of interest; test on more items")
+    return Inference(low, high, note=f"{note}: the interval allows for one more that changed as much as can be")
 
 
-def _resampled(
-    parts: Sequence[_TaskDifferences], value: float, level: float
-) -> tuple[Inference, tuple[float, float] | None]:
-    """Return interval and p-value from resamples, and the interval of `EQUIVALENCE_LEVEL`."""
-    weighted = np.stack([part.weight * part.replicates for part in parts])
+def _resampled(parts: Sequence[_TaskDifferences], level: float) -> Inference:
+    """Return interval and p-value from resamples."""
+    by_task = np.stack([part.replicates for part in parts])
     freedoms = np.array([part.unit_count - 1.0 for part in parts])
     # The bootstrap divides by n where a variance divides by n - 1.
-    variances = weighted.var(axis=1, ddof=1) * (freedoms + 1) / freedoms
+    variances = by_task.var(axis=1, ddof=1) * (freedoms + 1) / freedoms
     freedom, error = degrees_of_freedom(variances, freedoms), float(np.sqrt(variances.sum()))
-    replicates = differences(weighted.sum(axis=0), np.zeros(()))
+    replicates = differences(by_task.sum(axis=0), np.zeros(()))
     if error < ROUNDING:
-        return Inference(note="every resample gives the same difference: no interval"), None
-    stretch = error / float(replicates.std(ddof=1))
-    usual, smaller = (expanded_percentiles(replicates, freedom, stretch, at) for at in (level, EQUIVALENCE_LEVEL))
-    return Inference(*usual, p_value=float(2 * stdtr(freedom, -abs(value) / error))), smaller
+        return Inference(note="every resample gives the same difference: no interval")
+    stretch, value = error / float(replicates.std(ddof=1)), sum(part.value for part in parts)
+    low, high = expanded_percentiles(replicates, freedom, stretch, level)
+    return Inference(low, high, p_value=float(2 * stdtr(freedom, -abs(value) / error)))
 
 
 def resampled_interval(
     replicates: FloatArray, unit_count: int, level: float
 ) -> tuple[float, float] | tuple[None, None]:
-    """Return the expanded percentile interval of one task's replicates, or none where it would not be honest."""
-    if unit_count < MINIMUM_UNIT_COUNT or np.ptp(replicates) < ROUNDING:
+    """Return the expanded percentile interval of one task's replicates, or none where it would not be honest.
+
+    Of a number that several tasks enter, ``unit_count`` is that of the task with the fewest units: never too narrow.
+    """
+    return percentiles_or_none(replicates, percentile_level(unit_count, level))
+
+
+def percentile_level(unit_count: int, level: float) -> float | None:
+    """Return the level of the percentiles of resamples that hold ``level``; None for too few independent units."""
+    if unit_count < MINIMUM_UNIT_COUNT:
+        return None
+    return _expanded(unit_count - 1, float(np.sqrt(unit_count / (unit_count - 1))), level)
+
+
+def percentiles_or_none(replicates: FloatArray, level: float | None) -> tuple[float, float] | tuple[None, None]:
+    """Return the percentile interval; none without a `percentile_level`, and where every resample gives the same."""
+    if level is None or np.ptp(replicates) < ROUNDING:
         return None, None
-    freedom = unit_count - 1
-    return expanded_percentiles(replicates, freedom, float(np.sqrt(unit_count / freedom)), level)
+    return percentile_interval(replicates, level)
 
 
 def expanded_percentiles(replicates: FloatArray, freedom: float, stretch: float, level: float) -> tuple[float, float]:
@@ -135,8 +156,11 @@ def expanded_percentiles(replicates: FloatArray, freedom: float, stretch: float,
     quantile in place of Student's; with ten clusters a nominal 95 % covers about 90 %. Hesterberg 2015, "What Teachers
     Should Know About the Bootstrap", section 5.3.
     """
-    tail = ndtr(stretch * stdtrit(freedom, (1 - level) / 2))
-    return percentile_interval(replicates, float(1 - 2 * tail))
+    return percentile_interval(replicates, _expanded(freedom, stretch, level))
+
+
+def _expanded(freedom: float, stretch: float, level: float) -> float:
+    return float(1 - 2 * ndtr(stretch * stdtrit(freedom, (1 - level) / 2)))
 
 
 def degrees_of_freedom(variances: FloatArray, freedoms: FloatArray) -> float:
@@ -182,46 +206,30 @@ def is_right_or_wrong(score: ResampledScore) -> bool:
     return is_mean(score) and bool(((values == 0) | (values == 1)).all())
 
 
-def _is_mean_of_shares(pair: Pair, card: MetricCard) -> bool:
-    values = np.concatenate([score.statistics[:, 0] for score in pair])
-    return card.unit == "share" and all(map(is_mean, pair)) and bool(((values >= 0) & (values <= 1)).all())
+def _is_mean_of_shares(score: ResampledScore) -> bool:
+    values = score.statistics[:, 0]
+    return is_mean(score) and bool(((values >= 0) & (values <= 1)).all())
 
 
-def _of_task(pairs: Sequence[Pair], cell_count: int, card: MetricCard) -> _TaskDifferences:
-    units, sizes = np.unique(np.concatenate([own.units for own, _ in pairs]), return_counts=True)
-    replicates = np.mean([own.replicates - base.replicates for own, base in pairs], axis=0)
-    if all(_is_mean_of_shares(pair, card) for pair in pairs):
-        found, counts = np.unique(_unit_differences(pairs)[units], return_counts=True)
-        most_frequent, changed_count = float(found[counts.argmax()]), int(len(units) - counts.max())
-        if 2 * changed_count >= len(units):  # nothing is the rule here, so nothing is the exception
-            changed_count = len(units)
-    else:
+def _by_task(tasks: Sequence[Sequence[Pair]], *, are_shares: bool) -> list[_TaskDifferences]:
+    cell_count = sum(map(len, tasks))
+    return [_of_task(pairs, cell_count, are_shares) for pairs in tasks]
+
+
+def _of_task(pairs: Sequence[Pair], cell_count: int, are_shares: bool) -> _TaskDifferences:
+    value = float(sum(own.value - base.value for own, base in pairs)) / cell_count
+    replicates = np.sum([own.replicates - base.replicates for own, base in pairs], axis=0) / cell_count
+    items = np.concatenate([own.units for own, _ in pairs])
+    shares = np.concatenate([np.full(len(own.units), 1 / (cell_count * len(own.units))) for own, _ in pairs])
+    units, places = np.unique(items, return_inverse=True)
+    weights = np.asarray(np.bincount(places, weights=shares), dtype=np.float64)
+    if not (are_shares and all(map(_is_mean_of_shares, (score for pair in pairs for score in pair)))):
         changed = [own.units[(own.statistics != base.statistics).any(axis=1)] for own, base in pairs]
-        most_frequent, changed_count = 0.0, len(np.unique(np.concatenate(changed)))
-    weight, largest = len(pairs) / cell_count, float(sizes.max() / sizes.mean())
-    return _TaskDifferences(weight, replicates, len(units), changed_count, most_frequent, largest)
-
-
-def _unit_differences(pairs: Sequence[Pair]) -> FloatArray:
-    """Return each unit's mean difference over the items and cells in which it occurs, by unit number."""
-    units = np.concatenate([own.units for own, _ in pairs])
+        changed_count = len(np.unique(np.concatenate(changed)))
+        return _TaskDifferences(value, replicates, len(units), changed_count, None, weights)
     change = np.concatenate([own.statistics[:, 0] - base.statistics[:, 0] for own, base in pairs])
-    means = np.bincount(units, weights=change) / np.maximum(np.bincount(units), 1)
-    return np.asarray(np.round(means, 12), dtype=np.float64)
-
-
-def _rare_change_bound(parts: Sequence[_TaskDifferences], level: float) -> tuple[float, float]:
-    """Return the interval that holds whatever the rare units' differences are, from their share's exact upper bound.
-
-    A unit's difference lies within -1 and 1, so a share ``u`` of units that leave the most frequent difference ``m``
-    moves the mean to no less than ``m - u (1 + m)`` and no more than ``m + u (1 - m)``. Units of a small task, and
-    large ones, weigh more in the mean; the heaviest weight is taken for all.
-    """
-    from statsmodels.stats.proportion import proportion_confint
-
-    changed, count = (sum(getattr(part, name) for part in parts) for name in ("changed_count", "unit_count"))
-    upper = float(proportion_confint(changed, count, alpha=1 - level, method="beta")[1])
-    heaviest = max(part.weight * part.largest / part.unit_count for part in parts) * count
-    share = min(1.0, upper * heaviest)
-    middle = sum(part.weight * part.most_frequent for part in parts)
-    return middle - share * (1 + middle), middle + share * (1 - middle)
+    means = np.asarray(np.bincount(places, weights=shares * change) / weights, dtype=np.float64).round(12)
+    changed_count = len(units) - int(np.unique(means, return_counts=True)[1].max())
+    if 2 * changed_count >= len(units):  # nothing is the rule here, so nothing is the exception
+        changed_count = len(units)
+    return _TaskDifferences(value, replicates, len(units), changed_count, means, weights)

@@ -70,9 +70,9 @@ def _recommendation(own: Sequence[ArmResult], choice: Choice | None, scores: Arm
     alone = scores.alone(arm)
     differences = [(item, scores.less(item.arm, alone, [arm.target], level=level)) for item in compared]
     gains = [(item, gain) for item, gain in differences if gain is not None]
-    helping = sorted((pair for pair in gains if pair[1].low > 0), key=lambda pair: -pair[1].low)
-    worse = tuple(f"{item.arm.label} ({_numbers(gain)})" for item, gain in gains if gain.high < 0)
-    best, gain = helping[0] if helping else max(gains, key=lambda pair: pair[1].high)
+    helping = sorted((pair for pair in gains if pair[1].is_above_zero), key=lambda pair: -(pair[1].low or 0))
+    worse = tuple(f"{item.arm.label} ({_numbers(gain)})" for item, gain in gains if gain.is_below_zero)
+    best, gain = helping[0] if helping else gains[0]
     how = f"{best.arm.label}, chosen on validation rows" if choice else best.arm.label
     if helping:
         sentence = f"add {how}: {_numbers(gain)} on {arm.whole_target}, {_cost_words(best.cost)}; "
@@ -80,8 +80,7 @@ def _recommendation(own: Sequence[ArmResult], choice: Choice | None, scores: Arm
     elif choice:
         sentence = f"nothing helps {arm.whole_target} clearly: {how}, gives {_numbers(gain)}"
     else:
-        left = f": the most that remains possible is {signed(gain.high)}, from {how}"
-        sentence = f"nothing helps {arm.whole_target} clearly{left if gain.high > 0 else ''}"
+        sentence = f"nothing helps {arm.whole_target} clearly{_remaining_words(gains)}"
     return Recommendation(
         target=arm.whole_target,
         size=arm.size,
@@ -107,7 +106,7 @@ def _beside(choice: Choice) -> str:
 
 
 def _confidence(result: ArmResult) -> Confidence:
-    if result.equal_gain is None or result.equal_gain.low <= 0:
+    if result.equal_gain is None or not result.equal_gain.is_above_zero:
         return "low"
     agree = len(result.seed_gains) >= LEAST_SEED_COUNT and all(gain > 0 for gain in result.seed_gains)
     return "high" if agree else "moderate"
@@ -115,17 +114,27 @@ def _confidence(result: ArmResult) -> Confidence:
 
 def _base_words(result: ArmResult) -> str:
     """Say it where the mixture is not clearly better than no training at all."""
-    if result.over_base.low > 0:
+    if result.over_base.is_above_zero:
         return ""
     return f"; over the untouched base {_numbers(result.over_base)}, which is not clear"
+
+
+def _remaining_words(gains: Sequence[tuple[ArmResult, Estimate]]) -> str:
+    bounds = [(gain.high, item.arm.label) for item, gain in gains if gain.high is not None]
+    if len(bounds) < len(gains):
+        return ": too few items, or too few that differ, to say what remains possible"
+    most, label = max(bounds)
+    return f": the most that remains possible is {signed(most)}, from {label}" if most > 0 else ""
 
 
 def _cost_words(cost: Estimate | None) -> str:
     if cost is None:
         return "and what it costs elsewhere was not measured"
-    if cost.high < 0:
+    if cost.low is None:
+        return f"and what it costs elsewhere is not known ({_numbers(cost)} on tasks not seen)"
+    if cost.is_below_zero:
         return f"costs {_numbers(cost)} on tasks not seen"
-    if cost.low > 0:
+    if cost.is_above_zero:
         return f"and keeps more elsewhere ({_numbers(cost)} on tasks not seen)"
     return f"costs nothing measurable elsewhere ({_numbers(cost)} on tasks not seen)"
 
@@ -134,7 +143,7 @@ def _equal_words(result: ArmResult) -> str:
     if result.equal_gain is None:
         return "no arm had as many rows without it, so more steps may explain the gain"
     numbers = _numbers(result.equal_gain)
-    if result.equal_gain.low > 0:
+    if result.equal_gain.is_above_zero:
         return f"at as many rows still {numbers}"
     return f"at as many rows {numbers}, so more steps may explain the gain"
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spillover.analysis.inference import percentile_level
 from spillover.analysis.mixing_arms import CONTROLS, Arm, ArmScores
 from spillover.records import FloatArray
 
@@ -19,9 +20,10 @@ class DataEfficiency:
     """Smallest n' at which the target alone scores as much, over n; None where no tested size does."""
     is_bound: bool
     """Whether the smallest tested size already scores as much, so that the factor is at most this."""
-    low: float
+    low: float | None
+    """Of the interval; None where there are too few independent items for one."""
     high: float | None
-    """Of the interval; None where the target alone does not reach the mixture."""
+    """None also where the target alone does not reach the mixture."""
     smallest_rows: int
     largest_rows: int
     """Rows of the target alone that were tested."""
@@ -68,21 +70,28 @@ def data_efficiencies(scores: ArmScores) -> tuple[DataEfficiency, ...]:
             if other.target == arm.target and (values := scores.values(other, arm.target)) is not None
         }
         if len(curve) > 1:
-            found.append(_efficiency(arm, alone.target_rows, curve, wanted, scores.level))
+            level = percentile_level(scores.unit_count(arm, arm.target), scores.level)
+            found.append(_efficiency(arm, alone.target_rows, curve, wanted, level))
     return tuple(found)
 
 
-def _efficiency(arm: Arm, rows: int, curve: dict[int, FloatArray], wanted: FloatArray, level: float) -> DataEfficiency:
+def _efficiency(
+    arm: Arm, rows: int, curve: dict[int, FloatArray], wanted: FloatArray, level: float | None
+) -> DataEfficiency:
     sizes = list(curve)
     needed = rows_needed(sizes, np.stack(list(curve.values())), wanted) / rows
-    # An end of the interval is one of the resamples: between a number and infinity nothing can be interpolated.
-    low, high = np.quantile(needed[1:], [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
+    low: float | None = None
+    high: float | None = None
+    if level is not None:
+        # An end of the interval is one of the resamples: between a number and infinity nothing can be interpolated.
+        ends = np.quantile(needed[1:], [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
+        low, high = _finite(ends[0]) or sizes[-1] / rows, _finite(ends[1])
     return DataEfficiency(
         arm=arm,
         factor=_finite(needed[0]),
         is_bound=bool(curve[sizes[0]][0] >= wanted[0]),
-        low=_finite(low) or sizes[-1] / rows,
-        high=_finite(high),
+        low=low,
+        high=high,
         smallest_rows=sizes[0],
         largest_rows=sizes[-1],
     )

@@ -198,6 +198,12 @@ class ArmScores:
         """Return a score over all items."""
         return self._scores[key].value
 
+    def unit_count(self, arm: Arm, task: str) -> int:
+        """Return the independent items of a task that an arm was tested on."""
+        return min(
+            self._scores[key].unit_count for variant in arm.variants.values() for key in self.keys(variant, [task])
+        )
+
     def values(self, arm: Arm, task: str) -> FloatArray | None:
         """Return the mean over seeds and cells ``(1 + resample_count,)``, over all items first; None over nothing."""
         keys = [key for variant in arm.variants.values() for key in self.keys(variant, [task])]

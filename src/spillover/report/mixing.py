@@ -71,7 +71,7 @@ def heat_cell(entry: Estimate) -> HeatCell:
         difference=signed(entry.mean),
         interval=interval_words(entry.low, entry.high),
         tint=f"{'up' if entry.mean > 0 else 'down'}{level}" if level else "flat",
-        is_clear=entry.low > 0 or entry.high < 0,
+        is_clear=entry.is_above_zero or entry.is_below_zero,
     )
 
 
@@ -103,7 +103,13 @@ def _amount_view(title: str, lines: dict[str, dict[int, ArmResult]]) -> ChartVie
 
     styles = _styles(list(lines))
     rows: list[Row] = [
-        {"line": str(index), "amount": amount, "gain": gain.mean, "low": gain.low, "high": gain.high}
+        {
+            "line": str(index),
+            "amount": amount,
+            "gain": gain.mean,
+            "low": gain.mean if gain.low is None else gain.low,
+            "high": gain.mean if gain.high is None else gain.high,
+        }
         for index, line in enumerate(lines.values())
         for amount, item in sorted(line.items())
         if (gain := item.gain)
