@@ -2,6 +2,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from spillover.errors import UserError
+from spillover.prompts import encoding
 from spillover.prompts.encoding import Encoder, common_prefix_length
 from tests.study.made_study import make_model
 
@@ -14,6 +15,29 @@ def tokenizer(tmp_path_factory):
 def test_prompts_get_exactly_the_special_tokens_their_tokenizer_adds(tokenizer):
     encoder = Encoder(tokenizer)
     assert encoder.prompts(["ab", "a"]) == [tuple(tokenizer("ab")["input_ids"]), tuple(tokenizer("a")["input_ids"])]
+
+
+def test_a_text_is_encoded_once_and_forgotten_when_too_many_are_known(tokenizer, monkeypatch):
+    encoder, asked = Encoder(tokenizer), []
+    monkeypatch.setattr(encoder, "_tokenizer", lambda texts, **more: asked.append(texts) or tokenizer(texts, **more))
+    first = encoder.prompts(["ab", "a", "ab"])
+    assert encoder.prompts(["a", "b"]) == [first[1], tuple(tokenizer("b")["input_ids"])]
+    assert asked == [["ab", "a"], ["b"]]
+    monkeypatch.setattr(encoding, "KNOWN_CHARACTERS", 5)
+    assert encoder.prompts(["ab", "ba"])[0] == first[0]
+    assert asked[2:] == [["ab", "ba"]]
+
+
+def test_prompts_and_targets_of_the_same_words_are_encoded_apart(tokenizer, monkeypatch):
+    encoder = Encoder(tokenizer)
+
+    def with_begin_token(texts, *, add_special_tokens, **_):
+        return {"input_ids": [[1, 7] if add_special_tokens else [7] for _ in texts]}
+
+    monkeypatch.setattr(encoder, "_tokenizer", with_begin_token)
+    assert encoder.targets(["up"]) == [(7,)]
+    assert encoder.prompts(["up"]) == [(1, 7)]
+    assert encoder.targets(["up"]) == [(7,)]
 
 
 def test_a_target_without_tokens_is_refused(tokenizer):

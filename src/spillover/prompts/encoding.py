@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 TokenIds = tuple[int, ...]
 
+KNOWN_CHARACTERS = 50_000_000
+"""Of texts whose token ids are kept, a few hundred megabytes; beyond that all are forgotten."""
+
 
 class Encoder:
     """A tokenizer behind the project's one encoding rule.
@@ -34,6 +37,8 @@ class Encoder:
             raise UserError("the tokenizer has no end token (eos_token); set one in its tokenizer_config.json")
         self._tokenizer = tokenizer
         self.end_token_id: int = int(tokenizer.eos_token_id)
+        self._known: dict[tuple[str, bool], TokenIds] = {}
+        self._known_characters = 0
 
     @property
     def begin_token_id(self) -> int | None:
@@ -79,10 +84,17 @@ class Encoder:
         return str(self._tokenizer.decode([token_id], clean_up_tokenization_spaces=False))
 
     def _encode(self, texts: Sequence[str], *, special: bool) -> list[TokenIds]:
-        if not texts:
-            return []
-        encoded = self._tokenizer(list(texts), add_special_tokens=special, return_attention_mask=False, verbose=False)
-        return [tuple(ids) for ids in encoded["input_ids"]]
+        """Encode what was not encoded before: the arms of a study share most of their rows."""
+        new = list(dict.fromkeys(text for text in texts if (text, special) not in self._known))
+        if new:
+            characters = sum(map(len, new))
+            if self._known_characters + characters > KNOWN_CHARACTERS:
+                self._known, self._known_characters, new = {}, 0, list(dict.fromkeys(texts))
+                characters = sum(map(len, new))
+            encoded = self._tokenizer(new, add_special_tokens=special, return_attention_mask=False, verbose=False)
+            self._known |= {(text, special): tuple(ids) for text, ids in zip(new, encoded["input_ids"], strict=True)}
+            self._known_characters += characters
+        return [self._known[text, special] for text in texts]
 
 
 def common_prefix_length(rows: Sequence[TokenIds]) -> int:
