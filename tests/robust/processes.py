@@ -1,15 +1,17 @@
 """Whole runs of the command line in processes of their own, with a fault at a chosen change of the store's files."""
 
 import errno
+import importlib
 import multiprocessing
 import os
 import resource
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import MappingProxyType
 
 # The processes are forked from a server that has imported everything, so that a run costs its own work alone.
 SERVER = multiprocessing.get_context("forkserver")
@@ -53,14 +55,22 @@ class Run:
 
 
 def start(
-    arguments: list[str], *, cache: Path, said: Path, fault: Fault | None = None, largest_file: int | None = None
+    arguments: list[str],
+    *,
+    cache: Path,
+    said: Path,
+    fault: Fault | None = None,
+    largest_file: int | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Run:
     """Run the command line with the arguments; the store is what follows ``--store``.
 
     Args:
         largest_file: Bytes; longer files fail on the way, as on a disk that takes no more.
+        environment: Variables of the process; of ``PYTHONPATH``, one folder to import from before all others.
     """
-    process = SERVER.Process(target=_command_line, args=(arguments, cache, said, fault, largest_file))
+    variables = {**environment, "SPILLOVER_CACHE": str(cache)}
+    process = SERVER.Process(target=_command_line, args=(arguments, variables, said, fault, largest_file))
     process.start()
     return Run(process, said)
 
@@ -70,14 +80,21 @@ def changes_of(said: Path) -> int:
     return int(said.with_suffix(".changes").read_text())
 
 
-def _command_line(arguments: list[str], cache: Path, said: Path, fault: Fault | None, largest_file: int | None) -> None:
+def _command_line(
+    arguments: list[str], variables: dict[str, str], said: Path, fault: Fault | None, largest_file: int | None
+) -> None:
     import torch
 
     from spillover.cli import main
 
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started without it
-    os.environ["SPILLOVER_CACHE"] = str(cache)
+    os.environ |= variables
+    if "PYTHONPATH" in variables:
+        import accelerate.tracking
+
+        sys.path.insert(0, variables["PYTHONPATH"])
+        importlib.reload(accelerate.tracking)  # which looks for packages when it is imported
     with said.open("w") as stream:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)

@@ -1,8 +1,5 @@
 import json
-import os
 import socket
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -10,6 +7,7 @@ from safetensors.torch import load_file
 
 from spillover.study.store import Store
 from spillover.study.work import kept_weights
+from tests.robust.processes import start
 from tests.study.test_recipes import write_study
 from tests.study.test_runner import run
 
@@ -58,8 +56,7 @@ def made_wandb(folder):
     ):
         (folder / path).parent.mkdir(parents=True)
         (folder / path).write_text(text)
-    places = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {"PYTHONPATH": os.pathsep.join(places), "MADE_WANDB": folder / "said.jsonl"}
+    return {"PYTHONPATH": folder, "MADE_WANDB": folder / "said.jsonl"}
 
 
 def start_processes(path, root, count=2, **more):
@@ -67,14 +64,15 @@ def start_processes(path, root, count=2, **more):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "spillover", "run", str(path), "--store", str(root), "--threads", "1"]
-    command += ["--device", "cpu", "--report", str(root.parent / "report")]
+    arguments = ["run", str(path), "--store", str(root), "--threads", "1"]
+    arguments += ["--device", "cpu", "--report", str(root.parent / "report")]
     processes = []
     for rank in range(count):
         launched = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1"}
-        launched |= {**more, "MASTER_PORT": port, "OMP_NUM_THREADS": 1, "SPILLOVER_CACHE": path.parent / "cache"}
-        environment = os.environ | {name: str(value) for name, value in launched.items()}
-        processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        launched["OMP_NUM_THREADS"] = 1
+        environment = {name: str(value) for name, value in {**launched, **more, "MASTER_PORT": port}.items()}
+        said = path.parent / f"said-{root.name}-{rank}"
+        processes.append(start(arguments, cache=path.parent / "cache", said=said, environment=environment))
     return processes
 
 
@@ -87,8 +85,8 @@ def both(tmp_path_factory):
     path.write_text(text.replace("learning_rate: 0.01", "learning_rate: 0.001") + "track: wandb\n")
     processes = start_processes(path, folder / "together", **made_wandb(folder / "packages"))
     study, alone, _ = run(path, folder / "alone")
-    printed = [process.communicate(timeout=300) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], printed
+    codes, printed = zip(*(process.end() for process in processes), strict=True)
+    assert codes == (0, 0), printed
     return study, alone, Store(folder / "together"), printed
 
 
@@ -110,10 +108,10 @@ def test_two_processes_learn_what_one_does_on_the_same_batches(both):
 
 def test_only_the_leading_process_speaks_and_writes(both):
     study, alone, together, printed = both
-    (leading, progress), (other, other_progress) = printed
-    assert b"report:" in leading
-    assert progress.count(b"fine-tune sft/first/13/0") == 1
-    assert other == other_progress == b""
+    leading, other = printed
+    assert "report:" in leading
+    assert leading.count("fine-tune sft/first/13/0") == 1
+    assert other == ""
     kinds = {folder.name for folder in together.root.iterdir()}
     assert kinds == {folder.name for folder in alone.root.iterdir()}
     assert all(together.has(step.kind, step.key) for step in study.steps)
@@ -134,10 +132,10 @@ def test_only_the_leading_process_tracks_and_finishes_each_training_before_the_n
 def test_a_users_mistake_ends_all_processes_with_one_line(tmp_path):
     path = write_study(tmp_path, VARIANTS.replace("rounds: 2", "round: 2"))
     processes = start_processes(path, tmp_path / "store")
-    (_, message), (_, silence) = [process.communicate(timeout=300) for process in processes]
-    assert [process.returncode for process in processes] == [2, 0]
-    assert b"unknown setting 'round'; did you mean 'rounds'" in message
-    assert silence == b""
+    codes, (message, silence) = zip(*(process.end() for process in processes), strict=True)
+    assert codes == (2, 0)
+    assert "unknown setting 'round'; did you mean 'rounds'" in message
+    assert silence == ""
 
 
 FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": 2, "FSDP_CPU_RAM_EFFICIENT_LOADING": "true"}
@@ -151,8 +149,8 @@ def test_a_model_that_is_split_over_processes_learns_what_a_whole_one_does(both,
     left_out = ("name: fticl", "name: replay", "name: half", "name: spider", "track:")
     path.write_text("".join(line for line in lines if not any(word in line for word in left_out)))
     processes = start_processes(path, tmp_path / "split", **FSDP)
-    printed = [process.communicate(timeout=300) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], printed
+    codes, printed = zip(*(process.end() for process in processes), strict=True)
+    assert codes == (0, 0), printed
     split, compared = Store(tmp_path / "split"), [step for step in study.finetunes if step.name in ("sft", "kl")]
     for step in compared:
         logs = [json.loads(store.file(step.kind, step.key, "training.json").read_text()) for store in (alone, split)]
@@ -166,21 +164,21 @@ def test_a_model_that_is_split_over_processes_learns_what_a_whole_one_does(both,
 def test_a_recipe_that_needs_whole_tensors_is_refused_before_anything_is_trained(tmp_path):
     path = write_study(tmp_path, VARIANTS)
     processes = start_processes(path, tmp_path / "store", **FSDP)
-    (_, message), (_, silence) = [process.communicate(timeout=300) for process in processes]
-    assert [process.returncode for process in processes] == [2, 0]
+    codes, (message, silence) = zip(*(process.end() for process in processes), strict=True)
+    assert codes == (2, 0)
     assert (
-        b"variant 'spider': constraint 'spider' needs whole tensors, FSDP splits them over processes; launch with "
-        b"--multi_gpu instead of --use_fsdp, or leave it out" in message
+        "variant 'spider': constraint 'spider' needs whole tensors, FSDP splits them over processes; launch with "
+        "--multi_gpu instead of --use_fsdp, or leave it out" in message
     )
-    assert silence == b""
+    assert silence == ""
     assert not list((tmp_path / "store").glob("finetune/*"))
 
 
 def test_a_launch_that_the_loop_cannot_follow_is_refused_at_the_start_with_one_line(tmp_path):
     processes = start_processes(tmp_path / "study.yaml", tmp_path / "store", ACCELERATE_USE_DEEPSPEED="true")
-    (_, message), (_, silence) = [process.communicate(timeout=300) for process in processes]
-    assert [process.returncode for process in processes] == [2, 0]
-    assert message.startswith(b"error: accelerate launch was told to use deepspeed, which trainings here do not; ")
-    assert message.count(b"\n") == 1
-    assert silence == b""
+    codes, (message, silence) = zip(*(process.end() for process in processes), strict=True)
+    assert codes == (2, 0)
+    assert message.startswith("error: accelerate launch was told to use deepspeed, which trainings here do not; ")
+    assert message.count("\n") == 1
+    assert silence == ""
     assert not (tmp_path / "store").exists()

@@ -164,7 +164,7 @@ def test_a_suite_includes_the_tasks_of_a_built_in_one(tmp_path):
 def test_generated_tasks_are_prepared_without_any_file_and_have_their_pinned_digest(tmp_path, name):
     suite = load_suite("skills")
     prepared = prepare(suite, suite.task(name), cache=tmp_path)
-    assert min(len(prepared.train), len(prepared.test)) >= 100
+    assert min(len(prepared.train), len(prepared.test)) >= (40 if name.startswith("facts-few") else 100)
     assert len(prepared.demonstrations) == 16
     assert not list(tmp_path.iterdir())
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import distributed
-from torch.multiprocessing import spawn
 from transformers import AutoModelForCausalLM
 
 from spillover.models.load import quiet_transformers
@@ -20,6 +19,7 @@ from spillover.training.probe import Watch
 from spillover.training.settings import Recipe, TrainingSettings
 from spillover.training.sharding import needs_whole_tensors, sharded
 from tests.models.tiny import tiny_model
+from tests.robust.processes import SERVER
 from tests.training.made_rows import GENERAL, made_rows
 
 # At a small rate AdamW does not blow rounding up: it divides each gradient, however small, by its own size. Of 7 rows
@@ -45,6 +45,8 @@ RUNS = {
 }
 """Names to a recipe and its settings."""
 RESUMED = ("full", "budget")
+SHORT = ("full", "budget")
+"""What the default tier trains; the others take a minute."""
 
 
 class KilledError(Exception):
@@ -84,15 +86,15 @@ def run(name, folder, *, shards=False, checkpoints=None, killed_at=None):
         (folder / f"{name}.json").write_text(json.dumps(facts))
 
 
-def process(rank, port, folder):
+def process(rank, port, folder, names):
     """Train everything as one of two processes; then be killed, and go on."""
     torch.set_num_threads(1)
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "LOCAL_RANK": rank, "RANK": rank, "WORLD_SIZE": 2}
     os.environ.update({key: str(value) for key, value in place.items()})
     distributed.init_process_group("gloo")
-    for name in RUNS:
+    for name in names:
         run(name, folder / "two", shards=True)
-    for name in RESUMED:
+    for name in [name for name in RESUMED if name in names]:
         checkpoints = Checkpoints(folder / "checkpoints" / name, seconds=0)
         with pytest.raises(KilledError):
             run(name, folder, shards=True, checkpoints=checkpoints, killed_at=2)
@@ -102,19 +104,36 @@ def process(rank, port, folder):
     distributed.destroy_process_group()
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def trained(folder, names):
     """Return where two processes and a lone one have left their trainings."""
-    folder = tmp_path_factory.mktemp("sharding")
     for name in ("one", "two", "resumed"):
         (folder / name).mkdir()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    spawn(process, (port, folder), nprocs=2)
-    for name in RUNS:
+    both = [SERVER.Process(target=process, args=(rank, port, folder, names)) for rank in range(2)]
+    for started in both:
+        started.start()
+    for started in both:
+        started.join()
+    assert [started.exitcode for started in both] == [0, 0]
+    for name in names:
         run(name, folder / "one")
     return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("sharding"), SHORT)
+
+
+@pytest.fixture(scope="module")
+def every_folder(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("sharding"), tuple(RUNS))
+
+
+def of_tier(name):
+    return pytest.param(name, "folder") if name in SHORT else pytest.param(name, "every_folder", marks=pytest.mark.long)
 
 
 def left(folder, name):
@@ -122,8 +141,9 @@ def left(folder, name):
     return json.loads((folder / f"{name}.json").read_text()), load_file(next((folder / name).glob("*.safetensors")))
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_a_split_model_learns_what_a_whole_one_does(folder, name):
+@pytest.mark.parametrize(("name", "place"), [*map(of_tier, RUNS)])
+def test_a_split_model_learns_what_a_whole_one_does(request, name, place):
+    folder = request.getfixturevalue(place)
     (facts, weights), (expected, whole_weights) = left(folder / "two", name), left(folder / "one", name)
     assert facts["losses"] == pytest.approx(expected["losses"], rel=1e-5)
     for ours, theirs in zip(facts["forgetting"], expected["forgetting"], strict=True):
@@ -135,8 +155,9 @@ def test_a_split_model_learns_what_a_whole_one_does(folder, name):
         assert torch.allclose(weights[tensor], values, rtol=0, atol=1e-5), tensor
 
 
-@pytest.mark.parametrize("name", ["clipped", "kl", "replay", "l2-sp", "half"])
-def test_what_is_compared_is_not_plain_training(folder, name):
+@pytest.mark.parametrize(("name", "place"), [*map(of_tier, ["clipped", "kl", "replay", "l2-sp", "half"])])
+def test_what_is_compared_is_not_plain_training(request, name, place):
+    folder = request.getfixturevalue(place)
     plain, other = left(folder / "two", "full")[1], left(folder / "two", name)[1]
     assert any(not torch.allclose(other[tensor], plain[tensor], rtol=0, atol=1e-4) for tensor in plain)
 
@@ -148,7 +169,7 @@ def test_a_budget_that_is_used_up_stops_all_processes(folder):
 
 
 def test_each_process_holds_half_of_every_weight(folder):
-    for name in RUNS:
+    for name in SHORT:
         held, whole_count = left(folder / "two", name)[0]["held_count"], left(folder / "one", name)[0]["held_count"]
         assert whole_count / 2 <= held <= whole_count * 0.52  # of an odd number of rows the first process has one more
 
@@ -164,9 +185,10 @@ def test_the_saved_folder_is_a_model_that_anyone_loads(folder):
 @pytest.mark.parametrize("name", RESUMED)
 def test_killed_processes_go_on_to_the_weights_of_uninterrupted_ones(folder, name):
     (facts, weights), (expected, whole_weights) = left(folder / "resumed", name), left(folder / "two", name)
-    assert facts["losses"] == expected["losses"]
+    assert facts["losses"] == pytest.approx(expected["losses"], rel=1e-6)
     for tensor, values in whole_weights.items():
-        assert torch.equal(weights[tensor], values), tensor
+        # Rounding may depend on where in memory a matrix lies; lost optimizer state would show at 1e-4.
+        assert torch.allclose(weights[tensor], values, rtol=0, atol=1e-7), tensor
 
 
 @pytest.mark.parametrize("name", RESUMED)
