@@ -1,4 +1,7 @@
-"""Two processes train tiny models that are split over them; a single one trains the same models whole."""
+"""Two processes train tiny models that are split over them; a single one trains the same models whole.
+
+In the default tier `tests/study/test_follow.py` does it for one full fine-tuning and one of LoRA.
+"""
 
 import json
 import os
@@ -45,8 +48,6 @@ RUNS = {
 }
 """Names to a recipe and its settings."""
 RESUMED = ("full", "budget")
-SHORT = ("full", "budget")
-"""What the default tier trains; the others take a minute."""
 
 
 class KilledError(Exception):
@@ -86,15 +87,15 @@ def run(name, folder, *, shards=False, checkpoints=None, killed_at=None):
         (folder / f"{name}.json").write_text(json.dumps(facts))
 
 
-def process(rank, port, folder, names):
+def process(rank, port, folder):
     """Train everything as one of two processes; then be killed, and go on."""
     torch.set_num_threads(1)
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "LOCAL_RANK": rank, "RANK": rank, "WORLD_SIZE": 2}
     os.environ.update({key: str(value) for key, value in place.items()})
     distributed.init_process_group("gloo")
-    for name in names:
+    for name in RUNS:
         run(name, folder / "two", shards=True)
-    for name in [name for name in RESUMED if name in names]:
+    for name in RESUMED:
         checkpoints = Checkpoints(folder / "checkpoints" / name, seconds=0)
         with pytest.raises(KilledError):
             run(name, folder, shards=True, checkpoints=checkpoints, killed_at=2)
@@ -104,36 +105,24 @@ def process(rank, port, folder, names):
     distributed.destroy_process_group()
 
 
-def trained(folder, names):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
     """Return where two processes and a lone one have left their trainings."""
+    folder = tmp_path_factory.mktemp("sharding")
     for name in ("one", "two", "resumed"):
         (folder / name).mkdir()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    both = [SERVER.Process(target=process, args=(rank, port, folder, names)) for rank in range(2)]
+    both = [SERVER.Process(target=process, args=(rank, port, folder)) for rank in range(2)]
     for started in both:
         started.start()
     for started in both:
         started.join()
     assert [started.exitcode for started in both] == [0, 0]
-    for name in names:
+    for name in RUNS:
         run(name, folder / "one")
     return folder
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("sharding"), SHORT)
-
-
-@pytest.fixture(scope="module")
-def every_folder(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("sharding"), tuple(RUNS))
-
-
-def of_tier(name):
-    return pytest.param(name, "folder") if name in SHORT else pytest.param(name, "every_folder", marks=pytest.mark.long)
 
 
 def left(folder, name):
@@ -141,9 +130,9 @@ def left(folder, name):
     return json.loads((folder / f"{name}.json").read_text()), load_file(next((folder / name).glob("*.safetensors")))
 
 
-@pytest.mark.parametrize(("name", "place"), [*map(of_tier, RUNS)])
-def test_a_split_model_learns_what_a_whole_one_does(request, name, place):
-    folder = request.getfixturevalue(place)
+@pytest.mark.long
+@pytest.mark.parametrize("name", RUNS)
+def test_a_split_model_learns_what_a_whole_one_does(folder, name):
     (facts, weights), (expected, whole_weights) = left(folder / "two", name), left(folder / "one", name)
     assert facts["losses"] == pytest.approx(expected["losses"], rel=1e-5)
     for ours, theirs in zip(facts["forgetting"], expected["forgetting"], strict=True):
@@ -155,25 +144,28 @@ def test_a_split_model_learns_what_a_whole_one_does(request, name, place):
         assert torch.allclose(weights[tensor], values, rtol=0, atol=1e-5), tensor
 
 
-@pytest.mark.parametrize(("name", "place"), [*map(of_tier, ["clipped", "kl", "replay", "l2-sp", "half"])])
-def test_what_is_compared_is_not_plain_training(request, name, place):
-    folder = request.getfixturevalue(place)
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["clipped", "kl", "replay", "l2-sp", "half"])
+def test_what_is_compared_is_not_plain_training(folder, name):
     plain, other = left(folder / "two", "full")[1], left(folder / "two", name)[1]
     assert any(not torch.allclose(other[tensor], plain[tensor], rtol=0, atol=1e-4) for tensor in plain)
 
 
+@pytest.mark.long
 def test_a_budget_that_is_used_up_stops_all_processes(folder):
     facts, _ = left(folder / "two", "budget")
     assert facts["stopped_early"]
     assert len(facts["losses"]) == 3
 
 
+@pytest.mark.long
 def test_each_process_holds_half_of_every_weight(folder):
-    for name in SHORT:
+    for name in RUNS:
         held, whole_count = left(folder / "two", name)[0]["held_count"], left(folder / "one", name)[0]["held_count"]
         assert whole_count / 2 <= held <= whole_count * 0.52  # of an odd number of rows the first process has one more
 
 
+@pytest.mark.long
 def test_the_saved_folder_is_a_model_that_anyone_loads(folder):
     config = json.loads((folder / "two" / "full" / "config.json").read_text())
     assert config["architectures"] == ["LlamaForCausalLM"]
@@ -182,6 +174,7 @@ def test_the_saved_folder_is_a_model_that_anyone_loads(folder):
         assert torch.allclose(loaded[name], values, rtol=0, atol=1e-5), name
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", RESUMED)
 def test_killed_processes_go_on_to_the_weights_of_uninterrupted_ones(folder, name):
     (facts, weights), (expected, whole_weights) = left(folder / "resumed", name), left(folder / "two", name)
@@ -191,6 +184,7 @@ def test_killed_processes_go_on_to_the_weights_of_uninterrupted_ones(folder, nam
         assert torch.allclose(weights[tensor], values, rtol=0, atol=1e-7), tensor
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", RESUMED)
 def test_a_lone_process_goes_on_from_what_two_have_saved(folder, tmp_path, name):
     run(name, tmp_path, checkpoints=Checkpoints(folder / "checkpoints" / name, seconds=1e9))
