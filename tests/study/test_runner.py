@@ -24,7 +24,7 @@ from tests.robust import processes
 from tests.robust.processes import Run
 from tests.study.made_study import make_study
 
-GOLDEN = "51a4d7cbbb25d1e783fabd4803215b3eccba38a3de4579059ca0e75d382321cf"
+GOLDEN = "aabd6583f41f83ce32e294f141621623788a14b1a2892041e2d5fc22d2cabe7a"
 
 
 class Quiet:

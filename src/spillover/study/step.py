@@ -360,7 +360,7 @@ class Drift(Step):
     """Measure how far a variant's weights and what it computes moved from the base's."""
 
     kind: ClassVar[str] = "drift"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     variant: Variant
 
     @property

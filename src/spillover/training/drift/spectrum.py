@@ -13,9 +13,9 @@ from spillover.training.drift.modules import depth, layer_of
 DIRECTIONS = 16
 """Singular directions called dominant, r below; at most a quarter of a matrix's shorter side."""
 
-COST_LIMIT = 2.5e10
-"""Sum over matrices of the shorter side cubed, about ten seconds of one core; larger models are measured in every k-th
-layer only: one of 135M parameters, which would cost 4e10, in every second."""
+COST_LIMIT = 1.4e10
+"""Sum over matrices of the shorter side cubed, about six seconds of one core; larger models are measured in every k-th
+layer only: one of 135M parameters, which would cost 4e10, in every third."""
 
 _RESOLVED = 1e-7
 """Singular values below this share of the largest are rounding: they are roots of eigenvalues in double precision."""
