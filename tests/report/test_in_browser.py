@@ -121,6 +121,9 @@ def test_hostile_items_are_shown_as_text(opened: Open) -> None:
     page = opened(HOSTILE)
     page.select_option("#by-task", index=1)
     page.locator("#found-items summary").first.click()
+    page.locator(
+        "#found-items li pre"
+    ).first.wait_for()  # written when the item is opened, which is told a moment later
     shown = page.locator("#found-items li").first.inner_text()
     assert "</script><script>alert(1)</script><img src=x onerror=alert(2)>" in shown
     assert "‹U+202E›" in shown
