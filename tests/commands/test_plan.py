@@ -84,4 +84,4 @@ def test_drift_takes_the_work_of_its_decompositions(study, tmp_path):
     shapes = {entry.name: entry.shape for entry in tensor_entries(study.base.path)}
     cubes = sum(min(shape) ** 3 for name, shape in shapes.items() if ".layers." in name and len(shape) == 2)
     weights = sum(math.prod(shape) for shape in shapes.values())
-    assert step_work(step, Workshop(store)) == pytest.approx(45 * cubes / weights)
+    assert step_work(step, Workshop(store)) == pytest.approx(65 * cubes / weights)

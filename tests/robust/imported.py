@@ -5,7 +5,6 @@ import altair  # noqa: F401
 import peft  # noqa: F401
 import rouge_score.rouge_scorer  # noqa: F401
 import sacrebleu.metrics.bleu  # noqa: F401
-import statsmodels.stats.contingency_tables  # noqa: F401
 import transformers.models.llama.modeling_llama  # noqa: F401
 import vl_convert  # noqa: F401
 

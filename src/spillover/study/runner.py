@@ -27,9 +27,9 @@ BACKWARD = 3
 """Tokens of forward passes that one trained token costs: forward, and backward for inputs and weights."""
 DECODE = 2
 """Tokens of packed passes that one decoded token costs, measured at 135M parameters on two cores."""
-
-DECOMPOSE = 45
-"""Multiply-adds of a forward pass that drift takes for each of `decomposition_cost`, measured at 135M parameters."""
+DECOMPOSE = 65
+"""Multiply-adds of a forward pass that a drift step takes for each of `decomposition_cost`, its own passes over general
+text included: 22 seconds of a processor at 135M parameters, of which those passes are more than half."""
 
 
 class Observer(Protocol):
