@@ -44,7 +44,7 @@ class PlainProgress:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._count = 0
-        self._number = 0
+        self._done = 0
         self._clock = _Clock(0)
 
     def __enter__(self) -> PlainProgress:
@@ -55,13 +55,12 @@ class PlainProgress:
 
     def planned(self, steps: Sequence[Step], work: float) -> None:
         """Say how many steps there are."""
-        self._number, self._count, self._clock = 0, len(steps), _Clock(work)
+        self._done, self._count, self._clock = 0, len(steps), _Clock(work)
         self._say(f"{len(steps)} steps to do" if steps else "nothing to do: every step is in the store")
 
     def started(self, step: Step) -> None:
         """Say what begins."""
-        self._number += 1
-        self._say(f"[{self._number}/{self._count}] {step.label} ({self._clock.left()})")
+        self._say(f"[{self._done + 1}/{self._count}] {step.label} ({self._clock.left()})")
 
     def advanced(self, step: Step, share: float) -> None:
         """Say nothing: one line a step is enough in a log."""
@@ -71,7 +70,8 @@ class PlainProgress:
         self._say(f"    {note}")
 
     def finished(self, step: Step, work: float) -> None:
-        """Count the work."""
+        """Count the step and its work."""
+        self._done += 1
         self._clock.add(work)
 
     def failed(self, step: Step, error: Exception) -> None:

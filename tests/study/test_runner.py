@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import shutil
@@ -212,6 +213,32 @@ def start(path: Path, root: Path) -> Run:
 
 def finished_steps(root: Path) -> int:
     return len(list(root.glob("*/*/manifest.json")))
+
+
+def test_what_another_process_computes_is_put_off_until_nothing_else_is_left(made_study_file, finished, tmp_path):
+    store = Store(tmp_path / "store")
+    study = load(made_study_file)
+    taken = next(step for step in study.steps if isinstance(step, Finetune))
+    needing = {taken.key}
+    for step in study.steps:  # inputs come first
+        needing |= {step.key for source in step.inputs().values() if source.key in needing}
+    (store.root / "locks").mkdir(parents=True)
+    other = (store.root / "locks" / taken.key).open("w")
+    fcntl.flock(other, fcntl.LOCK_EX)
+
+    class Releasing(Quiet):
+        begun = []
+
+        def started(self, step):
+            self.begun.append(step)
+            if len(self.begun) == len(study.steps) - len(needing):
+                other.close()  # the other process gives up
+
+    observer = Releasing()
+    outcome = run_study(study, store, Workshop(store), observer)
+    assert not outcome.failed
+    assert [step.key in needing for step in observer.begun] == sorted(step.key in needing for step in study.steps)
+    assert scores_of(study, store) == scores_of(*finished[:2])
 
 
 def test_a_run_killed_at_several_points_resumes_to_the_same_measurements(finished, made_study_file, tmp_path):

@@ -6,7 +6,8 @@ import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from spillover.errors import SpilloverError, UserError
 from spillover.models.fingerprint import tensor_entries
@@ -81,42 +82,56 @@ def run_study(study: Study, store: Store, workshop: Workshop, observer: Observer
 
 
 def run_steps(study: Study, missing: Sequence[Step], store: Store, workshop: Workshop, observer: Observer) -> Outcome:
-    """Compute some steps of a study, inputs first, as `run_study` does."""
+    """Compute some steps of a study, inputs first, as `run_study` does.
+
+    A step that another process is computing, and what needs it, is put off until nothing else is left to do.
+    """
     work = {step.key: step_work(step, workshop) for step in missing}
     _check_disk(study, store, missing)
     observer.planned(missing, sum(work.values()))
-    outcome, lost = Outcome(), set[str]()
-    for step in missing:
-        broken = [source for source in step.inputs().values() if source.key in lost]
-        if broken:
-            lost.add(step.key)
-            outcome.failed.append((step, f"needs a step that failed: {broken[0].label}"))
-        else:
-            _attempt(step, store, workshop, observer, outcome, lost)
-        observer.finished(step, work[step.key])
+    outcome, lost, wait = Outcome(), set[str](), False
+    left = {step.key: step for step in missing}
+    while left:
+        before = len(left)
+        for step in list(left.values()):
+            sources = step.inputs().values()
+            broken = [source for source in sources if source.key in lost]
+            if broken:
+                lost.add(step.key)
+                outcome.failed.append((step, f"needs a step that failed: {broken[0].label}"))
+            elif any(source.key in left for source in sources) or not _attempt(
+                step, store, workshop, observer, outcome, lost, wait=wait
+            ):
+                continue
+            wait = False
+            del left[step.key]
+            observer.finished(step, work[step.key])
+        wait = len(left) == before
     return outcome
 
 
 def _attempt(
-    step: Step, store: Store, workshop: Workshop, observer: Observer, outcome: Outcome, lost: set[str]
-) -> None:
-    observer.started(step)
-    try:
-        store.write(
-            step.kind,
-            step.key,
-            lambda folder: workshop.compute(
-                step, folder, lambda share: observer.advanced(step, share), lambda note: observer.noted(step, note)
-            ),
-            fields=step.fields(),
+    step: Step, store: Store, workshop: Workshop, observer: Observer, outcome: Outcome, lost: set[str], *, wait: bool
+) -> bool:
+    """Compute a step, or note why it failed; return False where another process is at it."""
+
+    def fill(folder: Path) -> Mapping[str, Any]:
+        observer.started(step)
+        provenance = workshop.compute(
+            step, folder, lambda share: observer.advanced(step, share), lambda note: observer.noted(step, note)
         )
         outcome.computed.append(step)
+        return provenance
+
+    try:
+        return store.write(step.kind, step.key, fill, fields=step.fields(), wait=wait)
     except UserError:
         raise
     except (SpilloverError, RuntimeError, MemoryError) as error:  # torch reports exhausted memory as RuntimeError
         lost.add(step.key)
         outcome.failed.append((step, f"{type(error).__name__}: {error}"))
         observer.failed(step, error)
+        return True
 
 
 def step_work(step: Step, workshop: Workshop) -> float:

@@ -107,19 +107,31 @@ class Store:
                     shutil.rmtree(self.folder(kind, key))
 
     def write(
-        self, kind: str, key: str, fill: Callable[[Path], Mapping[str, Any]], *, fields: Mapping[str, Any]
-    ) -> None:
+        self,
+        kind: str,
+        key: str,
+        fill: Callable[[Path], Mapping[str, Any]],
+        *,
+        fields: Mapping[str, Any],
+        wait: bool = True,
+    ) -> bool:
         """Compute a step unless it is finished: ``fill`` writes its files and returns its provenance.
 
         One process at a time computes a step; another one waits and then finds it finished. Whatever a killed process
         left behind is removed first.
 
+        Args:
+            wait: Whether to wait for another process that is computing the step.
+
+        Returns:
+            Whether the step is finished now: without ``wait``, not while another process computes it.
+
         Raises:
             UserError: If the disk is full.
         """
-        with self._lock(key):
-            if self.has(kind, key):
-                return
+        with self._lock(key, wait=wait) as held:
+            if not held or self.has(kind, key):
+                return held
             unfinished = self.root / "unfinished" / key
             shutil.rmtree(unfinished, ignore_errors=True)
             try:
@@ -131,6 +143,7 @@ class Store:
                         self._seal(unfinished, kind, key, fields, provenance)
             finally:
                 shutil.rmtree(unfinished, ignore_errors=True)
+        return True
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -162,15 +175,20 @@ class Store:
         unfinished.rename(finished)
 
     @contextlib.contextmanager
-    def _lock(self, key: str) -> Iterator[None]:
-        """Hold the step for this process; the system lets go of it when the process dies, however it dies."""
+    def _lock(self, key: str, *, wait: bool = True) -> Iterator[bool]:
+        """Hold the step for this process, or say that another one does; the system lets go of it when it dies."""
         folder = self.root / "locks"
         with self._writing():
             folder.mkdir(parents=True, exist_ok=True)
             handle = (folder / key).open("w")
         with handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held = False
+            else:
+                held = True
+            yield held
 
 
 def _manifest_digest(content: Mapping[str, Any]) -> str:
