@@ -181,6 +181,16 @@ def test_a_loss_that_is_not_finite_is_an_error_that_names_the_learning_rate():
         fit(model, made_rows(2), TrainingSettings(), seed=0)
 
 
+def test_runs_of_one_process_have_precisions_of_their_own():
+    settings = TrainingSettings(learning_rate=1e-3, batch_size=4)
+    losses = [
+        fit(tiny_model(scale=1), made_rows(4, count=8), settings, seed=0, precision=precision).losses
+        for precision in ("float32", "bfloat16", "float32")
+    ]
+    assert losses[0] == losses[2] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
 def test_weights_in_half_precision_are_refused():
     with pytest.raises(SpilloverError, match="float32 weights"):
         fit(copy.deepcopy(tiny_model()).bfloat16(), made_rows(2), TrainingSettings(), seed=0)

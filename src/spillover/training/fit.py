@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import is_initialized
 from torch import nn
 
 from spillover.errors import SpilloverError, UserError
@@ -52,16 +53,24 @@ class TrainingLog:
 class SharedPrefixLogits(nn.Module):
     """Next-token logits of a pack of rows behind one shared prefix, which is encoded once and back-propagated through.
 
-    Prefix and rows are one pass of the model: every weight is read, and its gradient written, once, and autocast and
-    gradient hooks see all of it.
+    Prefix and rows are one pass of the model: every weight is read, and its gradient written, once, and gradient hooks
+    see all of it.
+
+    Args:
+        precision: ``bfloat16`` computes under autocast.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, precision: str = "float32") -> None:
         super().__init__()
         self.model = model
+        self._rounds = precision == "bfloat16"
 
     def forward(self, rows: Sequence[TrainingRow], shared: int) -> torch.Tensor:
         """Return the logits ``(target tokens, vocabulary)`` in float32; rows share their first ``shared`` ids."""
+        with torch.autocast(self.model.device.type, dtype=torch.bfloat16, enabled=self._rounds):
+            return self._logits(rows, shared)
+
+    def _logits(self, rows: Sequence[TrainingRow], shared: int) -> torch.Tensor:
         trees = [chain((*row.prompt[shared:], *row.target[:-1])) for row in rows]
         packed = pack(trees, 0, self.model.device, trunk=rows[0].prompt[:shared])
         wanted = [
@@ -161,9 +170,11 @@ class _Run:
         tracked: TrackedTraining | None,
     ) -> None:
         self._model, self._settings, self._seed, self._watch = model, settings, seed, watch
+        # What accelerate is told first holds for the process; later runs may have another device and precision.
         self._accelerator = Accelerator(
-            cpu=model.device.type == "cpu",
-            mixed_precision="bf16" if precision == "bfloat16" else "no",
+            device_placement=False,
+            cpu=model.device.type == "cpu" and not is_initialized(),
+            mixed_precision="no",
             log_with=tracked.tracker if tracked else None,
             project_dir=tracked.folder if tracked else None,
         )
@@ -174,7 +185,7 @@ class _Run:
         optimizer = build_optimizer(model, self.weights.values(), settings)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / self.step_count)
         # Evaluation mode leaves out accelerate's own wrapper for several processes, whose part `processes` takes.
-        self._logits = self._accelerator.prepare_model(SharedPrefixLogits(model), evaluation_mode=True)
+        self._logits = self._accelerator.prepare_model(SharedPrefixLogits(model, precision), evaluation_mode=True)
         self._optimizer = self._accelerator.prepare_optimizer(optimizer)
         hidden_size = model.config.get_text_config(decoder=True).hidden_size
         self._prefix_length = data.shared_prefix_length
