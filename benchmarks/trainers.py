@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from spillover.training.rows import TrainingRow, TrainingRows
 from spillover.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
 AfterStep = Callable[[], None]
@@ -25,11 +26,32 @@ class Job:
     """What both sides train: one epoch over ``rows``."""
 
     model: Path
+    """Its tokenizer and, where no ``shape`` is given, its weights."""
     rows: TrainingRows
     """As many as the steps take."""
     settings: TrainingSettings
     precision: Precision
+    device: str
     threads: int
+    shape: Mapping[str, Any] | None
+    """Of a randomly initialised model: what its configuration has in place of the folder's."""
+
+    def load(self) -> PreTrainedModel:
+        """Return the model to train, with float32 weights."""
+        import torch
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        from spillover.models.load import load_model
+
+        if self.shape is None:
+            return load_model(self.model, dtype="float32", device=self.device)
+        config = AutoConfig.from_pretrained(self.model, local_files_only=True, **self.shape)
+        torch.manual_seed(0)
+        with torch.device(self.device):
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(
+                config, dtype=torch.float32, attn_implementation="sdpa"
+            )
+        return model
 
     @property
     def ordered(self) -> list[TrainingRow]:
@@ -72,8 +94,8 @@ def trl_settings(job: Job, *, padding_free: bool) -> dict[str, Any]:
         "max_grad_norm": settings.max_gradient_norm,
         "bf16": job.precision == "bfloat16",
         "gradient_checkpointing": False,
-        "use_cpu": True,
-        "dataloader_pin_memory": False,
+        "use_cpu": job.device == "cpu",
+        "dataloader_pin_memory": job.device != "cpu",
         "logging_strategy": "no",
         "save_strategy": "no",
         "report_to": "none",
@@ -90,12 +112,12 @@ def train_trl(model: PreTrainedModel, job: Job, after_step: AfterStep, *, paddin
 
     from spillover.models.load import load_tokenizer
 
-    losses: list[float] = []
+    losses: list[torch.Tensor] = []
 
     class Recording(SFTTrainer):  # type: ignore[misc]
         def training_step(self, *arguments: Any, **named: Any) -> Any:
             loss = super().training_step(*arguments, **named)
-            losses.append(float(loss))
+            losses.append(loss.detach())  # read at the end, so that no device waits for it
             return loss
 
     class Stopping(TrainerCallback):  # type: ignore[misc]
@@ -125,4 +147,4 @@ def train_trl(model: PreTrainedModel, job: Job, after_step: AfterStep, *, paddin
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
-    return losses
+    return [float(loss) for loss in losses]

@@ -1,7 +1,8 @@
 """Fine-tuning against TRL's SFTTrainer on the same token ids in the same order: cost, memory and loss.
 
-Run: python benchmarks/training.py [--quick] [--only NAME] [--steps N] [--json FILE]
+Run: python benchmarks/training.py [--quick] [--only NAME...] [--steps N] [--device cuda] [--json FILE]
 Each side trains in a process of its own; they take turns, a few steps at a time. The first step of each is not counted.
+Works named ``throughput-...`` train a randomly initialised model of a billion weights; they run where they are named.
 """
 
 from __future__ import annotations
@@ -41,13 +42,27 @@ class Work:
     pocket_task: str
     release_task: str
     demonstrations: int
+    is_large: bool = False
+    """Whether a randomly initialised model of ``LARGE`` shape learns, in place of the given one."""
 
 
 WORKS = {
     "question": Work("FTICL, question generation ({}), 2 demonstrations", "siqa", "socialqa", 2),
     "sentiment": Work("FTICL, sentiment ({}), 4 demonstrations", "amazon", "amazon", 4),
     "plain": Work("plain fine-tuning, sentiment ({})", "amazon", "amazon", 0),
+    "throughput-question": Work("1B, FTICL, question generation ({}), 2 demonstrations", "siqa", "socialqa", 2, True),
+    "throughput-plain": Work("1B, plain fine-tuning, sentiment ({})", "amazon", "amazon", 0, True),
 }
+LARGE = {
+    "hidden_size": 2048,
+    "intermediate_size": 8192,
+    "num_hidden_layers": 16,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "head_dim": 64,
+    "tie_word_embeddings": True,
+}
+"""A Llama of 1.07 billion weights with the 49,152 tokens of SmolLM2."""
 SEGMENT_STEPS = 2
 """Steps of a turn."""
 
@@ -64,7 +79,11 @@ class Outcome:
     step_count: int
     """Steps whose losses are compared; the first costs nothing here."""
     batch_size: int
+    row_token_count: int
+    """Of all rows of the counted steps, each with its demonstrations; what ``tokens`` of a side would be if it trained
+    every row alone."""
     precision: Precision
+    device: str
     gradient_checkpointing: bool
     """On both sides."""
     trl_settings: dict[str, Any]
@@ -110,11 +129,9 @@ def _train(connection: Connection, name: str, job: trainers.Job, segments: tuple
     """Train in this process, and tell what every segment cost and, at the end, the losses."""
     import torch
 
-    from spillover.models.load import load_model
-
     torch.set_num_threads(job.threads)
-    model = load_model(job.model, dtype="float32", device="cpu")
-    turns = _Turns(connection, segments)
+    model = job.load()
+    turns = _Turns(connection, segments, job.device)
     model.get_input_embeddings().register_forward_hook(lambda _, ids, __: turns.count(tokens=ids[0].numel()))
     connection.send("ready")
     try:
@@ -133,9 +150,10 @@ def _train(connection: Connection, name: str, job: trainers.Job, segments: tuple
 class _Turns:
     """Stops a trainer after every segment and measures what it cost."""
 
-    def __init__(self, connection: Connection, segments: tuple[int, ...]) -> None:
+    def __init__(self, connection: Connection, segments: tuple[int, ...], device: str) -> None:
         self._connection = connection
         self._left = list(segments)
+        self._on_cuda = device != "cpu"
         self._tokens = 0
 
     def count(self, *, tokens: int) -> None:
@@ -146,13 +164,19 @@ class _Turns:
         self._tokens, self._cpu, self._wall = 0, time.process_time(), time.perf_counter()
 
     def after_step(self) -> None:
+        import torch
+
         self._left[0] -= 1
         if self._left[0]:
             return
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        if self._on_cuda:
+            torch.cuda.synchronize()
+            peak = torch.cuda.max_memory_allocated() / 2**20
         spent = Spent(
             cpu_seconds=time.process_time() - self._cpu,
             wall_seconds=time.perf_counter() - self._wall,
-            peak_megabytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            peak_megabytes=peak,
             tokens=self._tokens,
         )
         self._connection.send(spent)
@@ -168,12 +192,14 @@ def segments_of(step_count: int) -> list[int]:
 
 
 def faster_trl(job: trainers.Job) -> str:
-    """Return which way of batching costs TRL less processor time on the first step."""
-    costs = {}
+    """Return which way of batching costs TRL less time on its second step: a processor's, or a device's."""
+    costs, unit = {}, "CPU s" if job.device == "cpu" else "s"
     for name in TRL.values():
-        with closing(Side(name, job, [1, 1])) as side:  # it stops before the second step
-            costs[name] = side.turn().cpu_seconds
-    print("first step: " + ", ".join(f"{name} {cost:.1f} CPU s" for name, cost in costs.items()), flush=True)
+        with closing(Side(name, job, [1, 1, 1])) as side:  # it stops before the third step
+            side.turn()
+            spent = side.turn()
+            costs[name] = spent.cpu_seconds if job.device == "cpu" else spent.wall_seconds
+    print("second step: " + ", ".join(f"{name} {cost:.3g} {unit}" for name, cost in costs.items()), flush=True)
     return min(costs, key=lambda name: costs[name])
 
 
@@ -202,7 +228,9 @@ def compare(title: str, job: trainers.Job, trl: str, step_count: int) -> Outcome
         max(abs(left - right) / abs(left) for left, right in zip(*losses, strict=True)),
         step_count,
         job.settings.batch_size,
+        sum(len(row) for row in job.ordered[job.settings.batch_size :]),
         job.precision,
+        job.device,
         False,
         trainers.trl_settings(job, padding_free=trl == TRL["padding-free"]),
         spent[trl],
@@ -216,8 +244,9 @@ def job_of(work: Work, options: argparse.Namespace) -> trainers.Job:
     from spillover.prompts.encoding import Encoder
     from spillover.training.rows import encode_rows
 
-    cache = default_cache()
-    model = resolve_model(options.model, cache=cache).path
+    cache, folder = default_cache(), Path(options.model)
+    is_untrained = options.untrained or work.is_large
+    model = folder if is_untrained and folder.is_dir() else resolve_model(options.model, cache=cache).path
     if options.release:
         suite, name = load_suite("genpower", folder=options.release), work.release_task
     else:
@@ -233,7 +262,8 @@ def job_of(work: Work, options: argparse.Namespace) -> trainers.Job:
         choose(prepared.demonstrations, work.demonstrations, seed=0),
         settings,
     )
-    return trainers.Job(model, rows, settings, options.precision, options.threads)
+    shape = LARGE if work.is_large else {} if is_untrained else None
+    return trainers.Job(model, rows, settings, options.precision, options.device, options.threads, shape)
 
 
 def show(outcome: Outcome, trl: str) -> None:
@@ -241,12 +271,13 @@ def show(outcome: Outcome, trl: str) -> None:
     print(
         f"{outcome.work}: TRL / ours: CPU {outcome.cpu_ratio:.1f}, wall {outcome.wall_ratio:.1f}, peak memory "
         f"{outcome.peak_memory_ratio:.2f}; largest relative loss difference {outcome.max_relative_loss_difference:.1e} "
-        f"({outcome.step_count} steps of {outcome.batch_size} rows, {outcome.precision}, no gradient checkpointing)"
+        f"({outcome.step_count} steps of {outcome.batch_size} rows, {outcome.precision} on {outcome.device}, "
+        "no gradient checkpointing)"
     )
     for name, spent in ((trl, outcome.trl), (OURS, outcome.ours)):
         print(
             f"  {name}: {spent.cpu_seconds:.1f} CPU s, {spent.wall_seconds:.1f} s, {spent.peak_megabytes:.0f} MB peak, "
-            f"{spent.tokens:,} tokens run",
+            f"{spent.tokens:,} tokens run, {outcome.row_token_count / spent.wall_seconds:,.0f} tokens of rows a second",
             flush=True,
         )
 
@@ -254,12 +285,14 @@ def show(outcome: Outcome, trl: str) -> None:
 def parsed() -> argparse.Namespace:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--quick", action="store_true", help="3 steps of 4 rows: a few minutes")
-    options.add_argument("--only", choices=WORKS, help="one work of the table")
+    options.add_argument("--only", choices=WORKS, nargs="+", help="these works (default: those of the given model)")
     options.add_argument("--steps", type=int, help="optimizer steps (default 20, the first not counted)")
     options.add_argument("--batch-size", type=int, help="rows of a step, one micro-batch for TRL (default 16)")
     options.add_argument("--trl", choices=["fastest", *TRL], default="fastest", help="how TRL batches rows")
     options.add_argument("--json", type=Path, help="write the outcomes here")
     options.add_argument("--model", default="smollm2-135m-instruct", help="a name, a folder or a hub id")
+    options.add_argument("--untrained", action="store_true", help="weights at random: the folder may lack them")
+    options.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     options.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="of the passes")
     options.add_argument("--threads", type=int, default=1)
     options.add_argument("--release", type=Path, help="the genpower release's folder, in place of suite pocket")
@@ -276,7 +309,7 @@ def main() -> None:
     options = parsed()
     outcomes = []
     for name, work in WORKS.items():
-        if options.only in (None, name):
+        if name in options.only if options.only else not work.is_large:
             job = job_of(work, options)
             trl = faster_trl(job) if options.trl == "fastest" else TRL[options.trl]
             task = work.release_task if options.release else work.pocket_task
