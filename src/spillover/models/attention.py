@@ -9,10 +9,12 @@ part needs only the merged result and the merged log-sum-exp.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import AttentionInterface
 
@@ -52,6 +54,11 @@ class RowLayout:
             yield slice(0, self.trunk), slice(0, self.cached)
         if self.sizes and self.cached + self.trunk:
             yield slice(self.trunk, self.trunk + sum(self.sizes)), slice(0, self.cached + self.trunk)
+
+
+def any_shape() -> AbstractContextManager[None]:
+    """Leave out cuDNN's attention, which takes some 10 ms to prepare for every new shape: each pack has its own."""
+    return sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
 
 
 def use_row_layouts() -> None:

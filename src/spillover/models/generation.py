@@ -12,7 +12,7 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from spillover.models.attention import KeysAndValues
+from spillover.models.attention import KeysAndValues, any_shape
 from spillover.models.packing import attention_mask, chain, pack, packs, run, shares_state, takes_layouts
 from spillover.models.scoring import PACK_TOKENS, PrefixCache
 from spillover.prompts.encoding import TokenIds, common_prefix_length
@@ -256,16 +256,19 @@ class _Lines:
         positions = self._apart + ends[:, None]
         place = torch.arange(self._apart + max(self._ends) + 1, device=device)
         cache = DynamicCache()
-        cache.layers = [_LineLayer(*states, ends) for states in zip(self._keys, self._values, strict=True)]
-        output = self._model(
-            input_ids=torch.tensor(self._tokens, device=device)[:, None],
-            attention_mask=attention_mask(self._model, (place <= positions)[:, None, None, :], positions, place),
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-            **({"seen_by_all": self._seen_by_all} if self._seen_by_all else {}),
-        )
+        cache.layers = [
+            _LineLayer(*states, ends, max(self._ends) + 1) for states in zip(self._keys, self._values, strict=True)
+        ]
+        with any_shape():
+            output = self._model(
+                input_ids=torch.tensor(self._tokens, device=device)[:, None],
+                attention_mask=attention_mask(self._model, (place <= positions)[:, None, None, :], positions, place),
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+                **({"seen_by_all": self._seen_by_all} if self._seen_by_all else {}),
+            )
         self._tokens = output.logits[:, -1].argmax(dim=-1).tolist()
         self._ends = [end + 1 for end in self._ends]
         return list(self._tokens)
@@ -274,11 +277,11 @@ class _Lines:
 class _LineLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """A cache layer that writes a token's keys and values where each line ends, copying nothing else."""
 
-    def __init__(self, all_keys: torch.Tensor, all_values: torch.Tensor, ends: torch.Tensor) -> None:
+    def __init__(self, all_keys: torch.Tensor, all_values: torch.Tensor, ends: torch.Tensor, width: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._all, self._ends = (all_keys, all_values), ends
         self._lines = torch.arange(len(ends), device=ends.device)
-        self._width = int(ends.max()) + 1
+        self._width = width
         self.keys, self.values = all_keys[: len(ends), :, : self._width - 1], all_values
         self.is_initialized = True
 

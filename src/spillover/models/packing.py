@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from spillover.errors import SpilloverError
-from spillover.models.attention import RowLayout, use_row_layouts
+from spillover.models.attention import RowLayout, any_shape, use_row_layouts
 from spillover.prompts.encoding import TokenIds
 
 if TYPE_CHECKING:
@@ -263,15 +263,16 @@ def run(model: PreTrainedModel, packed: Pack, cache: DynamicCache | None, logits
         raise SpilloverError(f"{model.config.model_type} keeps a recurrent state that rows cannot share")
     index = torch.tensor(logits_at, dtype=torch.long, device=packed.token_ids.device)
     layout = {"row_layout": packed.layout} if _takes_layout(model, packed) else {}
-    output = model(
-        input_ids=packed.token_ids,
-        attention_mask=attention_mask(model, packed.attention, packed.positions, packed.key_positions),
-        position_ids=packed.positions,
-        past_key_values=cache,
-        use_cache=cache is not None,
-        logits_to_keep=index,
-        **layout,
-    )
+    with any_shape():
+        output = model(
+            input_ids=packed.token_ids,
+            attention_mask=attention_mask(model, packed.attention, packed.positions, packed.key_positions),
+            position_ids=packed.positions,
+            past_key_values=cache,
+            use_cache=cache is not None,
+            logits_to_keep=index,
+            **layout,
+        )
     logits: torch.Tensor = output.logits[0].float()
     return logits
 
