@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from spillover.models import attention, generation
-from spillover.models.generation import generate
+from spillover.models.generation import cached_bytes, generate
 from spillover.models.packing import packs, with_answers
 from spillover.models.scoring import PrefixCache, answer_log_likelihoods, answer_scores
 from tests.models.tiny import SHARING, STATEFUL, VOCABULARY, tiny_model
@@ -165,3 +165,12 @@ def test_decoding_reads_the_shared_prefix_apart_unless_a_window_ends_in_it(archi
         assert (apart, widths[0]) == ([], 9 + 6 + 5)
     else:
         assert (apart[0], widths[0]) == (9, 6 + 5)
+
+
+@pytest.mark.parametrize("architecture", SHARING)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_a_cached_token_takes_is_known_beforehand(architecture, dtype):
+    model = tiny_model(architecture).to(dtype)
+    cache = PrefixCache(model).fork(prompts_of(20, [1])[0][:20])
+    taken = sum(states.numel() * states.element_size() for keys, values, *_ in cache for states in (keys, values))
+    assert taken == 20 * cached_bytes(model)

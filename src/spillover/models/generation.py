@@ -14,7 +14,7 @@ from transformers.cache_utils import DynamicLayer
 
 from spillover.models.attention import KeysAndValues, any_shape
 from spillover.models.packing import attention_mask, chain, pack, packs, run, shares_state, takes_layouts
-from spillover.models.scoring import PACK_TOKENS, PrefixCache
+from spillover.models.scoring import PrefixCache, best_pack_tokens
 from spillover.prompts.encoding import TokenIds, common_prefix_length
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 ROW_TOKENS = 16_000
 """Tokens on the cache's lines (rows x (longest query + new)) decoded at a time; 0.7 GB for 135M float32 parameters."""
+DEVICE_SHARE = 4
+"""On a CUDA device, whose passes cost nearly the same for few rows as for many, the lines take one part in so many of
+its memory instead."""
 REFILL_SHARE = 4
 """Finished rows are replaced when they are one in so many, so that the next queries come in full packs."""
 ROWS_A_LINE = 4
@@ -88,10 +91,11 @@ def generate_batches(
     prefixes = prefixes or PrefixCache(model)
     longest = max(map(len, prompts), default=0) + max_new_tokens
     apart = shared if _reads_apart(model, longest) else 0
-    for batch in _batches([len(prompt) - apart + max_new_tokens for prompt in prompts]):
+    room = row_tokens(model)
+    for batch in _batches([len(prompt) - apart + max_new_tokens for prompt in prompts], room):
         if not all(index in known for index in batch):
             queries = [prompts[index][shared:] for index in batch]
-            rows = _decode(model, queries, prompts[0][:shared], prefixes, finish, apart=apart)
+            rows = _decode(model, queries, prompts[0][:shared], prefixes, finish, apart=apart, room=room)
             yield dict(zip(batch, rows, strict=True))
 
 
@@ -102,20 +106,36 @@ def _reads_apart(model: PreTrainedModel, position_count: int) -> bool:
     return model.device.type == "cpu" and passes_on and takes_layouts(model, position_count)
 
 
-def _batches(widths: Sequence[int]) -> list[list[int]]:
+def row_tokens(model: PreTrainedModel) -> int:
+    """Return how many tokens the lines may hold where the model is."""
+    if model.device.type != "cuda":
+        return ROW_TOKENS
+    memory: int = torch.cuda.get_device_properties(model.device).total_memory
+    return max(ROW_TOKENS, memory // DEVICE_SHARE // cached_bytes(model))
+
+
+def cached_bytes(model: PreTrainedModel) -> int:
+    """Return what the cache of one token takes: a key and a value of every head in every layer."""
+    config = model.config.get_text_config(decoder=True)
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return int(2 * config.num_hidden_layers * heads * size * model.dtype.itemsize)
+
+
+def _batches(widths: Sequence[int], room: int) -> list[list[int]]:
     """Divide rows into batches that are decoded apart: a pure function of their widths, the new tokens included."""
     batches: list[list[int]] = []
     for wave in _waves(widths):
-        most = ROWS_A_LINE * _line_count(widths[wave[0]])
+        most = ROWS_A_LINE * _line_count(widths[wave[0]], room)
         count = -(-len(wave) // most)
         ends = [len(wave) * number // count for number in range(count + 1)]
         batches += [wave[start:end] for start, end in pairwise(ends)]
     return batches
 
 
-def _line_count(width: int) -> int:
+def _line_count(width: int, room: int) -> int:
     """Return how many rows of so many tokens the cache has room for."""
-    return max(1, ROW_TOKENS // width)
+    return max(1, room // width)
 
 
 def _waves(lengths: Sequence[int]) -> list[list[int]]:
@@ -152,23 +172,25 @@ def _decode(
     finish: _Finish,
     *,
     apart: int,
+    room: int,
 ) -> list[TokenIds]:
     """Decode as many rows at a time as the cache has lines for; a finished row's line goes to the next query.
 
     Args:
         queries: Longest first.
         apart: How many tokens of the prefix are not copied onto the lines: none or all of them.
+        room: How many tokens the lines may hold.
     """
     rows: list[list[int]] = [[] for _ in queries]
     waiting = deque(range(len(queries)))
     width = len(prefix) - apart + len(queries[0]) + finish.max_new_tokens
     seen_by_all = [(keys, values) for keys, values, *_ in prefixes.fork(prefix)] if apart else []
-    lines = _Lines(model, min(len(queries), _line_count(width)), width, seen_by_all)
+    lines = _Lines(model, min(len(queries), _line_count(width, room)), width, seen_by_all)
     while waiting or lines.rows:
         free = lines.count - len(lines.rows)
         if waiting and free * REFILL_SHARE >= lines.count:
             batch = [waiting.popleft() for _ in range(min(free, len(waiting)))]
-            for group in packs([len(queries[row]) for row in batch], PACK_TOKENS):
+            for group in packs([len(queries[row]) for row in batch], best_pack_tokens(model)):
                 members = [batch[index] for index in group]
                 for start in _first_tokens(model, [queries[row] for row in members], prefix, prefixes, apart=apart):
                     row = members[start.member]

@@ -29,14 +29,19 @@ from spillover.records import FloatArray
 if TYPE_CHECKING:
     from transformers import DynamicCache, PreTrainedModel
 
-PACK_TOKENS = 512
-"""Tokens of one packed pass: enough to fill a processor's matrix units, few enough that attention over pack-mates
-(masked, but computed) stays small beside the linear layers."""
+PACK_TOKENS = {"cpu": 512, "cuda": 4096}
+"""Tokens of one packed pass by type of device: enough to fill its matrix units, few enough that attention over
+pack-mates (masked, but computed) stays small beside the linear layers."""
 
 
 PREFIX_CHUNK_TOKENS = 64
 """A prefix is encoded in chunks of so many tokens, however much of it is known already, so that its cache is the same
 to the last bit whether it was grown or encoded at once."""
+
+
+def best_pack_tokens(model: PreTrainedModel) -> int:
+    """Return how many tokens a packed pass has where the model is."""
+    return PACK_TOKENS.get(model.device.type, PACK_TOKENS["cpu"])
 
 
 class PrefixCache:
@@ -80,7 +85,7 @@ def answer_log_likelihoods(
     answers: Sequence[Sequence[TokenIds]],
     *,
     prefixes: PrefixCache | None = None,
-    pack_tokens: int = PACK_TOKENS,
+    pack_tokens: int | None = None,
 ) -> list[FloatArray]:
     """Return, for each prompt, the log-likelihood in nats of each of its answers; see `answer_scores`."""
     scores = answer_scores(model, prompts, answers, prefixes=prefixes, pack_tokens=pack_tokens)
@@ -93,7 +98,7 @@ def answer_scores(
     answers: Sequence[Sequence[TokenIds]],
     *,
     prefixes: PrefixCache | None = None,
-    pack_tokens: int = PACK_TOKENS,
+    pack_tokens: int | None = None,
 ) -> list[AnswerScores]:
     """Return, for each prompt, what each of its answers scores.
 
@@ -104,7 +109,8 @@ def answer_scores(
         prompts: Token ids of whole prompts.
         answers: Token ids of the answers of each prompt; their number may differ from prompt to prompt.
         prefixes: A cache of shared prefixes to reuse over calls.
-        pack_tokens: Tokens of one packed pass; changes rounding only. A longer row is run in pieces of this size.
+        pack_tokens: Tokens of one packed pass, by default what suits the device; changes rounding only. A longer row is
+            run in pieces of this size.
     """
     scores: dict[int, AnswerScores] = {}
     for batch in answer_score_batches(model, prompts, answers, prefixes=prefixes, pack_tokens=pack_tokens):
@@ -120,7 +126,7 @@ def answer_score_batches(
     *,
     known: Container[int] = (),
     prefixes: PrefixCache | None = None,
-    pack_tokens: int = PACK_TOKENS,
+    pack_tokens: int | None = None,
 ) -> Iterator[dict[int, AnswerScores]]:
     """Yield what `answer_scores` returns batch by batch: index of a prompt to what its answers score.
 
@@ -135,6 +141,7 @@ def answer_score_batches(
             if index not in known:
                 yield {index: _plain(model, prompt, of_prompt)}
         return
+    pack_tokens = pack_tokens or best_pack_tokens(model)
     shared = common_prefix_length(prompts)
     prefixes = prefixes or PrefixCache(model)
     rows = [with_answers(prompt[shared:], of_prompt) for prompt, of_prompt in zip(prompts, answers, strict=True)]

@@ -12,7 +12,7 @@ from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, po
 
 from spillover.errors import UserError, unknown_name
 from spillover.models.generation import generate
-from spillover.models.scoring import PACK_TOKENS, PrefixCache, answer_scores
+from spillover.models.scoring import PrefixCache, answer_scores
 from spillover.prompts.encoding import TokenIds
 from spillover.prompts.grouping import prefix_groups
 
@@ -42,7 +42,7 @@ class EngineLM(HFLM):  # type: ignore[misc]
     Args:
         model: In evaluation mode, on its device.
         tokenizer: The model's.
-        pack_tokens: Tokens of one packed pass; changes rounding only.
+        pack_tokens: Tokens of one packed pass, by default what suits the device; changes rounding only.
         options: ``max_length``, ``add_bos_token``, ``prefix_token_id`` as lm-eval's ``hf`` model takes them.
     """
 
@@ -51,7 +51,7 @@ class EngineLM(HFLM):  # type: ignore[misc]
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         *,
-        pack_tokens: int = PACK_TOKENS,
+        pack_tokens: int | None = None,
         **options: Any,
     ) -> None:
         # All rolling windows are handed over at once; the engine makes its own batches.
