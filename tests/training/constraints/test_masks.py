@@ -55,3 +55,19 @@ def test_half_fine_tuning_touches_exactly_what_it_says(rounds):
     touched = sum(first.numel() for name, first in before.items() if name not in always)
     assert log.recipe_report["touched_share"] == touched / sum(first.numel() for first in before.values())
     assert all(weight.requires_grad for weight in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("constraint", "expected"),
+    [
+        ("half", 0.0),
+        ("replay", 0.0),
+        ("l2-sp", 1.0),  # w0
+        ("magnitude-mask", 0.5 + 0.25),  # the frozen half of w0, and a byte for every weight
+        ("spider", 3 + 0.25),  # w0, I and A, and a byte for what moved
+    ],
+)
+def test_extra_memory_is_what_a_constraint_holds_beside_the_weights(constraint, expected):
+    model, _, _, log = trained({"constraint": constraint})
+    weight_bytes = sum(4 * weight.numel() for weight in model.parameters())
+    assert log.recipe_report["extra_memory_bytes"] / weight_bytes == pytest.approx(expected, abs=1e-3)

@@ -72,7 +72,7 @@ class Constraint:
         return {}
 
     def memory_bytes(self) -> int:
-        """Return the size of every tensor this constraint holds."""
+        """Return the size of every tensor this constraint holds beside the model's own weights."""
         return sum(tensor.numel() * tensor.element_size() for tensor in _tensors(vars(self).values()))
 
     def kept_tensors(self) -> dict[str, torch.Tensor]:
@@ -119,6 +119,8 @@ def _tensors(values: Iterable[object]) -> Iterator[torch.Tensor]:
     import torch
 
     for value in values:
+        if isinstance(value, torch.nn.Parameter):
+            continue
         if isinstance(value, torch.Tensor):
             yield value
         elif isinstance(value, dict):
