@@ -52,6 +52,10 @@ class Constraint:
 
     kept: ClassVar[tuple[str, ...]] = ()
     """Attributes, each a mapping from names to tensors, that a checkpoint holds."""
+    recorded: ClassVar[tuple[str, ...]] = ("seconds",)
+    """Attributes of plain data that a checkpoint holds too, so that `report` tells of the whole run."""
+    seconds: float = 0.0
+    """Taken by the hooks so far."""
 
     def begin(self, training: Training) -> None:
         """Remember what is needed of the base, whose weights the model still has; dropout is off."""
@@ -79,11 +83,17 @@ class Constraint:
         """Return what a checkpoint must hold, under flat names."""
         return {f"{name}/{key}": tensor for name in self.kept for key, tensor in getattr(self, name).items()}
 
-    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Take back what `kept_tensors` returned, after `begin`."""
+    def recorded_facts(self) -> Report:
+        """Return what a checkpoint must hold besides, as plain data."""
+        return {name: getattr(self, name) for name in self.recorded}
+
+    def restore(self, tensors: Mapping[str, torch.Tensor], facts: Report) -> None:
+        """Take back what `kept_tensors` and `recorded_facts` returned, after `begin`."""
         for flat, tensor in tensors.items():
             name, _, key = flat.partition("/")
             getattr(self, name)[key] = tensor
+        for name, fact in facts.items():
+            setattr(self, name, fact)
 
 
 class ConstraintSettings(Settings):

@@ -81,7 +81,7 @@ class ReplayConstraint(Constraint):
         assert self._training is not None
         per_step = self._training.batch_size * self._per_row
         chosen = self._order[int(step * per_step) : int((step + 1) * per_step)]
-        self._seen += len(chosen)
+        self._seen = int((step + 1) * per_step)
         losses, token_count = [], 0
         for shared in dict.fromkeys(shared for _, shared in chosen):
             rows = [row for row, of_set in chosen if of_set == shared]

@@ -40,7 +40,8 @@ class Spider(ConstraintSettings):
 class SpiderConstraint(Constraint):
     """Per tensor: I = s(w0), A = sum of gradients, G = s(A), and after each step w = (1 - M) w0 + M w."""
 
-    kept: ClassVar[tuple[str, ...]] = ("gradients",)
+    kept: ClassVar[tuple[str, ...]] = ("gradients", "_moved")
+    recorded: ClassVar[tuple[str, ...]] = (*Constraint.recorded, "_steps")
 
     def __init__(self, settings: Spider) -> None:
         self._settings = settings
