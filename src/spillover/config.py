@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
@@ -22,7 +22,7 @@ from spillover.study.study import Study, VariantPlan
 from spillover.tasks.mixture import Mixture, label_collisions
 from spillover.tasks.prepare import demonstration_count
 from spillover.tasks.relation import DataOfFamily, TrainedOn
-from spillover.tasks.settings import ONE_OR_MORE, Settings, load_yaml, parse_settings
+from spillover.tasks.settings import EACH_ONCE, ONE_OR_MORE, Settings, each_once, load_yaml, parse_settings
 from spillover.tasks.suite import Suite, load_suite
 from spillover.tasks.task import Task
 from spillover.training.parameters.selection import Shapes
@@ -33,16 +33,8 @@ from spillover.training.tracking import TRACKERS
 if TYPE_CHECKING:
     from spillover.evaluation.harness.tasks import HarnessTask
 
-T = TypeVar("T")
 DEFAULT_TEST_LIMIT = 250
 """Test rows of a cell, as in the released evaluation (sheet genpower, 2.5)."""
-
-
-def _each_once(value: tuple[T, ...]) -> tuple[T, ...]:
-    repeated = [item for index, item in enumerate(value) if item in value[:index]]
-    if repeated:
-        raise ValueError(f"{repeated[0]!r} is listed twice; list it once")
-    return value
 
 
 Count = Annotated[int, Field(ge=0)]
@@ -50,7 +42,7 @@ Counts = Annotated[
     tuple[Count, ...],
     Field(min_length=1),
     ONE_OR_MORE,
-    AfterValidator(_each_once),
+    EACH_ONCE,
 ]
 
 
@@ -68,7 +60,7 @@ SweptValues = Annotated[
     tuple[SweptValue, ...],
     Field(min_length=1),
     ONE_OR_MORE,
-    AfterValidator(_each_once),
+    EACH_ONCE,
 ]
 
 
@@ -108,7 +100,7 @@ class TestedEntry(Settings):
 
 
 def _each_task_once(entries: tuple[TestedEntry, ...]) -> tuple[TestedEntry, ...]:
-    _each_once(tuple(entry.task for entry in entries))
+    each_once(tuple(entry.task for entry in entries))
     return entries
 
 

@@ -11,7 +11,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from spillover.study.validation import FEWEST
 from spillover.tasks.mixture import Budget, Member, Mixture, Order
-from spillover.tasks.settings import ONE_OR_MORE, Settings
+from spillover.tasks.settings import EACH_ONCE, ONE_OR_MORE, Settings
 from spillover.training.constraints.none import Unconstrained
 from spillover.training.settings import Recipe, TrainingSettings
 
@@ -33,7 +33,7 @@ UNMIXED = ("alone", "general-alone", "extra-steps")
 
 
 Tasks = Annotated[tuple[str, ...], ONE_OR_MORE]
-Sizes = Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1), ONE_OR_MORE]
+Sizes = Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1), ONE_OR_MORE, EACH_ONCE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class _Design(Settings):
     general: Tasks = ()
     """General instruction data."""
     by: Literal["examples", "tokens"] = "examples"
-    order: Annotated[tuple[Order, ...], Field(min_length=1), ONE_OR_MORE] = ("joint",)
+    order: Annotated[tuple[Order, ...], Field(min_length=1), ONE_OR_MORE, EACH_ONCE] = ("joint",)
     validation: int = Field(default=0, ge=0)
     """Rows of each target, neither trained on nor tested, on which the arms are compared, so that the report says which
     is chosen without its test score; 0 does not."""
@@ -94,11 +94,11 @@ class Cocktail(_Design):
     temperature: float = Field(default=1.0, ge=0)
     general_share: float | None = Field(default=None, gt=0, lt=1)
     """Part of the mixture that is general data; its rows, cut at the cap, when absent."""
-    budgets: Annotated[tuple[Literal["additive", "matched"], ...], Field(min_length=1), ONE_OR_MORE] = (
+    budgets: Annotated[tuple[Literal["additive", "matched"], ...], Field(min_length=1), ONE_OR_MORE, EACH_ONCE] = (
         "additive",
         "matched",
     )
-    arms: Annotated[tuple[ArmName, ...], ONE_OR_MORE] = ()
+    arms: Annotated[tuple[ArmName, ...], ONE_OR_MORE, EACH_ONCE] = ()
     """Which conditions; all that the named data allows when absent."""
 
     @model_validator(mode="after")
@@ -195,13 +195,13 @@ class Factorial(_Design):
     The targets vary coverage: one task is narrow, a list of tasks is broader (sheet specialist-generalist, 2.1).
     """
 
-    targets: Annotated[tuple[Annotated[Tasks, Field(min_length=1)], ...], Field(min_length=1), ONE_OR_MORE]
+    targets: Annotated[tuple[Annotated[Tasks, Field(min_length=1)], ...], Field(min_length=1), ONE_OR_MORE, EACH_ONCE]
     """Each a task or a list of tasks, whose first is tested in-domain; the rows are divided among them."""
     specialist_rows: Sizes
     """Training rows of all the target's tasks together."""
-    general_rows: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), ONE_OR_MORE]
+    general_rows: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), ONE_OR_MORE, EACH_ONCE]
     general: Annotated[Tasks, Field(min_length=1)]
-    budgets: Annotated[tuple[Budget, ...], Field(min_length=1), ONE_OR_MORE] = ("additive",)
+    budgets: Annotated[tuple[Budget, ...], Field(min_length=1), ONE_OR_MORE, EACH_ONCE] = ("additive",)
     """``steps`` trains without general data for as many rows, and so optimizer steps, as with it, joint."""
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from spillover.tasks.settings import ONE_OR_MORE
+from spillover.tasks.settings import EACH_ONCE, ONE_OR_MORE
 from spillover.training.constraints.constraint import Constraint, ConstraintSettings, Material, Report, Training
 from spillover.training.rows import TrainingRow, TrainingRows
 
@@ -27,7 +27,7 @@ class Replay(ConstraintSettings):
     kind: Literal["replay"] = "replay"
     share: float = Field(default=0.1, gt=0, lt=1)
     """Of all rows that the model sees in training."""
-    rows_of: Annotated[tuple[str, ...], ONE_OR_MORE] = ()
+    rows_of: Annotated[tuple[str, ...], ONE_OR_MORE, EACH_ONCE] = ()
     """Tasks whose training rows are replayed; none replays general text."""
 
     @property
