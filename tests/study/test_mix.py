@@ -155,6 +155,8 @@ def test_the_resolved_study_names_every_arm_and_its_mixture(tmp_path):
         ("sizes: 16", "sizes: [16, 16]", "sizes: 16 is listed twice; list it once"),
         ("sizes: 16", "sizes: 16\n  budgets: [matched, matched]", "budgets: 'matched' is listed twice"),
         ("sizes: 16", "sizes: 16\n  order: [joint, joint]", "order: 'joint' is listed twice"),
+        ("mathematics: sums", "arms: [alone, mathematics]", "arms: the named data makes no arm 'mathematics'; remove"),
+        ("general: words", "general_share: 0.2", "general_share is a part of general data, and none is named"),
         ("sizes: 16", "specialist_rows: 16", r"unknown setting 'others'"),
         ("others: third", "others: words", "'words' is named twice; a task is target, other, general"),
     ],
@@ -166,6 +168,26 @@ def test_a_mistake_in_a_mix_is_one_line(tmp_path, old, new, message):
     path.write_text(text.replace(old, new))
     with pytest.raises(UserError, match=message) as raised:
         load(path)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{targets: first, sizes: 8}", "mix: nothing is added to the target; name a second target, others, general"),
+        (
+            "{targets: [[first, second]], general: words, specialist_rows: [1, 9], general_rows: 6}",
+            "mix: specialist_rows is 1, fewer than the 2 tasks of a target; raise it",
+        ),
+        (
+            "{targets: first, general: words, specialist_rows: 8, general_rows: 0}",
+            "mix: general_rows is 0 alone, so nothing is compared; name an amount beside it",
+        ),
+    ],
+)
+def test_a_mix_that_mixes_nothing_is_one_line(tmp_path, text, message):
+    with pytest.raises(UserError, match=message) as raised:
+        load(mix_study(tmp_path, "mix: {more}\n", more=text))
     assert "\n" not in str(raised.value)
 
 

@@ -104,6 +104,16 @@ class Cocktail(_Design):
     @model_validator(mode="after")
     def _plays_one_part(self) -> Self:
         _check_once((*self.targets, *self.others, *self.general, *self.mathematics))
+        if self.general_share is not None and not self.general:
+            raise ValueError("general_share is a part of general data, and none is named; name `general` or remove it")
+        possible = {kind for target in self.targets for _, kind, _, _ in self._conditions(target)}
+        if possible == {"alone"}:
+            raise ValueError("nothing is added to the target; name a second target, others, general or mathematics")
+        if missing := [arm for arm in self.arms if arm not in possible]:
+            raise ValueError(
+                f"arms: the named data makes no arm {missing[0]!r}; remove it or name its data (it makes: "
+                f"{', '.join(sorted(possible))})"
+            )
         return self
 
     def expand(self) -> list[Arm]:
@@ -208,6 +218,12 @@ class Factorial(_Design):
     def _plays_one_part(self) -> Self:
         for group in self.targets:
             _check_once((*group, *self.general))
+            if (fewest := min(self.specialist_rows)) < len(group):
+                raise ValueError(
+                    f"specialist_rows is {fewest}, fewer than the {len(group)} tasks of a target; raise it"
+                )
+        if not any(self.general_rows):
+            raise ValueError("general_rows is 0 alone, so nothing is compared; name an amount beside it")
         return self
 
     def expand(self) -> list[Arm]:
