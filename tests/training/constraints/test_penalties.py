@@ -91,6 +91,19 @@ def test_replay_mixes_in_its_share_and_weighs_a_replayed_row_like_a_row_of_the_t
     assert float(loss.detach()) == pytest.approx(float(plain.detach()) * 0.25 / 0.75, rel=1e-5)
 
 
+def test_a_replayed_row_weighs_the_same_where_the_share_makes_no_whole_number_of_rows():
+    model, _, constraint = begun({"constraint": {"kind": "replay", "share": 0.1}}, batch_size=6, step_count=9)
+    losses = [constraint.before_step(step) for step in range(9)]
+    chosen = iter(constraint._order)
+    assert sum(loss is not None for loss in losses) == 6  # 9 x 6 x 0.1 / 0.9
+    for loss in losses:
+        if loss is not None:
+            row, _ = next(chosen)
+            ids = torch.tensor([[*row.prompt, *row.target[:-1]]])
+            plain = torch.nn.functional.cross_entropy(model(input_ids=ids).logits[0], torch.tensor(row.target))
+            assert float(loss.detach()) == pytest.approx(float(plain.detach()) / 6, rel=1e-5)
+
+
 def test_replay_is_deterministic_and_takes_every_row_before_any_again():
     orders = [begun({"constraint": {"kind": "replay", "share": 0.5}})[2]._order for _ in range(2)]
     assert orders[0] == orders[1]

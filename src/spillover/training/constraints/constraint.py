@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from spillover.errors import UserError
 from spillover.tasks.settings import Settings
@@ -99,12 +99,19 @@ class Constraint:
 class ConstraintSettings(Settings):
     """The settings of a constraint."""
 
+    version: ClassVar[int] = 1
+    """Raised when what it computes changes, so that variants trained with it before are trained anew."""
     masks_weights: ClassVar[bool] = False
     """Whether it decides weight by weight what may move, which has no meaning for an adapter's factors."""
     needs_whole_tensors: ClassVar[bool] = False
     """Whether it looks at a tensor as a whole, which a process has not where the model is split."""
     reads_general_text: ClassVar[bool] = False
     replays: ClassVar[tuple[str, ...]] = ()
+
+    def identity(self, *, exclude: Set[str] = frozenset()) -> dict[str, Any]:
+        """Return what the constraint decides; the first version goes without saying."""
+        plain = super().identity(exclude=exclude)
+        return plain if self.version == 1 else {**plain, "version": self.version}
 
     def fault(self, material: Material, batch_size: int) -> str | None:
         """Return why the constraint cannot do with these rows beside steps of ``batch_size``, if it cannot."""

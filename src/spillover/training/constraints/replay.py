@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -21,9 +21,11 @@ class Replay(ConstraintSettings):
     """Let a share of all rows seen be others; each weighs in the loss as much as a row of the task.
 
     Steps and the task's own rows stay as they are without replay. Within the replayed part of a step the loss is the
-    mean over its target tokens, so that long texts do not outweigh short answers.
+    mean over its target tokens, so that long texts do not outweigh short answers; it counts as so many rows of a batch
+    as the step replays, which differ by one where the share makes no whole number.
     """
 
+    version: ClassVar[int] = 2
     kind: Literal["replay"] = "replay"
     share: float = Field(default=0.1, gt=0, lt=1)
     """Of all rows that the model sees in training."""
@@ -91,10 +93,11 @@ class ReplayConstraint(Constraint):
             token_count += len(targets)
         if not losses:
             return None
-        return self._per_row * torch.stack(losses).sum() / token_count
+        return len(chosen) / self._training.batch_size * torch.stack(losses).sum() / token_count
 
     def report(self) -> Report:
-        return {"replayed_row_count": self._seen}
+        left_out = sum(count for rows in self._sets for count in rows.dropped.values())
+        return {"replayed_row_count": self._seen, "left_out_row_count": left_out}
 
     def _rows(self, seed: int) -> Iterator[tuple[TrainingRow, int]]:
         pool = [(row, rows.shared_prefix_length) for rows in self._sets for row in rows.rows]
