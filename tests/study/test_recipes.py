@@ -10,6 +10,7 @@ from spillover.study.results import collect
 from spillover.study.runner import disk_bytes
 from spillover.study.step import Derive, Finetune
 from spillover.study.store import Store
+from spillover.study.work import Workshop
 from tests.study.made_study import make_study
 from tests.study.test_runner import load, run
 
@@ -131,6 +132,29 @@ def test_a_replayed_task_that_is_the_trained_one_is_refused(tmp_path):
     path = write_study(tmp_path, VARIANTS.replace("rows_of: words", "rows_of: first"))
     with pytest.raises(UserError, match="'replay-task': it replays 'first', which it is trained on"):
         load(path)
+
+
+def test_replayed_rows_are_no_test_rows_or_demonstrations_of_what_is_trained_and_fit_the_model(tmp_path):
+    path = write_study(tmp_path)
+    study = load(path)
+    replay = next(step for step in study.finetunes if step.name == "replay-task")
+    before = Workshop(Store(tmp_path / "store")).prepared(replay.data)
+    held_out = [row.fields["text"] for row in (*before.demonstrations, *before.test)]
+    made = [{"text": text.upper(), "answer": "a"} for text in held_out]
+    long = [{"text": "good " * 120, "answer": "a"}]  # 600 tokens of a model that takes 512
+    words = path.with_name("words.jsonl")
+    words.write_text(words.read_text() + "".join(json.dumps(row) + "\n" for row in (*made, *long)))
+    workshop = Workshop(Store(tmp_path / "store"))
+    (replayed,) = workshop._material(replay).replayed
+    others = workshop.prepared(replay.replayed[0][0])
+    in_training = {row.fields["text"].lower() for row in others.train}
+    expected = {"longer than 512 tokens": int(long[0]["text"].strip() in in_training)}
+    expected["equals a test row or demonstration of first"] = len(in_training & {text.lower() for text in held_out})
+    assert replayed.dropped == expected
+    assert min(expected.values()) > 0
+    assert len(replayed.rows) == len(others.train) - sum(expected.values())
+    report = replay.recipe.constraint.build(workshop._material(replay)).report()
+    assert report == {"replayed_row_count": 0, "left_out_row_count": sum(expected.values())}
 
 
 def test_weight_decay_beside_a_pull_to_the_base_is_refused(tmp_path):

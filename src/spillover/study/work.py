@@ -24,7 +24,7 @@ from spillover.study.adoption import check_adopted, require_same_ids
 from spillover.study.harness import AskHarness, ScoreHarness, write_answers, write_scores
 from spillover.study.identity import digest
 from spillover.study.items import rendered_prompts
-from spillover.study.mixed import mixed_rows
+from spillover.study.mixed import mixed_rows, replayed_rows
 from spillover.study.step import Adopt, Derive, Drift, Finetune, Predict, Prepare, Score, Step, Variant
 from spillover.study.store import Store
 from spillover.study.validation import VALIDATION, Validate, validation_loss, validation_rows
@@ -227,15 +227,10 @@ class Workshop:
         """Return the rows a recipe's constraint asks for besides the variant's own."""
         from spillover.training.constraints.constraint import Material
         from spillover.training.general_text import general_rows
-        from spillover.training.rows import encode_rows
 
         encoder = self._encoder(step.base.path)
-        replayed = []
-        for data, template in step.replayed:
-            rows, _ = protocol_rows(self.prepared(data), split="train", protocol=step.protocol)
-            replayed.append(encode_rows(encoder, Template(template), rows, (), step.settings))
         general = general_rows(encoder) if step.recipe.constraint.reads_general_text else ()
-        return Material(general, replayed)
+        return Material(general, replayed_rows(step, self.prepared, encoder))
 
     def take_part(self, step: Finetune) -> None:
         """Train a variant together with the process that leads, and keep nothing."""
