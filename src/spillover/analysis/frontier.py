@@ -169,7 +169,8 @@ def _mean(keys: Sequence[ScoreKey], scores: Scores) -> FloatArray | None:
 def _is_plain(card: VariantCard) -> bool:
     demonstrations = card.recipe.get("demonstrations") or {}
     kinds = {(card.recipe.get(slot) or {}).get("kind") for slot in ("parameters", "constraint", "afterwards")}
-    return not demonstrations.get("count") and kinds <= {None, "full", "none"}
+    is_alone = card.mixture.get("arm", "alone") == "alone"
+    return is_alone and not demonstrations.get("count") and kinds <= {None, "full", "none"}
 
 
 def _frontier(trained_on: str, size: int, points: list[CurvePoint], level: float | None) -> Frontier:

@@ -47,6 +47,7 @@ class Arm:
     seen: tuple[str, ...]
     """Tasks it was trained on."""
     recipe: str
+    """With the settings of the training: a target alone that was trained otherwise is no reference."""
     variants: Mapping[int, str]
     """Training seed to variant id."""
 
@@ -123,7 +124,7 @@ def _arm(cards: Sequence[VariantCard]) -> Arm:
         false_share=facts.get("false_share"),
         validation_loss=_validation_loss([card.mixture for card in cards]),
         seen=tuple(task for task, count in rows.items() if count),
-        recipe=json.dumps(card.recipe, sort_keys=True, default=str),
+        recipe=json.dumps([card.recipe, card.training.get("settings")], sort_keys=True, default=str),
         variants={card.seed: card.id for card in cards},
     )
 
