@@ -2,6 +2,7 @@ import pytest
 
 from spillover.config import load_study
 from spillover.errors import UserError
+from spillover.study.halving import _contests
 from spillover.study.store import Store
 from spillover.study.work import Workshop
 from tests.study.made_study import TASK, make_rows, make_study
@@ -124,6 +125,71 @@ def test_a_factorial_crosses_coverage_specialist_rows_general_rows_and_order(tmp
     assert [(member.task, member.cap, member.general) for member in group.mixture.added] == [
         ("second", 8, False),
         ("words", 6, True),
+    ]
+
+
+def test_a_factorial_trains_on_the_general_data_alone_where_it_is_asked_to(tmp_path):
+    text = FACTORIAL.replace("general: words", "general: [words, sums]\n  general_alone: true")
+    study = load(mix_study(tmp_path, text))
+    (floor,) = (step for step in study.finetunes if step.arm["arm"] == "general-alone")
+    assert floor.variant == "general-alone-6-for-first/words/3/0"
+    assert [(member.task, member.cap) for member in floor.mixture.added] == [("sums", 3)]
+    rows, _ = Workshop(Store(tmp_path)).training_rows(floor)
+    assert rows.report["rows"] == {"words": 3, "sums": 3}
+    assert floor.arm["general"] == ["words", "sums"]
+    assert study.validation_of(floor) is None
+
+
+def test_a_factorial_that_names_more_rows_than_a_source_has_is_refused(tmp_path):
+    study = load(mix_study(tmp_path, FACTORIAL.replace("general_rows: [0, 6]", "general_rows: [0, 50]")))
+    step = next(step for step in study.finetunes if step.name == "general-50")
+    with pytest.raises(UserError, match=r"'general-50': .* 'words': 50 rows asked for, of which \d+ are left"):
+        Workshop(Store(tmp_path)).training_rows(step)
+
+
+def test_several_shares_of_general_data_are_arms_of_their_own(tmp_path):
+    more = "general_share: [0.25, 0.5]\n  arms: [alone, target+general, all+general]"
+    arms = arms_of(load(mix_study(tmp_path, more=more)))
+    kinds = [
+        f"{kind}-{share}{form}"
+        for kind in ("target+general", "all+general")
+        for share in (0.25, 0.5)
+        for form in ("", "-matched")
+    ]
+    assert set(arms) == {"alone", *kinds}
+    workshop = Workshop(Store(tmp_path))
+    for name, share in (("target+general-0.5", 0.5), ("all+general-0.25-matched", 0.25)):
+        rows, _ = workshop.training_rows(arms[name])
+        assert rows.report["row_shares"]["words"] == pytest.approx(share)
+        assert arms[name].arm["general_share"] == share
+    (only,) = (
+        name
+        for name in arms_of(
+            load(
+                mix_study(
+                    tmp_path / "one", more="general_share: 0.25\n  arms: [alone, target+general]\n  budgets: additive"
+                )
+            )
+        )
+        if name != "alone"
+    )
+    assert only == "target+general"
+
+
+DESIGN = "{{targets: first, others: [second, third], sizes: 16, arms: [alone, pair], budgets: additive{more}}}"
+
+
+def test_designs_with_names_may_ask_the_same_of_several_recipes(tmp_path):
+    designs = [DESIGN.format(more=more) for more in ("", ", name: low-rank, recipe: {parameters: lora}")]
+    study = load(mix_study(tmp_path, "mix: [{more}]\n", more=", ".join(designs)))
+    assert [step.name for step in study.finetunes] == [
+        *("alone", "with-second", "with-third"),
+        *("low-rank.alone", "low-rank.with-second", "low-rank.with-third"),
+    ]
+    contests = _contests(study.variants)
+    assert [[plan.name for plans in contest for plan in plans] for contest in contests] == [
+        ["with-second", "with-third"],
+        ["low-rank.with-second", "low-rank.with-third"],
     ]
 
 

@@ -60,6 +60,8 @@ class _Design(Settings):
     recipe: Recipe = Recipe()
     training: dict[str, object] = {}
     """Training settings that differ from the study's."""
+    name: str = Field(default="", pattern=r"^[\w.+-]*$")
+    """Begins the names of the arms, where several designs have the same targets."""
 
     @field_validator("validation")
     @classmethod
@@ -67,6 +69,9 @@ class _Design(Settings):
         if 0 < value < FEWEST:
             raise ValueError(f"fewer than {FEWEST} rows choose by luck; name more, or 0")
         return value
+
+    def _named(self, arm: str) -> str:
+        return f"{self.name}.{arm}" if self.name else arm
 
     def _facts(self, **facts: Any) -> dict[str, Any]:
         """Return what an arm says of itself."""
@@ -92,8 +97,8 @@ class Cocktail(_Design):
     cap: int | None = Field(default=None, gt=0)
     """Rows of each added task; as many as the target's when absent."""
     temperature: float = Field(default=1.0, ge=0)
-    general_share: float | None = Field(default=None, gt=0, lt=1)
-    """Part of the mixture that is general data; its rows, cut at the cap, when absent."""
+    general_share: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], ONE_OR_MORE, EACH_ONCE] = ()
+    """Part of the mixture that is general data, one or several; its rows, cut at the cap, when absent."""
     budgets: Annotated[tuple[Literal["additive", "matched"], ...], Field(min_length=1), ONE_OR_MORE, EACH_ONCE] = (
         "additive",
         "matched",
@@ -104,7 +109,7 @@ class Cocktail(_Design):
     @model_validator(mode="after")
     def _plays_one_part(self) -> Self:
         _check_once((*self.targets, *self.others, *self.general, *self.mathematics))
-        if self.general_share is not None and not self.general:
+        if self.general_share and not self.general:
             raise ValueError("general_share is a part of general data, and none is named; name `general` or remove it")
         possible = {kind for target in self.targets for _, kind, _, _ in self._conditions(target)}
         if possible == {"alone"}:
@@ -136,10 +141,8 @@ class Cocktail(_Design):
         limits = {} if self.cap is None else {"cap": self.cap}
         others = {name: self._added([name], **limits) for name in domain}
         everything = [member for name in domain for member in others[name]]
-        share = {} if self.general_share is None else {"share": self.general_share / max(1, len(self.general))}
-        general = self._added(self.general, general=True, **(share or limits))
         mathematics = self._added(self.mathematics, **limits)
-        with_general, with_mathematics = {"general": list(self.general)}, {"mathematics": list(self.mathematics)}
+        with_mathematics = {"mathematics": list(self.mathematics)}
         yield "alone", "alone", {}, []
         for name in domain:
             yield f"with-{name}", "pair", {"added": [name]}, others[name]
@@ -149,23 +152,37 @@ class Cocktail(_Design):
             rest = [member for member in everything if member.task != name]
             facts = {"added": [member.task for member in rest], "left_out": name}
             yield f"all-but-{name}", "all-but", facts, rest
-        if general:
-            yield "target+general", "target+general", with_general, general
+        for ending, with_general, general in self._general_parts(limits):
+            yield f"target+general{ending}", "target+general", with_general, general
+            if everything:
+                facts = {"added": domain, **with_general}
+                yield f"all+general{ending}", "all+general", facts, [*everything, *general]
+            if everything and mathematics:
+                name, facts = "all+general+mathematics", {"arm": "mixture", "added": domain, **with_general}
+                yield f"{name}{ending}", name, {**facts, **with_mathematics}, [*everything, *general, *mathematics]
         if mathematics:
             yield "target+mathematics", "mathematics", with_mathematics, mathematics
-        if everything and general:
-            yield "all+general", "all+general", {"added": domain, **with_general}, [*everything, *general]
         if everything and mathematics:
             facts = {"added": domain, **with_mathematics}
             yield "all+mathematics", "all+mathematics", facts, [*everything, *mathematics]
-        if everything and general and mathematics:
-            name = "all+general+mathematics"
-            facts = {"arm": "mixture", "added": domain, **with_general, **with_mathematics}
-            yield name, name, facts, [*everything, *general, *mathematics]
         for name in self.general:
             yield f"{name}-alone", "general-alone", {"general": [name]}, []
-        if everything or general:
-            yield "extra-steps", "extra-steps", {}, everything or general
+        if everything:
+            yield "extra-steps", "extra-steps", {}, everything
+        else:
+            for ending, _, general in self._general_parts(limits):
+                yield f"extra-steps{ending}", "extra-steps", {}, general
+
+    def _general_parts(self, limits: Mapping[str, object]) -> Iterator[tuple[str, dict[str, Any], list[Member]]]:
+        """Yield for every share of general data the end of an arm's name, what the arm says of it, and the members."""
+        for share in self.general_share or ((None,) if self.general else ()):
+            facts: dict[str, Any] = {"general": list(self.general)}
+            if share is None:
+                yield "", facts, self._added(self.general, general=True, **limits)
+                continue
+            ending = f"-{share:g}" if len(self.general_share) > 1 else ""
+            own = self._added(self.general, general=True, share=share / len(self.general))
+            yield ending, {**facts, "general_share": share}, own
 
     def _arm(
         self,
@@ -196,7 +213,9 @@ class Cocktail(_Design):
             "general": [],
             "mathematics": [],
         }
-        return Arm(name, mixture, size, self._facts(**{**plain, "budget": budget, "order": order, **facts}))
+        return Arm(
+            self._named(name), mixture, size, self._facts(**{**plain, "budget": budget, "order": order, **facts})
+        )
 
 
 class Factorial(_Design):
@@ -213,6 +232,8 @@ class Factorial(_Design):
     general: Annotated[Tasks, Field(min_length=1)]
     budgets: Annotated[tuple[Budget, ...], Field(min_length=1), ONE_OR_MORE, EACH_ONCE] = ("additive",)
     """``steps`` trains without general data for as many rows, and so optimizer steps, as with it, joint."""
+    general_alone: bool = False
+    """Whether the general data alone is trained on too: a floor, as the untouched base is."""
 
     @model_validator(mode="after")
     def _plays_one_part(self) -> Self:
@@ -236,18 +257,38 @@ class Factorial(_Design):
             for budget in self.budgets:
                 orders = ("joint",) if budget == "steps" else self.order
                 arms += [self._arm(group, rows, general_rows, order, budget) for order in orders]
+        if self.general_alone:
+            targets = dict.fromkeys(group[0] for group in self.targets)
+            arms += [self._without_target(target, count) for target in targets for count in self.general_rows if count]
         return arms
+
+    def _without_target(self, target: str, general_rows: int) -> Arm:
+        """Return the general data alone; one arm for each target, although they are one training."""
+        first, *others = self._general_members(general_rows)
+        facts = self._facts(
+            target=target,
+            arm="general-alone",
+            added=[],
+            left_out=None,
+            general=[first.task, *(member.task for member in others)],
+            budget="additive",
+            order="joint",
+            specialist_rows=0,
+            general_rows=general_rows,
+        )
+        assert first.cap
+        name = self._named(f"general-alone-{general_rows}-for-{target}")
+        return Arm(name, self._mixture(first.task, others), first.cap, facts)
+
+    def _general_members(self, general_rows: int) -> list[Member]:
+        amounts = zip(self.general, _divided(general_rows, len(self.general)), strict=True)
+        return [Member(task=name, cap=count, general=True) for name, count in amounts if count]
 
     def _arm(self, group: tuple[str, ...], rows: int, general_rows: int, order: Order, budget: Budget) -> Arm:
         target, *beside = group
         own, *others = _divided(rows, len(group))
         added = [Member(task=name, cap=count) for name, count in zip(beside, others, strict=True)]
-        amounts = _divided(general_rows, len(self.general))
-        general = [
-            Member(task=name, cap=count, general=True)
-            for name, count in zip(self.general, amounts, strict=True)
-            if count
-        ]
+        general = self._general_members(general_rows)
         kind = "alone" if not general_rows else "extra-steps" if budget == "steps" else "target+general"
         name = {"alone": "alone", "extra-steps": f"extra-steps-{general_rows}"}.get(kind, f"general-{general_rows}")
         name += "-matched" if budget == "matched" else ""
@@ -267,7 +308,7 @@ class Factorial(_Design):
         if budget == "steps" and added:
             mixed["repeats"] = "specialist"
         prefix = f"{'+'.join(group)}." if beside else ""
-        return Arm(prefix + name, self._mixture(target, [*added, *general], **mixed), own, facts)
+        return Arm(self._named(prefix + name), self._mixture(target, [*added, *general], **mixed), own, facts)
 
 
 def _check_once(names: Sequence[str]) -> None:

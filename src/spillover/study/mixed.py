@@ -47,6 +47,8 @@ def mixed_rows(
         shown = step.recipe.demonstrations
         encoded.append(_encoded(step, template, source, rows, shown=shown, encoder=encoder, where=where))
         drops.update({reason: drops.get(reason, 0) + count for reason, count in encoded[-1].dropped.items()})
+    if "general_rows" in step.arm:
+        _check_amounts(step, mixture, encoded[1:])
     by_task = {data.task.name: own for (data, _), own in zip(steps, encoded, strict=True)}
     lengths = {name: [len(row.target) for row in own.rows] for name, own in by_task.items()}
     taken = portions(mixture, list(lengths.values()), size=step.size)
@@ -187,6 +189,16 @@ def _encoded(
         )
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
+
+
+def _check_amounts(step: Finetune, mixture: Mixture, added: Sequence[TrainingRows]) -> None:
+    """Raise UserError where a source has fewer rows than a factorial design names: its arms state that amount."""
+    for member, own in zip(mixture.added, added, strict=True):
+        if member.cap and len(own.rows) < member.cap:
+            raise UserError(
+                f"variant {step.name!r}: its mixture, task {member.task!r}: {member.cap} rows asked for, of which "
+                f"{len(own.rows)} are left to train on; lower general_rows or specialist_rows, or name more tasks"
+            )
 
 
 def _taken(portion: Portion, rows: Sequence[TrainingRow]) -> list[TrainingRow]:
