@@ -183,6 +183,15 @@ def test_layers_that_the_model_does_not_have_are_refused(tmp_path):
     assert load(write_study(tmp_path, adapted))
 
 
+def test_more_general_text_than_there_is_is_refused(tmp_path):
+    path = write_study(tmp_path, VARIANTS.replace("constraint: kl", "constraint: {kind: kl, rows: 900}"))
+    with pytest.raises(
+        UserError, match=r"'all-four': constraint.rows is 900; the general text has \d+ paragraphs; low"
+    ):
+        run(path, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
 def test_too_few_rows_to_replay_are_refused_before_anything_is_written(tmp_path):
     path = write_study(tmp_path, VARIANTS.replace("share: 0.2", "share: 0.99"))
     with pytest.raises(UserError, match=r"'replay-text': .* mixes 396 rows into a step of 4, the general text holds"):

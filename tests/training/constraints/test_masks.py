@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from spillover.training.constraints.constraint import Material, Training
+from spillover.training.constraints.half import HalfFineTuning
 from tests.training.made_rows import moved, trained
 
 
@@ -55,6 +57,26 @@ def test_half_fine_tuning_touches_exactly_what_it_says(rounds):
     touched = sum(first.numel() for name, first in before.items() if name not in always)
     assert log.recipe_report["touched_share"] == touched / sum(first.numel() for first in before.values())
     assert all(weight.requires_grad for weight in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("attention", "feed_forward"),
+    [
+        (("self_attn.q_proj", "self_attn.o_proj"), ("mlp.up_proj", "mlp.down_proj")),  # Llama
+        (("attn.c_attn", "attn.c_proj"), ("mlp.c_fc", "mlp.c_proj")),  # GPT-2
+        (("attention.query_key_value", "attention.dense"), ("mlp.dense_h_to_4h", "mlp.dense_4h_to_h")),  # GPT-NeoX
+    ],
+)
+def test_half_of_the_attention_and_half_of_the_feed_forward_is_frozen_whatever_they_are_called(attention, feed_forward):
+    names = [f"layers.{layer}.{name}.weight" for layer in range(4) for name in (*attention, *feed_forward)]
+    weights = {f"model.{name}": torch.nn.Parameter(torch.ones(2, 2)) for name in names}
+    for seed in range(4):
+        half = HalfFineTuning(seed=seed).build(Material())
+        half.begin(Training(None, weights, None, 1, 1, 0))
+        for layer in range(4):
+            frozen = {name for name in half.frozen(0) if f"layers.{layer}." in name}
+            assert sum(name.removesuffix(".weight").endswith(attention) for name in frozen) == 1
+            assert len(frozen) == 2
 
 
 @pytest.mark.parametrize(
