@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import torch
+
 from spillover.records import Example
 from spillover.training.checkpoints import Checkpoints
 from spillover.training.constraints.constraint import Constraint
@@ -78,7 +80,8 @@ def fit_stages(
         plans[0] = settings.model_copy(update={"epochs": data.first_epochs})
     step_count = sum(plan.step_count(len(rows.rows)) for plan, rows in zip(plans, data.stages, strict=True))
     if watch and len(data.stages) > 1:
-        before = ForgettingProbe(model, SharedPrefixLogits(model), watch.rows).base
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            before = ForgettingProbe(model, SharedPrefixLogits(model), watch.rows).base
         watch = replace(watch, base=before)
     log = MixedLog(0, mixture=dict(data.report))
     stage_steps: list[int] = []
