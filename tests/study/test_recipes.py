@@ -1,10 +1,12 @@
 import json
+import re
 
 import pytest
 import torch
 
 from spillover.errors import UserError
 from spillover.models.load import load_model
+from spillover.report.training import recipe_rows
 from spillover.study.export import export
 from spillover.study.results import collect
 from spillover.study.runner import disk_bytes
@@ -78,6 +80,14 @@ def test_a_study_of_every_recipe_runs_to_results(finished):
         assert report["extra_seconds"] >= 0
     assert ids["resampled"].training["shared_prefix_token_count"] == len("Text:")
     assert ids["magnitude"].training["recipe_report"]["extra_memory_bytes"] > 0
+    rows = {row.variant.split("/")[0]: row for row in recipe_rows(results)}
+    assert rows.keys() == ids.keys()
+    said = {name: row.facts for name, row in rows.items() if row.facts}
+    assert said.keys() == {"spider", "replay-text", "replay-task", "budget"}
+    assert re.match(r"mask above 0 in \d+% and 1 in \d+% of the trained weights; [\d.]+% changed sides", said["spider"])
+    assert rows["spider"].by_layer.count(",") == 3  # two layers, the embedding and the last norm
+    assert said["replay-text"] == "4 rows replayed, 0 left out"
+    assert re.match(r"loss on general text [+−±]\d\.\d\d nats a token .*, within the budget$", said["budget"])
 
 
 def test_watching_a_study_is_logged_and_is_no_part_of_what_is_trained(finished, tmp_path):
