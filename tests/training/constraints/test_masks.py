@@ -72,7 +72,7 @@ def test_half_of_the_attention_and_half_of_the_feed_forward_is_frozen_whatever_t
     weights = {f"model.{name}": torch.nn.Parameter(torch.ones(2, 2)) for name in names}
     for seed in range(4):
         half = HalfFineTuning(seed=seed).build(Material())
-        half.begin(Training(None, weights, None, 1, 1, 0))
+        half.begin(Training(None, weights, None, (1,), 0))
         for layer in range(4):
             frozen = {name for name in half.frozen(0) if f"layers.{layer}." in name}
             assert sum(name.removesuffix(".weight").endswith(attention) for name in frozen) == 1

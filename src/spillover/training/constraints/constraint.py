@@ -39,9 +39,14 @@ class Training:
     """The weights that are trained, tied ones once."""
     logits: Callable[[Sequence[TrainingRow], int], torch.Tensor]
     """Logits in float32 ``(target tokens, vocabulary)`` of rows that share their first tokens, so many as given."""
-    batch_size: int
-    step_count: int
+    batch_sizes: Sequence[int]
+    """Rows of each step."""
     seed: int
+
+    @property
+    def step_count(self) -> int:
+        """How many steps there are."""
+        return len(self.batch_sizes)
 
 
 class Constraint:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
@@ -69,21 +70,22 @@ class ReplayConstraint(Constraint):
         self._sets = sets
         self._training: Training | None = None
         self._order: list[tuple[TrainingRow, int]] = []
+        self._ends: list[int] = []
+        """Rows replayed before each step, and at last."""
         self._seen = 0
 
     def begin(self, training: Training) -> None:
         self._training = training
-        most = int(training.step_count * training.batch_size * self._per_row) + 1
+        self._ends = [int(rows * self._per_row) for rows in accumulate(training.batch_sizes, initial=0)]
         endless = self._rows(training.seed)
-        self._order = [next(endless) for _ in range(most)]
+        self._order = [next(endless) for _ in range(self._ends[-1])]
 
     def before_step(self, step: int) -> Tensor | None:
         import torch
 
         assert self._training is not None
-        per_step = self._training.batch_size * self._per_row
-        chosen = self._order[int(step * per_step) : int((step + 1) * per_step)]
-        self._seen = int((step + 1) * per_step)
+        chosen = self._order[self._ends[step] : self._ends[step + 1]]
+        self._seen = self._ends[step + 1]
         losses, token_count = [], 0
         for shared in dict.fromkeys(shared for _, shared in chosen):
             rows = [row for row, of_set in chosen if of_set == shared]
@@ -93,7 +95,7 @@ class ReplayConstraint(Constraint):
             token_count += len(targets)
         if not losses:
             return None
-        return len(chosen) / self._training.batch_size * torch.stack(losses).sum() / token_count
+        return len(chosen) / self._training.batch_sizes[step] * torch.stack(losses).sum() / token_count
 
     def report(self) -> Report:
         left_out = sum(count for rows in self._sets for count in rows.dropped.values())
