@@ -18,9 +18,9 @@ from pydantic import TypeAdapter
 import spillover
 from spillover.api import Comparison, Results
 from spillover.cli import app, main
-from spillover.config import StudyFile, VariantEntry
 from spillover.report.formats import Format
 from spillover.study.mix import Cocktail, Factorial, contradiction_with_stages
+from spillover.study.study_file import StudyFile, VariantEntry
 from spillover.tasks.settings import load_yaml, parse_settings
 from spillover.tasks.suite import builtin_suites, load_suite
 from spillover.training.settings import Recipe, TrainingSettings, contradiction_with_training
