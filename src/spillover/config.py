@@ -70,13 +70,7 @@ def resolve_study(
     """Return the study that the content of a study file means; ``path`` is the file, or where one would lie."""
     settings = parse_settings(StudyFile, data, where=str(path))
     suite = _suite(path, settings.suite, folder, notice)
-    trained = [entry for entry in settings.variants if isinstance(entry, VariantEntry)]
-    entries = tuple(point for entry in trained for point in _points(entry, where=str(path)))
-    plans = tuple(
-        plan
-        for entry, arm in (*((entry, None) for entry in entries), *_arms(settings))
-        for plan in _plans(entry, settings, suite, where=str(path), cache=cache, arm=arm)
-    )
+    plans = _all_plans(settings, suite, where=str(path), cache=cache)
     for sentence in dict.fromkeys(s for plan in plans for s in label_collisions((*plan.train_on, *plan.added))):
         notice(sentence)
     test_on = _tested(settings, suite, where=str(path))
@@ -146,6 +140,17 @@ def _beside(path: Path, name: str) -> str:
     beside = path.parent / name
     is_path = name.startswith((".", "/")) or (beside.exists() and ("/" in name or "." in name))
     return str(beside.absolute()) if is_path else name
+
+
+def _all_plans(settings: StudyFile, suite: Suite, *, where: str, cache: Path) -> tuple[VariantPlan, ...]:
+    """Return the plans of every trained variant, point of a sweep and arm of a design."""
+    trained = [entry for entry in settings.variants if isinstance(entry, VariantEntry)]
+    entries = [point for entry in trained for point in _points(entry, where=where)]
+    return tuple(
+        plan
+        for entry, arm in (*((entry, None) for entry in entries), *_arms(settings))
+        for plan in _plans(entry, settings, suite, where=where, cache=cache, arm=arm)
+    )
 
 
 def _points(entry: VariantEntry, *, where: str) -> list[VariantEntry]:

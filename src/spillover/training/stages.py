@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -62,19 +63,9 @@ def fit_stages(
     Every stage begins at the full learning rate and without optimizer state. Forgetting is measured against the model
     before the first stage.
     """
+    train = partial(fit, model, seed=seed, precision=precision, constraint=constraint, tracked=tracked)
     if not isinstance(data, MixedRows):
-        return fit(
-            model,
-            data,
-            settings,
-            seed=seed,
-            precision=precision,
-            constraint=constraint,
-            watch=watch,
-            checkpoints=checkpoints,
-            tracked=tracked,
-            progress=progress,
-        )
+        return train(data, settings, watch=watch, checkpoints=checkpoints, progress=progress)
     plans = [settings] * len(data.stages)
     if data.first_epochs:
         plans[0] = settings.model_copy(update={"epochs": data.first_epochs})
@@ -92,18 +83,8 @@ def fit_stages(
             if progress:
                 progress(done + step, step_count, loss)
 
-        own = fit(
-            model,
-            rows,
-            plan,
-            seed=seed,
-            precision=precision,
-            constraint=constraint,
-            watch=watch,
-            checkpoints=checkpoints.part(f"stage-{number + 1}") if checkpoints and len(plans) > 1 else checkpoints,
-            tracked=tracked,
-            progress=advanced,
-        )
+        own_checkpoints = checkpoints.part(f"stage-{number + 1}") if checkpoints and len(plans) > 1 else checkpoints
+        own = train(rows, plan, watch=watch, checkpoints=own_checkpoints, progress=advanced)
         _join(log, own)
         stage_steps.append(own.step_count)
     log.mixture["stage_steps"] = stage_steps
