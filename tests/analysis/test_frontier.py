@@ -196,3 +196,22 @@ def test_a_mixture_is_not_the_plain_recipe_that_others_are_matched_with():
     )
     (comparison,) = only(replace(results, variants=tuple(curves))).matched
     assert comparison.at == "the score of sft"
+
+
+def test_in_domain_against_out_of_domain_has_a_front_of_its_own():
+    scores = {
+        BASE: {"home": [0.25] * 4, "near": [0.5] * 3, "far": [0.5] * 3},
+        "sft/home/8/0": {"home": [0.75] * 4, "near": [0.25] * 3, "far": [0.75] * 3},
+        "mask/home/8/0": {"home": [0.5] * 4, "near": [0.75] * 3, "far": [0.0] * 3},
+    }
+    points = by_name(only(planted(scores)))
+    assert {name: point.domain_change.value for name, point in points.items()} == {
+        **{BASE: 0.0, "sft": -0.25, "mask": 0.25},
+    }
+    assert {name for name, point in points.items() if point.is_on_domain_front} == {"sft", "mask"}
+    assert {name for name, point in points.items() if point.is_on_front} == {"sft"}
+
+
+def test_where_all_that_is_retained_is_out_of_domain_there_is_no_second_front():
+    found = only(planted({BASE: flat(0.25, 0.5), "sft/home/8/0": flat(0.5, 0.25), "mask/home/8/0": flat(0.25, 0.5)}))
+    assert {(point.domain_change, point.is_on_domain_front) for point in found.points} == {(None, False)}
