@@ -52,6 +52,11 @@ def test_a_factor_below_the_smallest_size_is_a_bound():
     assert [(item.factor, item.is_bound) for item in items] == [(0.25, True)]
 
 
+def test_a_factor_that_is_the_same_in_every_resample_has_no_interval():
+    (item,) = found(mixed_study(BASE_SCORES, [alone(10, 20), alone(40, 20), mixed(40, 20)])).efficiencies
+    assert (item.factor, item.is_bound, item.low, item.high) == (0.25, True, None, None)
+
+
 def test_one_size_has_no_factor():
     assert found(mixed_study(BASE_SCORES, [alone(10, 4), mixed(10, 8)])).efficiencies == ()
 

@@ -21,7 +21,7 @@ class DataEfficiency:
     is_bound: bool
     """Whether the smallest tested size already scores as much, so that the factor is at most this."""
     low: float | None
-    """Of the interval; None where there are too few independent items for one."""
+    """Of the interval; None where there are too few independent items for one, or all resamples need the same rows."""
     high: float | None
     """None also where the target alone does not reach the mixture."""
     smallest_rows: int
@@ -86,7 +86,7 @@ def _efficiency(
     needed = rows_needed(sizes, np.stack(list(curve.values())), wanted) / rows
     low: float | None = None
     high: float | None = None
-    if level is not None:
+    if level is not None and not (np.isfinite(needed).all() and np.ptp(needed[1:]) == 0):
         # An end of the interval is one of the resamples: between a number and infinity nothing can be interpolated.
         ends = np.quantile(needed[1:], [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
         low, high = _finite(ends[0]) or sizes[-1] / rows, _finite(ends[1])
