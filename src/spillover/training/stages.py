@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-import torch
-
 from spillover.records import Example
 from spillover.training.checkpoints import Checkpoints
 from spillover.training.constraints.constraint import Constraint
@@ -71,8 +69,7 @@ def fit_stages(
         plans[0] = settings.model_copy(update={"epochs": data.first_epochs})
     step_count = sum(plan.step_count(len(rows.rows)) for plan, rows in zip(plans, data.stages, strict=True))
     if watch and len(data.stages) > 1:
-        with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            before = ForgettingProbe(model, SharedPrefixLogits(model), watch.rows).base
+        before = ForgettingProbe(model, SharedPrefixLogits(model, precision), watch.rows).base
         watch = replace(watch, base=before)
     log = MixedLog(0, mixture=dict(data.report))
     stage_steps: list[int] = []
