@@ -18,9 +18,9 @@ from pydantic import TypeAdapter
 import spillover
 from spillover.api import Comparison, Results
 from spillover.cli import app, main
-from spillover.config import StudyFile, VariantEntry
 from spillover.report.formats import Format
-from spillover.study.mix import contradiction_with_stages
+from spillover.study.mix import Cocktail, Factorial, contradiction_with_stages
+from spillover.study.study_file import StudyFile, VariantEntry
 from spillover.tasks.settings import load_yaml, parse_settings
 from spillover.tasks.suite import builtin_suites, load_suite
 from spillover.training.settings import Recipe, TrainingSettings, contradiction_with_training
@@ -310,6 +310,12 @@ def test_the_page_on_recipes_names_every_kind_and_setting(slot):
         for name, field in choice.model_fields.items():
             word = field.default if name == "kind" else name
             assert re.search(rf"`{re.escape(word)}[`:]", text), f"{slot}: {word}"
+
+
+def test_the_page_on_mixtures_names_every_setting_of_a_design():
+    text = (DOCS / "mixtures.md").read_text(encoding="utf-8")
+    settings = {*Cocktail.model_fields, *Factorial.model_fields}
+    assert not [name for name in sorted(settings) if f"`{name}`" not in text and f"{name}:" not in text]
 
 
 def test_the_page_on_the_study_file_names_every_setting():

@@ -1,199 +1,34 @@
-"""The study file: its settings, and how they become a Study."""
+"""How a study file becomes a Study: every name in it is resolved."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, TypeVar
-
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from typing import TYPE_CHECKING
 
 from spillover.errors import UserError, unknown_name
 from spillover.models.adopted import resolve_adapter, resolve_whole
 from spillover.models.fingerprint import tensor_entries
 from spillover.models.precision import preferred_precision
 from spillover.models.spec import ResolvedModel, resolve_model
-from spillover.records import BASE
 from spillover.study.harness import harness_cells, harness_tasks, is_harness_name
-from spillover.study.mix import Arm, Mix, contradiction_with_stages
+from spillover.study.mix import Arm, contradiction_with_stages
 from spillover.study.step import Adopt
 from spillover.study.study import Study, VariantPlan
+from spillover.study.study_file import DEFAULT_TEST_LIMIT, AdoptedEntry, StudyFile, SuiteEntry, VariantEntry
 from spillover.tasks.mixture import Mixture, label_collisions
 from spillover.tasks.prepare import demonstration_count
 from spillover.tasks.relation import DataOfFamily, TrainedOn
-from spillover.tasks.settings import ONE_OR_MORE, Settings, load_yaml, parse_settings
+from spillover.tasks.settings import load_yaml, parse_settings
 from spillover.tasks.suite import Suite, load_suite
 from spillover.tasks.task import Task
 from spillover.training.parameters.selection import Shapes
-from spillover.training.settings import Recipe, TrainingSettings, contradiction_with_training
+from spillover.training.settings import TrainingSettings, contradiction_with_training
 from spillover.training.sweep import sweep_points
-from spillover.training.tracking import TRACKERS
 
 if TYPE_CHECKING:
     from spillover.evaluation.harness.tasks import HarnessTask
-
-T = TypeVar("T")
-DEFAULT_TEST_LIMIT = 250
-"""Test rows of a cell, as in the released evaluation (sheet genpower, 2.5)."""
-
-
-def _each_once(value: tuple[T, ...]) -> tuple[T, ...]:
-    repeated = [item for index, item in enumerate(value) if item in value[:index]]
-    if repeated:
-        raise ValueError(f"{repeated[0]!r} is listed twice; list it once")
-    return value
-
-
-Count = Annotated[int, Field(ge=0)]
-Counts = Annotated[
-    tuple[Count, ...],
-    Field(min_length=1),
-    ONE_OR_MORE,
-    AfterValidator(_each_once),
-]
-
-
-def _each_mixture_once(value: tuple[Mixture, ...]) -> tuple[Mixture, ...]:
-    repeated = [mixture.target for index, mixture in enumerate(value) if mixture in value[:index]]
-    if repeated:
-        raise ValueError(f"{repeated[0]!r} is listed twice; list it once")
-    return value
-
-
-Trained = Annotated[tuple[Mixture, ...], Field(min_length=1), ONE_OR_MORE, AfterValidator(_each_mixture_once)]
-SweptWord = Annotated[str, Field(strict=True, pattern=r"^[\w.+-]+$")]
-SweptValue = bool | int | float | SweptWord
-SweptValues = Annotated[
-    tuple[SweptValue, ...],
-    Field(min_length=1),
-    ONE_OR_MORE,
-    AfterValidator(_each_once),
-]
-
-
-class SuiteEntry(Settings):
-    """Where tasks are looked up."""
-
-    shorthand: ClassVar[str] = "name"
-    name: str
-    """A built-in suite or the path of a suite file."""
-    folder: Path | None = Field(default=None, alias="from")
-    """The folder of a release that the suite reads, relative to the study file."""
-
-
-class VariantEntry(Settings):
-    """One way of fine-tuning."""
-
-    name: str = Field(min_length=1, pattern=r"^[\w.+-]+$")
-    train_on: Trained
-    """Tasks or mixtures of tasks; one variant for each."""
-    sizes: Counts
-    """Training rows; one variant for each."""
-    recipe: Recipe = Recipe()
-    training: dict[str, object] = {}
-    """Training settings that differ from the study's."""
-    sweep: dict[str, SweptValues] = {}
-    """Dotted path of a setting above, such as ``training.learning_rate``, to its values; one variant for each."""
-
-
-class TestedEntry(Settings):
-    """A task that every model is asked."""
-
-    shorthand: ClassVar[str] = "task"
-    task: str
-    """A task of the suite, ``all`` of them, or ``lm-eval/NAME``."""
-    family: str = ""
-    """Of an lm-eval task, where it has something to do with a family of the suite."""
-
-
-def _each_task_once(entries: tuple[TestedEntry, ...]) -> tuple[TestedEntry, ...]:
-    _each_once(tuple(entry.task for entry in entries))
-    return entries
-
-
-class AdoptedEntry(Settings):
-    """A variant that was trained elsewhere: an adapter of the base, or a whole model."""
-
-    name: str = Field(min_length=1, pattern=r"^[\w.+-]+$")
-    adapter: str | None = None
-    """A folder that peft's save_pretrained wrote."""
-    model: str | None = None
-    """A folder, a hub id or a .gguf file."""
-    train_on: str | None = None
-    """The task it was trained on or, where that is none of the suite's, its family; relations follow from it."""
-
-    @model_validator(mode="after")
-    def _is_one_thing(self) -> Self:
-        if (self.adapter is None) == (self.model is None):
-            raise ValueError(f"variant {self.name!r}: give adapter or model, one of the two")
-        if self.name == BASE and self.train_on is None:
-            raise ValueError(f"a variant is called {BASE!r}, as the untouched model is; give it another name")
-        return self
-
-
-def _kind_of_entry(entry: object) -> str:
-    names = entry.keys() if isinstance(entry, Mapping) else ()
-    return "adopted" if isinstance(entry, AdoptedEntry) or {"adapter", "model"} & set(names) else "trained"
-
-
-AnyEntry = Annotated[
-    Annotated[VariantEntry, Tag("trained")] | Annotated[AdoptedEntry, Tag("adopted")], Discriminator(_kind_of_entry)
-]
-
-
-def _known_tracker(name: str) -> str:
-    if name not in TRACKERS:
-        raise ValueError(str(unknown_name("tracker", name, TRACKERS)))
-    return name
-
-
-class StudyFile(Settings):
-    """What a study.yaml says."""
-
-    base: str = "smollm2-135m-instruct"
-    """A model's name, a local folder, a hub id or a .gguf file."""
-    suite: SuiteEntry = SuiteEntry(name="pocket")
-    variants: tuple[AnyEntry, ...] = ()
-    mix: Annotated[tuple[Mix, ...], ONE_OR_MORE] = ()
-    """Designs that ask which data to mix in; each becomes variants, its arms."""
-    test_on: Annotated[
-        tuple[TestedEntry, ...],
-        Field(min_length=1),
-        ONE_OR_MORE,
-        AfterValidator(_each_task_once),
-    ] = (TestedEntry(task="all"),)
-    """Task names, ``all`` for those of the suite, and tasks of lm-eval."""
-    lm_eval_include: Annotated[tuple[Path, ...], ONE_OR_MORE] = ()
-    """Folders of one's own lm-eval tasks, relative to the study file."""
-    shots: Literal["default"] | Counts = "default"
-    """Demonstrations in the prompt; ``default`` takes each family's own counts."""
-    prompt_forms: Counts = (1,)
-    test_limit: int | dict[str, int] = DEFAULT_TEST_LIMIT
-    """The most test rows of a cell: one number, or family (or ``default``) to number."""
-    seeds: Counts = (0,)
-    """Training seeds; one variant for each."""
-    demonstration_seeds: Counts = (0,)
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """``auto`` takes bfloat16 where the processor computes it fast."""
-    protocol: Literal["clean", "literal"] = "clean"
-    """``clean`` drops rows that equal a demonstration or have no answer; ``literal`` keeps them as released."""
-    scoring: Literal["raw", "contextual", "pmi"] = "raw"
-    """How answers are compared: ``raw`` log-likelihoods, or less what the model says without an input."""
-    training: dict[str, object] = {}
-    """Training settings that differ from the suite's."""
-    watch: int = Field(default=0, ge=0)
-    """Optimizer steps from one look at forgetting to the next while a variant trains; 0 does not look."""
-    track: Annotated[str, AfterValidator(_known_tracker)] | None = None
-    """A tracker that trainings are sent to: mlflow, tensorboard, trackio or wandb."""
-    margin: float = Field(default=0.02, gt=0, lt=1)
-    """Losses up to it count as nothing lost; a share, and 100 times that for metrics from 0 to 100."""
-
-    @model_validator(mode="after")
-    def _trains(self) -> Self:
-        if not self.variants and not self.mix:
-            raise ValueError("variants is missing; add it, or `mix`")
-        return self
 
 
 def load_study(
@@ -235,13 +70,7 @@ def resolve_study(
     """Return the study that the content of a study file means; ``path`` is the file, or where one would lie."""
     settings = parse_settings(StudyFile, data, where=str(path))
     suite = _suite(path, settings.suite, folder, notice)
-    trained = [entry for entry in settings.variants if isinstance(entry, VariantEntry)]
-    entries = tuple(point for entry in trained for point in _points(entry, where=str(path)))
-    plans = tuple(
-        plan
-        for entry, arm in (*((entry, None) for entry in entries), *_arms(settings))
-        for plan in _plans(entry, settings, suite, where=str(path), cache=cache, arm=arm)
-    )
+    plans = _all_plans(settings, suite, where=str(path), cache=cache)
     for sentence in dict.fromkeys(s for plan in plans for s in label_collisions((*plan.train_on, *plan.added))):
         notice(sentence)
     test_on = _tested(settings, suite, where=str(path))
@@ -311,6 +140,17 @@ def _beside(path: Path, name: str) -> str:
     beside = path.parent / name
     is_path = name.startswith((".", "/")) or (beside.exists() and ("/" in name or "." in name))
     return str(beside.absolute()) if is_path else name
+
+
+def _all_plans(settings: StudyFile, suite: Suite, *, where: str, cache: Path) -> tuple[VariantPlan, ...]:
+    """Return the plans of every trained variant, point of a sweep and arm of a design."""
+    trained = [entry for entry in settings.variants if isinstance(entry, VariantEntry)]
+    entries = [point for entry in trained for point in _points(entry, where=where)]
+    return tuple(
+        plan
+        for entry, arm in (*((entry, None) for entry in entries), *_arms(settings))
+        for plan in _plans(entry, settings, suite, where=where, cache=cache, arm=arm)
+    )
 
 
 def _points(entry: VariantEntry, *, where: str) -> list[VariantEntry]:

@@ -145,6 +145,8 @@ class TaskCard:
     licence: str = ""
     chance_accuracy: float | None = None
     """Mean of 1 / number of answers; None for free text."""
+    is_closed_book: bool = False
+    """Whether it asks for facts that are not in the prompt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from spillover.analysis.cells import ResampledScore
 from spillover.analysis.inference import Inference, infer, mcnemar_p_value
-from spillover.analysis.paired import resample_counts, resampled_values
+from spillover.analysis.paired import resample_counts
 from spillover.records import FloatArray, MetricCard
+from tests.analysis.bootstrap import resampled_values
 from tests.analysis.made_scores import share
 
 ACCURACY = MetricCard("accuracy", share, "share")

@@ -4,8 +4,9 @@ from scipy import stats
 
 from spillover.analysis.cells import ResampledScore, ScoreKey
 from spillover.analysis.contrasts import Estimate, estimate, minus
-from spillover.analysis.paired import resample_counts, resampled_values
+from spillover.analysis.paired import resample_counts
 from spillover.records import Cell
+from tests.analysis.bootstrap import resampled_values
 from tests.analysis.made_scores import share
 
 

@@ -66,6 +66,21 @@ def test_variants_without_drift_or_without_the_relation_are_left_out():
     assert {(row.relation, row.variant_count) for row in rows} == {(Relation.OUT_OF_DOMAIN, 3)}
 
 
+def test_a_mixture_is_no_plain_counterpart_of_the_task_alone():
+    shown, plain = card("fticl", 0.4, demonstrations=2), card("sft", 0.5)
+    shares = {"row_shares": {"t": 0.5, "u": 0.5}, "repeated_rows": {"t": 0, "u": 0}, "order": "joint"}
+    repeated = {"row_shares": {"t": 1.0}, "repeated_rows": {"t": 8}, "order": "joint"}
+    alone = {"row_shares": {"t": 1.0}, "repeated_rows": {"t": 0}, "order": "joint"}
+    others = [replace(card(name, 0.1), mixture=mixture) for name, mixture in (("mixed", shares), ("more", repeated))]
+    assert findings(shown, *others).pairs == ()
+    (pair,) = findings(shown, *others, plain).pairs
+    assert pair.plain_variant == plain.id
+    (pair,) = findings(shown, *others, replace(plain, mixture=alone)).pairs
+    assert pair.plain_variant == plain.id
+    (pair,) = findings(replace(shown, mixture=shares), plain, *others).pairs
+    assert pair.plain_variant == others[0].id
+
+
 def test_a_pair_differs_by_demonstrations_alone():
     plain, shown = card("sft", 0.5), card("fticl", 0.4, demonstrations=2)
     (pair,) = findings(plain, shown).pairs

@@ -183,3 +183,35 @@ def test_a_harmonic_mean_with_zero_is_zero_and_between_other_scores_below_the_ar
 def test_a_harmonic_mean_of_what_is_no_score_is_refused(bad):
     with pytest.raises(ValueError, match=r"finite scores from zero up, got .*primary metric between 0 and 1"):
         harmonic_mean(np.array([0.5, bad]), np.array([0.5, 0.5]))
+
+
+def test_a_mixture_is_not_the_plain_recipe_that_others_are_matched_with():
+    values = {BASE: (0, 1), "mixed/home/8/0": (0.75, 0.5), "sft/home/8/0": (0.5, 0.5)}
+    values |= {f"wise@alpha={alpha}/home/8/0": (alpha, 1 - alpha) for alpha in (0.25, 0.5, 0.75)}
+    results = planted({name: flat(*pair) for name, pair in values.items()}, plain=("mixed/home/8/0", "sft/home/8/0"))
+    mixture = {"arm": "mixture", "target": "home"}
+    mixed = (replace(card, mixture=mixture) if card.name == "mixed" else card for card in results.variants)
+    curves = (
+        replace(card, recipe={"afterwards": {"kind": "interpolate"}}) if "wise" in card.name else card for card in mixed
+    )
+    (comparison,) = only(replace(results, variants=tuple(curves))).matched
+    assert comparison.at == "the score of sft"
+
+
+def test_in_domain_against_out_of_domain_has_a_front_of_its_own():
+    scores = {
+        BASE: {"home": [0.25] * 4, "near": [0.5] * 3, "far": [0.5] * 3},
+        "sft/home/8/0": {"home": [0.75] * 4, "near": [0.25] * 3, "far": [0.75] * 3},
+        "mask/home/8/0": {"home": [0.5] * 4, "near": [0.75] * 3, "far": [0.0] * 3},
+    }
+    points = by_name(only(planted(scores)))
+    assert {name: point.domain_change.value for name, point in points.items()} == {
+        **{BASE: 0.0, "sft": -0.25, "mask": 0.25},
+    }
+    assert {name for name, point in points.items() if point.is_on_domain_front} == {"sft", "mask"}
+    assert {name for name, point in points.items() if point.is_on_front} == {"sft"}
+
+
+def test_where_all_that_is_retained_is_out_of_domain_there_is_no_second_front():
+    found = only(planted({BASE: flat(0.25, 0.5), "sft/home/8/0": flat(0.5, 0.25), "mask/home/8/0": flat(0.25, 0.5)}))
+    assert {(point.domain_change, point.is_on_domain_front) for point in found.points} == {(None, False)}

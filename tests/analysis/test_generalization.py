@@ -3,8 +3,9 @@ import pytest
 from scipy import stats
 
 from spillover.analysis.generalization import analyse
-from spillover.analysis.paired import content_seed, paired_bootstrap
+from spillover.analysis.paired import content_seed
 from spillover.records import BASE, CellScores, Measurement
+from tests.analysis.bootstrap import paired_bootstrap
 from tests.report.made_results import METRICS, made_results
 
 RESULTS = made_results()

@@ -4,8 +4,9 @@ from scipy import stats
 
 from spillover.analysis.cells import ResampledScore
 from spillover.analysis.inference import degrees_of_freedom, expanded_percentiles, infer, mcnemar_p_value, wilson
-from spillover.analysis.paired import resample_counts, resampled_values
+from spillover.analysis.paired import resample_counts
 from spillover.records import FloatArray, MetricCard
+from tests.analysis.bootstrap import resampled_values
 from tests.analysis.made_scores import share
 
 ACCURACY = MetricCard("accuracy", share, "share")

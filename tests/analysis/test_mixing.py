@@ -103,6 +103,35 @@ def test_variants_of_another_recipe_are_not_compared():
     assert mixed.recommendations == ()
 
 
+def test_of_several_shares_of_general_data_each_is_compared_with_its_own_matched_form():
+    made = [
+        arm(
+            f"{share}-{budget}",
+            "target+general",
+            home,
+            general=["talk"],
+            general_rows=rows,
+            budget=budget,
+            general_share=share,
+        )
+        for share, budget, home, rows in (
+            *((0.2, "additive", 7, 4), (0.2, "matched", 6, 3), (0.25, "additive", 8, 5), (0.25, "matched", 9, 4)),
+        )
+    ]
+    by_name = {item.arm.name: item for item in found(mixed_study(BASE_SCORES, [ALONE, *made])).arms}
+    assert by_name["0.2-additive"].equal_gain.mean == pytest.approx(0.1)
+    assert by_name["0.25-additive"].equal_gain.mean == pytest.approx(0.4)
+
+
+def test_a_target_alone_that_was_trained_with_other_settings_is_no_reference():
+    results = mixed_study(BASE_SCORES, [replace(ALONE, name="fast", scores=PAIR.scores), ALONE, PAIR])
+    settings = [{"learning_rate": rate} for rate in (1e-3, 1e-4, 1e-4)]
+    cards = zip(results.variants, settings, strict=True)
+    mixed = found(replace(results, variants=tuple(replace(card, training={"settings": own}) for card, own in cards)))
+    (pair,) = (item for item in mixed.arms if item.arm.name == "with-near")
+    assert pair.gain.mean == pytest.approx(0.2)
+
+
 def test_the_gain_at_as_many_rows_is_taken_against_the_longer_control_where_there_is_one():
     more = replace(
         arm("extra-steps", "extra-steps", 6, budget="steps"), facts={"budget": "steps", "rows": {"home": 16}}

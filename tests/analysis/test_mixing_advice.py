@@ -4,6 +4,7 @@ import pytest
 
 from spillover.analysis.mixing_advice import CONFIDENCE_RULE, RULE
 from tests.analysis.made_mixing import MadeArm, found, mixed_study, right, validated
+from tests.analysis.made_scores import task
 
 N = 40
 BASE_SCORES = {"home": right(4, N), "far": right(20, N)}
@@ -99,6 +100,15 @@ def test_a_clear_cost_and_a_clear_benefit_elsewhere_are_said():
     assert "and keeps more elsewhere (+0.35 [" in kinder.sentence
     seen = replace(GOOD, facts={"added": ["far"]})
     assert "what it costs elsewhere was not measured" in only(ALONE, seen).sentence
+
+
+def test_general_data_beside_a_task_that_is_answered_from_memory_is_warned_of():
+    talk = arm("target+general", "target+general", 30, general=["talk"], general_rows=8)
+    warning = "; the facts it asks for are not in the prompt: wrong ones in general data would lower it"
+    for closed_book, added, is_warned in ((True, talk, True), (True, GOOD, False), (False, talk, False)):
+        cards = [replace(task("home"), is_closed_book=closed_book)]
+        (item,) = found(mixed_study(BASE_SCORES, [ALONE, added], tasks=cards)).recommendations
+        assert (warning in item.sentence) is is_warned
 
 
 def test_what_validation_chose_is_compared_alone_and_said_beside_the_mix_fixed_beforehand():

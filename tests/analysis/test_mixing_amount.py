@@ -52,6 +52,11 @@ def test_a_factor_below_the_smallest_size_is_a_bound():
     assert [(item.factor, item.is_bound) for item in items] == [(0.25, True)]
 
 
+def test_a_factor_that_is_the_same_in_every_resample_has_no_interval():
+    (item,) = found(mixed_study(BASE_SCORES, [alone(10, 20), alone(40, 20), mixed(40, 20)])).efficiencies
+    assert (item.factor, item.is_bound, item.low, item.high) == (0.25, True, None, None)
+
+
 def test_one_size_has_no_factor():
     assert found(mixed_study(BASE_SCORES, [alone(10, 4), mixed(10, 8)])).efficiencies == ()
 
@@ -62,8 +67,7 @@ def grid():
     for size in (8, 32, 128):
         for coverage in (1.0, 3.0):
             for general_rows in (0, size, 3 * size):
-                general = general_rows / (size + general_rows)
-                score = 2 + math.log2(size) + general * coverage * 4 / 3
+                score = 2 + math.log2(size) + (general_rows > 0) * (coverage * 4 / 3 + 5 - math.log2(size) / 2)
                 make = alone if not general_rows else mixed
                 extra = {} if not general_rows else {"general_rows": general_rows}
                 one = make(size, 0, coverage, **extra)
@@ -81,15 +85,40 @@ def test_the_regression_finds_planted_coefficients():
         {
             "constant": 0.1,
             "log rows": 1 / (20 * math.log(2)),
-            "general share": 0,
+            "general data": 0.25,
             "coverage": 0,
-            "general share × coverage": 1 / 15,
-            "general share × log rows": 0,
+            "general data × coverage": 1 / 15,
+            "general data × log rows": -1 / (40 * math.log(2)),
         },
         abs=1e-9,
     )
     assert item.arm_count == 18
-    assert item.sentence == "18 arms for 6 terms: 12 to judge the noise by."
+    assert item.sentence == (
+        "18 arms for 6 terms: 12 to judge the noise by."
+        " Amounts of general data (8, 24, 32, 96, 128, 384 rows) count alike."
+    )
+
+
+def test_a_gain_that_is_the_same_at_every_size_is_no_interaction_with_it():
+    arms = [one for size in (8, 16, 64) for one in (alone(size, 0), mixed(size, 0, general_rows=24))]
+    gained = [
+        replace(arm, scores={"home": [(4 + math.log2(arm.size) + 3 * (arm.kind != "alone")) / 20] * 20}) for arm in arms
+    ]
+    (item,) = found(mixed_study(BASE_SCORES, gained), resample_count=5).interactions
+    values = {term.term: term.value for term in item.coefficients}
+    assert values["general data"] == pytest.approx(0.15)
+    assert values["general data × log rows"] == pytest.approx(0, abs=1e-9)
+
+
+def test_arms_of_another_recipe_have_a_regression_of_their_own():
+    arms = [one for size in (8, 16, 64) for one in (alone(size, 4), mixed(size, 6))]
+    results = mixed_study(BASE_SCORES, [*arms, *(replace(arm, name=f"lora-{arm.name}") for arm in arms)])
+    cards = (
+        replace(card, recipe={"parameters": "lora"} if card.name.startswith("lora-") else {})
+        for card in results.variants
+    )
+    items = found(replace(results, variants=tuple(cards)), resample_count=5).interactions
+    assert [item.arm_count for item in items] == [6, 6]
 
 
 def test_the_intervals_of_the_regression_are_those_of_least_squares_by_hand():
@@ -100,8 +129,8 @@ def test_the_intervals_of_the_regression_are_those_of_least_squares_by_hand():
     ]
     (item,) = found(mixed_study(BASE_SCORES, arms), resample_count=5).interactions
     rows = np.array([[a.size, a.facts.get("general_rows", 0), a.facts["coverage"]["home"]] for a in arms])
-    share, logs = rows[:, 1] / (rows[:, 0] + rows[:, 1]), np.log(rows[:, 0])
-    design = np.column_stack([np.ones(18), share, logs, share * logs, rows[:, 2], share * rows[:, 2]])
+    added, logs = (rows[:, 1] > 0).astype(float), np.log(rows[:, 0])
+    design = np.column_stack([np.ones(18), added, logs, added * logs, rows[:, 2], added * rows[:, 2]])
     target = np.array([a.scores["home"][0] for a in arms])
     inverse = np.linalg.inv(design.T @ design)
     weights = inverse @ design.T @ target
@@ -109,11 +138,11 @@ def test_the_intervals_of_the_regression_are_those_of_least_squares_by_hand():
     half = 2.1788128 * np.sqrt(variance * np.diag(inverse))  # t of 12 degrees of freedom at 0.975, from a table
     names = [
         "constant",
-        "general share",
+        "general data",
         "log rows",
-        "general share × log rows",
+        "general data × log rows",
         "coverage",
-        "general share × coverage",
+        "general data × coverage",
     ]
     by_term = {term.term: term for term in item.coefficients}
     assert [by_term[name].value for name in names] == pytest.approx(weights)

@@ -7,12 +7,12 @@ from scipy import stats
 
 from spillover.analysis.paired import (
     content_seed,
-    paired_bootstrap,
     percentile_interval,
     resample_counts,
     resampled_together,
 )
 from spillover.records import FloatArray
+from tests.analysis.bootstrap import paired_bootstrap
 
 
 def mean(totals: FloatArray) -> FloatArray:

@@ -59,7 +59,7 @@ def test_page_markdown_and_summary_hold_every_point_with_its_numbers():
     analysis = analyse(RESULTS, resample_count=60)
     (frontier,) = analysis.frontiers
     text = read_page(html_page(RESULTS, analysis)).text
-    rows = [line for line in markdown_page(RESULTS, analysis).splitlines() if line.count("|") == 10]
+    rows = [line for line in markdown_page(RESULTS, analysis).splitlines() if line.count("|") == 11]
     for point in frontier.points:
         (row,) = (line for line in rows if line.startswith(f"| {point.name} | {point.target.value:.2f} ["))
         assert f"| {point.retained.value:.2f} [" in row
@@ -116,3 +116,15 @@ def test_a_recipe_that_does_not_reach_the_score_is_said_not_to():
     assert [score.retained is None for score in comparison.scores] == [True, False]
     assert "does not reach" in read_page(html_page(results, analysis)).text
     assert "| does not reach | – | 0% |" in markdown_page(results, analysis)
+
+
+def test_a_second_chart_names_the_front_of_in_domain_against_out_of_domain():
+    analysis = analyse(SWEPT, resample_count=60)
+    (frontier,) = analysis.frontiers
+    words = {element.text for element in shapes(frontier_chart(frontier, domain_only=True)) if element.text}
+    named = {point.name for point in frontier.points}
+    assert words & named == {point.name for point in frontier.points if point.is_on_domain_front}
+    assert "change out of domain" in words
+    page = read_page(html_page(SWEPT, analysis)).text
+    assert page.count("on the front of in-domain and out-of-domain") == len(words & named)
+    assert markdown_page(SWEPT, analysis).count("(on its front)") == len(words & named)

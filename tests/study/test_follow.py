@@ -5,8 +5,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from spillover.study.kept_weights import kept_weights
 from spillover.study.store import Store
-from spillover.study.work import kept_weights
 from tests.robust.processes import start
 from tests.study.test_recipes import write_study
 from tests.study.test_runner import run

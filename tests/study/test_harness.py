@@ -18,10 +18,11 @@ from spillover.report.explorer import explorer
 from spillover.report.write import write_report
 from spillover.study import files
 from spillover.study.harness import AskHarness
+from spillover.study.kept_weights import kept_weights
 from spillover.study.results import collect
 from spillover.study.runner import missing_steps, run_study
 from spillover.study.store import Store
-from spillover.study.work import Workshop, kept_weights
+from spillover.study.work import Workshop
 from tests.commands.called import call
 from tests.study.made_study import make_study
 from tests.study.test_runner import Quiet

@@ -382,6 +382,19 @@ def test_a_test_row_that_a_mixed_in_source_holds_is_told(path, texts, changed, c
 
 
 @pytest.mark.parametrize(
+    ("changed", "check", "severity"),
+    [(str.upper, "overlap", ERROR), (lambda text: text + "s", "near-overlap", WARNING)],
+)
+def test_a_test_row_that_a_replayed_task_holds_is_told(path, changed, check, severity):
+    recipe = "recipe: {constraint: {kind: replay, rows_of: second}}"
+    edited(path, "train_on: first, sizes: [16], recipe: {demonstrations: 2}", f"train_on: first, sizes: [16], {recipe}")
+    write_rows(path, "words", [{**row, "text": changed(row["text"])} for row in reversed(rows_of(path, "second"))])
+    told = [finding for finding in found(path)[check] if finding.where == "task 'words'"]
+    assert severity in {finding.severity for finding in told}
+    assert any("training rows of 'second', such as words.jsonl:" in finding.what for finding in told)
+
+
+@pytest.mark.parametrize(
     ("task", "told"), [("first", {"variant 'more/first/24/0'", "variant 'fewer/first/8/0'"}), ("second", set())]
 )
 def test_long_rows_are_told_of_the_target_but_not_of_a_source_of_which_a_mixture_takes_others(path, texts, task, told):

@@ -2,6 +2,7 @@ import pytest
 
 from spillover.config import load_study
 from spillover.errors import UserError
+from spillover.study.halving import _contests
 from spillover.study.store import Store
 from spillover.study.work import Workshop
 from tests.study.made_study import TASK, make_rows, make_study
@@ -127,6 +128,71 @@ def test_a_factorial_crosses_coverage_specialist_rows_general_rows_and_order(tmp
     ]
 
 
+def test_a_factorial_trains_on_the_general_data_alone_where_it_is_asked_to(tmp_path):
+    text = FACTORIAL.replace("general: words", "general: [words, sums]\n  general_alone: true")
+    study = load(mix_study(tmp_path, text))
+    (floor,) = (step for step in study.finetunes if step.arm["arm"] == "general-alone")
+    assert floor.variant == "general-alone-6-for-first/words/3/0"
+    assert [(member.task, member.cap) for member in floor.mixture.added] == [("sums", 3)]
+    rows, _ = Workshop(Store(tmp_path)).training_rows(floor)
+    assert rows.report["rows"] == {"words": 3, "sums": 3}
+    assert floor.arm["general"] == ["words", "sums"]
+    assert study.validation_of(floor) is None
+
+
+def test_a_factorial_that_names_more_rows_than_a_source_has_is_refused(tmp_path):
+    study = load(mix_study(tmp_path, FACTORIAL.replace("general_rows: [0, 6]", "general_rows: [0, 50]")))
+    step = next(step for step in study.finetunes if step.name == "general-50")
+    with pytest.raises(UserError, match=r"'general-50': .* 'words': 50 rows asked for, of which \d+ are left"):
+        Workshop(Store(tmp_path)).training_rows(step)
+
+
+def test_several_shares_of_general_data_are_arms_of_their_own(tmp_path):
+    more = "general_share: [0.25, 0.5]\n  arms: [alone, target+general, all+general]"
+    arms = arms_of(load(mix_study(tmp_path, more=more)))
+    kinds = [
+        f"{kind}-{share}{form}"
+        for kind in ("target+general", "all+general")
+        for share in (0.25, 0.5)
+        for form in ("", "-matched")
+    ]
+    assert set(arms) == {"alone", *kinds}
+    workshop = Workshop(Store(tmp_path))
+    for name, share in (("target+general-0.5", 0.5), ("all+general-0.25-matched", 0.25)):
+        rows, _ = workshop.training_rows(arms[name])
+        assert rows.report["row_shares"]["words"] == pytest.approx(share)
+        assert arms[name].arm["general_share"] == share
+    (only,) = (
+        name
+        for name in arms_of(
+            load(
+                mix_study(
+                    tmp_path / "one", more="general_share: 0.25\n  arms: [alone, target+general]\n  budgets: additive"
+                )
+            )
+        )
+        if name != "alone"
+    )
+    assert only == "target+general"
+
+
+DESIGN = "{{targets: first, others: [second, third], sizes: 16, arms: [alone, pair], budgets: additive{more}}}"
+
+
+def test_designs_with_names_may_ask_the_same_of_several_recipes(tmp_path):
+    designs = [DESIGN.format(more=more) for more in ("", ", name: low-rank, recipe: {parameters: lora}")]
+    study = load(mix_study(tmp_path, "mix: [{more}]\n", more=", ".join(designs)))
+    assert [step.name for step in study.finetunes] == [
+        *("alone", "with-second", "with-third"),
+        *("low-rank.alone", "low-rank.with-second", "low-rank.with-third"),
+    ]
+    contests = _contests(study.variants)
+    assert [[plan.name for plans in contest for plan in plans] for contest in contests] == [
+        ["with-second", "with-third"],
+        ["low-rank.with-second", "low-rank.with-third"],
+    ]
+
+
 @pytest.mark.parametrize("by", ["examples", "tokens"])
 def test_the_control_of_steps_of_a_broad_target_has_the_rows_of_the_joint_arm_and_all_of_them_specialist(tmp_path, by):
     study = load(mix_study(tmp_path, FACTORIAL.replace("general: words", f"general: words\n  by: {by}")))
@@ -152,6 +218,11 @@ def test_the_resolved_study_names_every_arm_and_its_mixture(tmp_path):
         ("sizes: 16", "size: 16", r"mix\[?0?\]?.*unknown setting 'size'; did you mean 'sizes'"),
         ("sizes: 16", "sizes: 16\n  arms: [everything]", r"mix.*arms\[0\] is 'everything'; it should be 'alone'"),
         ("sizes: 16", "sizes: 16\n  general_share: 1.5", r"general_share is 1.5; it should be less than 1"),
+        ("sizes: 16", "sizes: [16, 16]", "sizes: 16 is listed twice; list it once"),
+        ("sizes: 16", "sizes: 16\n  budgets: [matched, matched]", "budgets: 'matched' is listed twice"),
+        ("sizes: 16", "sizes: 16\n  order: [joint, joint]", "order: 'joint' is listed twice"),
+        ("mathematics: sums", "arms: [alone, mathematics]", "arms: the named data makes no arm 'mathematics'; remove"),
+        ("general: words", "general_share: 0.2", "general_share is a part of general data, and none is named"),
         ("sizes: 16", "specialist_rows: 16", r"unknown setting 'others'"),
         ("others: third", "others: words", "'words' is named twice; a task is target, other, general"),
     ],
@@ -163,6 +234,26 @@ def test_a_mistake_in_a_mix_is_one_line(tmp_path, old, new, message):
     path.write_text(text.replace(old, new))
     with pytest.raises(UserError, match=message) as raised:
         load(path)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{targets: first, sizes: 8}", "mix: nothing is added to the target; name a second target, others, general"),
+        (
+            "{targets: [[first, second]], general: words, specialist_rows: [1, 9], general_rows: 6}",
+            "mix: specialist_rows is 1, fewer than the 2 tasks of a target; raise it",
+        ),
+        (
+            "{targets: first, general: words, specialist_rows: 8, general_rows: 0}",
+            "mix: general_rows is 0 alone, so nothing is compared; name an amount beside it",
+        ),
+    ],
+)
+def test_a_mix_that_mixes_nothing_is_one_line(tmp_path, text, message):
+    with pytest.raises(UserError, match=message) as raised:
+        load(mix_study(tmp_path, "mix: {more}\n", more=text))
     assert "\n" not in str(raised.value)
 
 

@@ -4,6 +4,7 @@ import os
 import pytest
 
 from spillover.errors import UserError
+from spillover.report.training import source_rows
 from spillover.study.results import collect
 from spillover.study.store import Store
 from spillover.study.work import Workshop
@@ -57,6 +58,14 @@ def test_the_achieved_rows_tokens_and_shares_of_every_source_reach_the_card(card
         *("first", "mixture", ["second", "words"], []),
     )
     assert found["stage_steps"] == [11]
+
+
+def test_the_report_has_a_row_for_every_source_of_every_mixture_with_its_stage(finished):
+    study, store, _ = finished
+    rows = source_rows(collect(study, store, command="spillover run"))
+    stages = {row.source: row.stage for row in rows if row.variant.startswith("staged/")}
+    assert stages == {"words": 1, "first": 2, "second": 2}
+    assert [row.source for row in rows if row.variant.startswith("steps/")] == ["first"]
 
 
 def test_a_matched_variant_learns_as_many_target_tokens_as_the_target_alone(cards):

@@ -1,15 +1,18 @@
 import json
+import re
 
 import pytest
 import torch
 
 from spillover.errors import UserError
 from spillover.models.load import load_model
+from spillover.report.training import recipe_rows
 from spillover.study.export import export
 from spillover.study.results import collect
 from spillover.study.runner import disk_bytes
 from spillover.study.step import Derive, Finetune
 from spillover.study.store import Store
+from spillover.study.work import Workshop
 from tests.study.made_study import make_study
 from tests.study.test_runner import load, run
 
@@ -77,6 +80,14 @@ def test_a_study_of_every_recipe_runs_to_results(finished):
         assert report["extra_seconds"] >= 0
     assert ids["resampled"].training["shared_prefix_token_count"] == len("Text:")
     assert ids["magnitude"].training["recipe_report"]["extra_memory_bytes"] > 0
+    rows = {row.variant.split("/")[0]: row for row in recipe_rows(results)}
+    assert rows.keys() == ids.keys()
+    said = {name: row.facts for name, row in rows.items() if row.facts}
+    assert said.keys() == {"spider", "replay-text", "replay-task", "budget"}
+    assert re.match(r"mask above 0 in \d+% and 1 in \d+% of the trained weights; [\d.]+% changed sides", said["spider"])
+    assert rows["spider"].by_layer.count(",") == 3  # two layers, the embedding and the last norm
+    assert said["replay-text"] == "4 rows replayed, 0 left out"
+    assert re.match(r"loss on general text [+−±]\d\.\d\d nats a token .*, within the budget$", said["budget"])
 
 
 def test_watching_a_study_is_logged_and_is_no_part_of_what_is_trained(finished, tmp_path):
@@ -133,6 +144,29 @@ def test_a_replayed_task_that_is_the_trained_one_is_refused(tmp_path):
         load(path)
 
 
+def test_replayed_rows_are_no_test_rows_or_demonstrations_of_what_is_trained_and_fit_the_model(tmp_path):
+    path = write_study(tmp_path)
+    study = load(path)
+    replay = next(step for step in study.finetunes if step.name == "replay-task")
+    before = Workshop(Store(tmp_path / "store")).prepared(replay.data)
+    held_out = [row.fields["text"] for row in (*before.demonstrations, *before.test)]
+    made = [{"text": text.upper(), "answer": "a"} for text in held_out]
+    long = [{"text": "good " * 120, "answer": "a"}]  # 600 tokens of a model that takes 512
+    words = path.with_name("words.jsonl")
+    words.write_text(words.read_text() + "".join(json.dumps(row) + "\n" for row in (*made, *long)))
+    workshop = Workshop(Store(tmp_path / "store"))
+    (replayed,) = workshop._material(replay).replayed
+    others = workshop.prepared(replay.replayed[0][0])
+    in_training = {row.fields["text"].lower() for row in others.train}
+    expected = {"longer than 512 tokens": int(long[0]["text"].strip() in in_training)}
+    expected["equals a test row or demonstration of first"] = len(in_training & {text.lower() for text in held_out})
+    assert replayed.dropped == expected
+    assert min(expected.values()) > 0
+    assert len(replayed.rows) == len(others.train) - sum(expected.values())
+    report = replay.recipe.constraint.build(workshop._material(replay)).report()
+    assert report == {"replayed_row_count": 0, "left_out_row_count": sum(expected.values())}
+
+
 def test_weight_decay_beside_a_pull_to_the_base_is_refused(tmp_path):
     path = write_study(tmp_path)
     path.write_text(path.read_text().replace("epochs: 1", "epochs: 1, weight_decay: 0.1"))
@@ -157,6 +191,15 @@ def test_layers_that_the_model_does_not_have_are_refused(tmp_path):
         load(path)
     adapted = VARIANTS.replace("{kind: lora, rank: 2}}}", "{kind: lora, target_modules: [q_proj, mlp.up_proj]}}}")
     assert load(write_study(tmp_path, adapted))
+
+
+def test_more_general_text_than_there_is_is_refused(tmp_path):
+    path = write_study(tmp_path, VARIANTS.replace("constraint: kl", "constraint: {kind: kl, rows: 900}"))
+    with pytest.raises(
+        UserError, match=r"'all-four': constraint.rows is 900; the general text has \d+ paragraphs; low"
+    ):
+        run(path, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
 
 
 def test_too_few_rows_to_replay_are_refused_before_anything_is_written(tmp_path):

@@ -39,7 +39,17 @@ def train(recipe, *, checkpoints=None, watch=None, killed_at=None):
 
 
 @pytest.mark.parametrize(
-    "recipe", [{}, {"constraint": "spider"}, {"constraint": "replay"}, {"parameters": "lora", "constraint": "l2-sp"}]
+    "recipe",
+    [
+        *(
+            {},
+            {"constraint": "spider"},
+            {"constraint": {"kind": "replay", "share": 0.5}},
+            {"parameters": "lora", "constraint": "l2-sp"},
+        ),
+        {"constraint": "half"},
+        {"constraint": {"kind": "generality-budget", "rise": 99, "every": 2}},
+    ],
 )
 def test_a_killed_run_goes_on_to_the_weights_of_an_uninterrupted_one(tmp_path, recipe):
     whole, log = train(recipe)
@@ -51,6 +61,8 @@ def test_a_killed_run_goes_on_to_the_weights_of_an_uninterrupted_one(tmp_path, r
     assert resumed.losses == log.losses
     for ours, theirs in zip(model.parameters(), whole.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+    timed = "extra_seconds"
+    assert {**resumed.recipe_report, timed: 0} == {**log.recipe_report, timed: 0}
     checkpoints.remove()
     assert not (tmp_path / "run").exists()
 

@@ -2,6 +2,7 @@ import pytest
 
 from spillover.errors import UserError
 from spillover.tasks.settings import parse_settings
+from spillover.training.parameters.lora import Lora
 from spillover.training.settings import Recipe, TrainingSettings
 
 LORA = {"kind": "lora"}
@@ -46,6 +47,11 @@ def test_all_four_slots_combine():
         ),
         ({"parameters": {**LORA, "bits": 4}, "constraint": "spider"}, "'spider' and parameters 'lora' contradict"),
         ({"demonstrations": {"count": 0, "resampled": True}}, "demonstrations: resampled needs a count of at least 1"),
+        ({"afterwards": {"kind": "interpolate", "alpha": [0.5, 0.5]}}, "afterwards.alpha: 0.5 is listed twice"),
+        ({"afterwards": {"kind": "dare", "drop": [0.5, 0.9, 0.5]}}, "afterwards.drop: 0.5 is listed twice"),
+        ({"parameters": LORA, "afterwards": {"kind": "lora-scale", "scale": [2, 2]}}, "scale: 2.0 is listed twice"),
+        ({"constraint": {"kind": "replay", "rows_of": ["a", "a"]}}, "constraint.rows_of: 'a' is listed twice"),
+        ({"parameters": {**LORA, "target_modules": []}}, "parameters.target_modules"),
         ({"afterwards": "lora-scale"}, "'lora-scale' needs parameters 'lora'; for other weights use 'interpolate'"),
         (
             {"parameters": {**LORA, "use_dora": True}, "afterwards": "lora-scale"},
@@ -86,3 +92,8 @@ def test_an_optimizer_is_part_of_the_identity_and_what_only_saves_memory_is_not(
     assert "optimizer" not in plain.identity()
     assert TrainingSettings(optimizer="adamw-8bit").identity() == {**plain.identity(), "optimizer": "adamw-8bit"}
     assert TrainingSettings(gradient_checkpointing=True).identity() == plain.identity()
+
+
+def test_one_target_module_may_stand_alone():
+    kept = {value: Lora.model_validate({"target_modules": value}).target_modules for value in ("q_proj", "all-linear")}
+    assert kept == {"q_proj": ("q_proj",), "all-linear": "all-linear"}

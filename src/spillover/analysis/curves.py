@@ -35,6 +35,8 @@ class CurvePoint:
     seed_count: int
     target: FloatArray
     retained: FloatArray
+    out_of_domain: FloatArray | None = None
+    """The part of what is retained that is the same kind of task on other data; None where none was tested."""
 
 
 Segment = tuple[CurvePoint, CurvePoint]

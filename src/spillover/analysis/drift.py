@@ -131,7 +131,7 @@ def _pairs(results: StudyResults) -> list[tuple[VariantCard, VariantCard, DriftP
 
 
 def _plain_counterpart(card: VariantCard, results: StudyResults) -> VariantCard | None:
-    """Return the variant of the same task, size, seed, settings and recipe that was trained without demonstrations."""
+    """Return the variant of the same rows, seed, settings and recipe that was trained without demonstrations."""
     if not card.drift or not _demonstration_count(card):
         return None
     return next(
@@ -151,7 +151,10 @@ def _demonstration_count(card: VariantCard) -> int:
 
 def _all_else(card: VariantCard) -> tuple[object, ...]:
     recipe = {slot: value for slot, value in card.recipe.items() if slot != "demonstrations"}
-    return card.trained_on, card.size, card.seed, recipe, card.training.get("settings")
+    mixed = card.mixture
+    shares, repeats = mixed.get("row_shares", {card.trained_on: 1.0}), sum(mixed.get("repeated_rows", {}).values())
+    rows = card.trained_on, card.size, shares, repeats, mixed.get("order", "joint")
+    return *rows, card.seed, recipe, card.training.get("settings")
 
 
 def _answer(name: str, plain: str, pairs: Sequence[DriftPair], level: float) -> DriftAnswer:

@@ -1,7 +1,7 @@
 """Which recipe keeps the most: target against retained score, the Pareto front, and recipes at matched target score."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,8 @@ from spillover.analysis.inference import percentile_level
 from spillover.analysis.paired import differences
 from spillover.analysis.relations import enters_means
 from spillover.records import BASE, FloatArray, Relation, StudyResults, VariantCard
+
+_ELSEWHERE = {Relation.OUT_OF_DOMAIN, Relation.CROSS_TASK}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,10 @@ class FrontierPoint:
     """True when no other point is as good in both scores and better in one."""
     front_share: float
     """Share of the resamples in which the point is on the front."""
+    domain_change: Estimate | None
+    """Mean out-of-domain score less the base's; None unless it is a part of what is retained and not all of it."""
+    is_on_domain_front: bool
+    """True when no other point is as good in domain and out of domain and better in one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,7 @@ def frontiers(results: StudyResults, scores: Scores, *, level: float) -> tuple[F
     for (trained_on, size), cards in groups.items():
         points = _points(cards, results, scores)
         if len(points) > 2:
-            keys = [key for side in (True, False) for key in _keys(cards[:1], BASE, side, results, scores)]
+            keys = _keys(cards[:1], BASE, frozenset(Relation), results, scores)
             fewest = min(scores[key].unit_count for key in keys)
             made.append(_frontier(trained_on, size, points, percentile_level(fewest, level)))
     return tuple(made)
@@ -122,7 +128,10 @@ def _points(cards: Sequence[VariantCard], results: StudyResults, scores: Scores)
         named.setdefault(card.name, []).append(card)
     points: list[CurvePoint] = []
     for model, name, own in [(BASE, BASE, cards[:1]), *(("", name, own) for name, own in named.items())]:
-        near, far = (_mean(_keys(own, model, side, results, scores), scores) for side in (True, False))
+        near, far, other_data, other_tasks = (
+            _mean(_keys(own, model, frozenset(side), results, scores), scores)
+            for side in ({Relation.IN_DOMAIN}, _ELSEWHERE, {Relation.OUT_OF_DOMAIN}, {Relation.CROSS_TASK})
+        )
         if near is None or far is None:
             return []
         recipe, *settings = re.split("[~@]", name)
@@ -137,22 +146,21 @@ def _points(cards: Sequence[VariantCard], results: StudyResults, scores: Scores)
                 seed_count=len(own),
                 target=near,
                 retained=far,
+                out_of_domain=None if other_tasks is None else other_data,
             )
         )
     return points
 
 
 def _keys(
-    cards: Sequence[VariantCard], model: str, is_in_domain: bool, results: StudyResults, scores: Scores
+    cards: Sequence[VariantCard], model: str, relations: Set[Relation], results: StudyResults, scores: Scores
 ) -> list[ScoreKey]:
-    """Return the scores of the cards' in-domain cells, or of all others; those of ``model`` where one is given."""
+    """Return the scores of the cards' cells of some relations; those of ``model`` where one is given."""
     return [
         ScoreKey(model or card.id, cell, task.primary_metric)
         for card in cards
         for task in results.tasks
-        if (relation := results.relations.get((card.id, task.name)))
-        and (relation == Relation.IN_DOMAIN) == is_in_domain
-        and enters_means(task, results)
+        if results.relations.get((card.id, task.name)) in relations and enters_means(task, results)
         for cell in cells_of(scores, card.id, task)
     ]
 
@@ -169,12 +177,16 @@ def _mean(keys: Sequence[ScoreKey], scores: Scores) -> FloatArray | None:
 def _is_plain(card: VariantCard) -> bool:
     demonstrations = card.recipe.get("demonstrations") or {}
     kinds = {(card.recipe.get(slot) or {}).get("kind") for slot in ("parameters", "constraint", "afterwards")}
-    return not demonstrations.get("count") and kinds <= {None, "full", "none"}
+    is_alone = card.mixture.get("arm", "alone") == "alone"
+    return is_alone and not demonstrations.get("count") and kinds <= {None, "full", "none"}
 
 
 def _frontier(trained_on: str, size: int, points: list[CurvePoint], level: float | None) -> Frontier:
     base, *variants = points
-    member = on_front(np.stack([point.target for point in points]), np.stack([point.retained for point in points]))
+    targets = np.stack([point.target for point in points])
+    member = on_front(targets, np.stack([point.retained for point in points]))
+    domain = [point.out_of_domain for point in points if point.out_of_domain is not None]
+    on_domain_front = on_front(targets, np.stack(domain))[:, 0] if domain else np.zeros(len(points), dtype=bool)
     recipes: dict[str, list[CurvePoint]] = {}
     for point in variants:
         recipes.setdefault(point.recipe, []).append(point)
@@ -182,13 +194,19 @@ def _frontier(trained_on: str, size: int, points: list[CurvePoint], level: float
     return Frontier(
         trained_on=trained_on,
         size=size,
-        points=tuple(_described(point, base, front, level) for point, front in zip(points, member, strict=True)),
+        points=tuple(
+            _described(point, base, front, bool(domain_front), level)
+            for point, front, domain_front in zip(points, member, on_domain_front, strict=True)
+        ),
         segments=tuple((first.name, second.name) for pieces in segments.values() for first, second in pieces),
         matched=matched_comparisons(recipes, segments, level=level),
     )
 
 
-def _described(point: CurvePoint, base: CurvePoint, front: NDArray[np.bool_], level: float | None) -> FrontierPoint:
+def _described(
+    point: CurvePoint, base: CurvePoint, front: NDArray[np.bool_], on_domain_front: bool, level: float | None
+) -> FrontierPoint:
+    own, others = point.out_of_domain, base.out_of_domain
     return FrontierPoint(
         name=point.name,
         recipe=point.recipe,
@@ -201,4 +219,6 @@ def _described(point: CurvePoint, base: CurvePoint, front: NDArray[np.bool_], le
         change=estimate(differences(point.retained, base.retained), level),
         is_on_front=bool(front[0]),
         front_share=float(front[1:].mean()),
+        domain_change=None if own is None or others is None else estimate(differences(own, others), level),
+        is_on_domain_front=on_domain_front,
     )

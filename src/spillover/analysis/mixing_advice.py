@@ -29,6 +29,9 @@ CONFIDENCE_RULE = (
 )
 
 
+_CLOSED_BOOK = (
+    "; the facts it asks for are not in the prompt: wrong ones in general data would lower it, so check what is added"
+)
 _CONSTANT = "; trained alone it always gives one answer, so that a gain over it is no skill by itself"
 
 
@@ -59,7 +62,9 @@ def recommendations(scores: ArmScores, results: Sequence[ArmResult]) -> tuple[Re
         lone = [item for item in results if item.arm.kind == "alone" and item.arm.setting == own[0].arm.setting]
         constant = any(item.is_constant for item in lone)
         item = _recommendation(own, chosen(own, results), scores)
-        found.append(replace(item, sentence=item.sentence + _CONSTANT) if constant else item)
+        warned = scores.tasks[own[0].arm.target].is_closed_book and any(one.arm.general for one in own)
+        warnings = (_CONSTANT if constant else "") + (_CLOSED_BOOK if warned else "")
+        found.append(replace(item, sentence=item.sentence + warnings))
     return tuple(found)
 
 

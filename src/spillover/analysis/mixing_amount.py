@@ -21,7 +21,7 @@ class DataEfficiency:
     is_bound: bool
     """Whether the smallest tested size already scores as much, so that the factor is at most this."""
     low: float | None
-    """Of the interval; None where there are too few independent items for one."""
+    """Of the interval; None where there are too few independent items for one, or all resamples need the same rows."""
     high: float | None
     """None also where the target alone does not reach the mixture."""
     smallest_rows: int
@@ -41,7 +41,11 @@ class Coefficient:
 
 @dataclass(frozen=True, slots=True)
 class Interaction:
-    """A regression of arms' scores on amounts, coverage and their products (sheet specialist-generalist, 2.3)."""
+    """A regression of arms' scores on log rows, coverage, general data and products (sheet specialist-generalist, 2.3).
+
+    General data is 0 or 1, the sheet's g. Its share of the rows would fall as those of the target grow, so that a gain
+    which is the same at every size would look like one that grows with them.
+    """
 
     budget: str
     order: str
@@ -82,7 +86,7 @@ def _efficiency(
     needed = rows_needed(sizes, np.stack(list(curve.values())), wanted) / rows
     low: float | None = None
     high: float | None = None
-    if level is not None:
+    if level is not None and not (np.isfinite(needed).all() and np.ptp(needed[1:]) == 0):
         # An end of the interval is one of the resamples: between a number and infinity nothing can be interpolated.
         ends = np.quantile(needed[1:], [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
         low, high = _finite(ends[0]) or sizes[-1] / rows, _finite(ends[1])
@@ -120,13 +124,13 @@ def rows_needed(sizes: Sequence[int], curve: FloatArray, wanted: FloatArray) -> 
 
 
 def interactions(scores: ArmScores) -> tuple[Interaction, ...]:
-    """Return one regression per budget and order in which general data was mixed in."""
+    """Return one regression per budget, order and recipe in which general data was mixed in."""
     general = [arm for arm in scores.arms if arm.kind == "target+general"]
-    forms = dict.fromkeys((arm.budget, arm.order) for arm in general)
-    return tuple(one for budget, order in forms if (one := _interaction(budget, order, scores)))
+    forms = dict.fromkeys((arm.budget, arm.order, arm.recipe) for arm in general)
+    return tuple(one for form in forms if (one := _interaction(*form, scores)))
 
 
-def _interaction(budget: str, order: str, scores: ArmScores) -> Interaction | None:
+def _interaction(budget: str, order: str, recipe: str, scores: ArmScores) -> Interaction | None:
     """Fit the mean score of each arm; seeds are averaged, because they share their items.
 
     None where neither rows nor coverage vary.
@@ -135,16 +139,17 @@ def _interaction(budget: str, order: str, scores: ArmScores) -> Interaction | No
         (arm, values[0])
         for arm in scores.arms
         if arm.kind == "alone" or (arm.kind, arm.budget, arm.order) == ("target+general", budget, order)
+        if arm.recipe == recipe
         if arm.coverage is not None and (values := scores.values(arm, arm.target)) is not None
     ]
     log_rows = np.log([max(1, arm.target_rows) for arm, _ in own])
-    general = np.array([arm.general_rows / max(1, arm.general_rows + arm.target_rows) for arm, _ in own])
+    general = np.array([float(arm.kind == "target+general") for arm, _ in own])
     coverage = np.array([arm.coverage for arm, _ in own], dtype=np.float64)
-    terms = {"constant": np.ones(len(own)), "general share": general}
+    terms = {"constant": np.ones(len(own)), "general data": general}
     fixed = []
     for name, column in (("log rows", log_rows), ("coverage", coverage)):
         if len(own) and np.ptp(column) > 0:
-            terms |= {name: column, f"general share × {name}": general * column}
+            terms |= {name: column, f"general data × {name}": general * column}
         else:
             fixed.append(name)
     if len(fixed) == 2:
@@ -158,6 +163,9 @@ def _interaction(budget: str, order: str, scores: ArmScores) -> Interaction | No
     coefficients = _fitted(design, np.array([value for _, value in own]), list(terms), scores.level)
     spare = len(own) - len(terms)
     sentence = f"{len(own)} arms for {len(terms)} terms: {spare} to judge the noise by.{left_out}"
+    amounts = sorted({arm.general_rows for arm, _ in own if arm.general_rows})
+    if len(amounts) > 1:
+        sentence += f" Amounts of general data ({', '.join(map(str, amounts))} rows) count alike."
     if len({arm.target for arm, _ in own}) > 1:
         sentence += " Arms have different targets: what differs between these counts as coverage."
     return Interaction(budget, order, len(own), coefficients, sentence)

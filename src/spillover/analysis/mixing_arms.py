@@ -38,6 +38,8 @@ class Arm:
     order: str
     specialist_rows: int
     general_rows: int
+    general_share: float | None
+    """Part of the mixture that general data was asked to be; None where its rows were counted."""
     row_count: int
     """Rows trained on, repeated ones as often as they came."""
     coverage: float | None
@@ -47,6 +49,7 @@ class Arm:
     seen: tuple[str, ...]
     """Tasks it was trained on."""
     recipe: str
+    """With the settings of the training: a target alone that was trained otherwise is no reference."""
     variants: Mapping[int, str]
     """Training seed to variant id."""
 
@@ -81,7 +84,8 @@ class Arm:
     @property
     def content(self) -> tuple[object, ...]:
         """What the additive and the matched form of an arm have in common."""
-        return (self.setting, self.kind, self.added, self.left_out, self.general, self.mathematics, self.order)
+        added = (self.added, self.general, self.general_share, self.mathematics)
+        return (self.setting, self.kind, self.left_out, *added, self.order)
 
 
 def arms(results: StudyResults) -> tuple[Arm, ...]:
@@ -118,12 +122,13 @@ def _arm(cards: Sequence[VariantCard]) -> Arm:
         order=facts.get("order", "joint"),
         specialist_rows=facts.get("specialist_rows", card.size),
         general_rows=facts.get("general_rows", 0),
+        general_share=facts.get("general_share"),
         row_count=sum(rows.values()),
         coverage=None if coverage is None else float(coverage),
         false_share=facts.get("false_share"),
         validation_loss=_validation_loss([card.mixture for card in cards]),
         seen=tuple(task for task, count in rows.items() if count),
-        recipe=json.dumps(card.recipe, sort_keys=True, default=str),
+        recipe=json.dumps([card.recipe, card.training.get("settings")], sort_keys=True, default=str),
         variants={card.seed: card.id for card in cards},
     )
 

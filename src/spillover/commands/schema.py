@@ -32,7 +32,7 @@ def schema(
 
 def study_schema() -> dict[str, Any]:
     """Return the JSON schema of a study file."""
-    from spillover.config import StudyFile
+    from spillover.study.study_file import StudyFile
     from spillover.training.settings import TrainingSettings
 
     made = StudyFile.model_json_schema()

@@ -20,11 +20,21 @@ class FrontierView:
     styles: tuple[Series, ...]
     """Of the base and of each recipe."""
     chart: Markup
+    domain_chart: Markup | None
+    """Of out-of-domain cells alone; None where these are all, or none, of what is retained."""
 
 
 def frontier_views(frontiers: tuple[Frontier, ...]) -> list[FrontierView]:
     """Return every frontier with its chart."""
-    return [FrontierView(item, styles_of(item), frontier_chart(item)) for item in frontiers]
+    return [
+        FrontierView(
+            item,
+            styles_of(item),
+            frontier_chart(item),
+            frontier_chart(item, domain_only=True) if item.points[0].domain_change else None,
+        )
+        for item in frontiers
+    ]
 
 
 def styles_of(frontier: Frontier) -> tuple[Series, ...]:
@@ -42,23 +52,33 @@ def styles_of(frontier: Frontier) -> tuple[Series, ...]:
     return (BASE_STYLE, *styles)
 
 
-def frontier_chart(frontier: Frontier) -> Markup:
-    """Draw gain in-domain against change elsewhere; a recipe's points are joined, points on the front are named."""
+def frontier_chart(frontier: Frontier, *, domain_only: bool = False) -> Markup:
+    """Draw gain in-domain against change elsewhere; a recipe's points are joined, points on the front are named.
+
+    Args:
+        frontier: The points.
+        domain_only: Whether elsewhere is the same kind of task on other data alone.
+    """
     import altair as alt
 
     styles = styles_of(frontier)
     base, *variants = frontier.points
     code = {style.model: str(index + 1) for index, style in enumerate(styles[1:])}
-    places = {point.name: (point.gain.value, point.change.value) for point in frontier.points}
+    places = {
+        point.name: (point.gain.value, found.value)
+        for point in frontier.points
+        if (found := point.domain_change if domain_only else point.change)
+    }
     rows: list[Row] = [
         {"kind": "piece", "recipe": code[recipe], "gain": x, "change": y, "gain2": x2, "change2": y2}
         for recipe, ends in _pieces(frontier)
         for (x, y), (x2, y2) in [(places[ends[0]], places[ends[1]])]
     ]
     for recipe, point in [("0", base), *((code[point.recipe], point) for point in variants)]:
-        place: Row = {"recipe": recipe, "gain": point.gain.value, "change": point.change.value}
+        gain, change = places[point.name]
+        place: Row = {"recipe": recipe, "gain": gain, "change": change}
         rows.append({"kind": "point", **place})
-        if point.is_on_front:
+        if point.is_on_domain_front if domain_only else point.is_on_front:
             rows.append({"kind": "front", **place, "name": printable(point.name)})
     domain = [str(index) for index in range(len(styles))]
     colors = alt.Scale(domain=domain, range=[style.color for style in styles])
@@ -66,7 +86,8 @@ def frontier_chart(frontier: Frontier) -> Markup:
     dashes = alt.Scale(domain=domain, range=[list(style.dash) for style in styles])
     source = alt.Chart(alt.NamedData(name=ROWS))
     x = alt.X("gain:Q", title="gain in-domain", axis=alt.Axis(tickCount=7))
-    y = alt.Y("change:Q", title="change out of domain and across tasks", axis=alt.Axis(tickCount=7))
+    where = "change out of domain" if domain_only else "change out of domain and across tasks"
+    y = alt.Y("change:Q", title=where, axis=alt.Axis(tickCount=7))
     color = alt.Color("recipe:N", legend=None, scale=colors)
     pieces = (
         source.transform_filter(alt.datum.kind == "piece")

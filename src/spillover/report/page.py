@@ -21,6 +21,7 @@ from spillover.report.explorer import explorer
 from spillover.report.frontier import frontier_views
 from spillover.report.mixing import mixing_view
 from spillover.report.text import LIGHT_SYMBOLS, markdown, printable, visible
+from spillover.report.training import recipe_rows, source_rows
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -104,6 +105,8 @@ def _facts(results: StudyResults, analysis: Analysis) -> dict[str, object]:
         **drift_facts(results),
         "drift_correlations": correlation_rows(analysis),
         "forgetting": forgetting_rows(results),
+        "recipe_rows": recipe_rows(results),
+        "source_rows": source_rows(results),
         "provenance": list(tables.flat_rows(results.provenance)),
         "base_facts": list(tables.flat_rows(results.base)),
         "command": results.provenance.get("command"),
@@ -151,6 +154,7 @@ def _environment(kind: str, shown: Callable[[str], str]) -> Environment:
         scientific=lambda value: Markup(_scientific(value)),
         thousands=lambda value: Markup(f"{value:,}"),
         percent=lambda value: Markup(f"{value:.0%}"),
+        fine_percent=lambda value: Markup(f"{value:.2%}"),
         enumerated=_enumerated,
         counts=_counts,
         ids=lambda ids: Markup(" ".join(str(int(item)) for item in ids)),

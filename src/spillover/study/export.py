@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 from spillover.errors import UserError, unknown_name
+from spillover.study.kept_weights import kept_weights
 from spillover.study.store import Store
 from spillover.study.study import Study
-from spillover.study.work import kept_weights
 
 
 def export(study: Study, store: Store, variant: str, folder: Path) -> float:

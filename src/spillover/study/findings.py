@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from spillover.errors import UserError
 from spillover.prompts.encoding import Encoder, TokenIds
 from spillover.records import Example
+from spillover.study.mixed import replayed_examples
 from spillover.study.step import Finetune, Predict
 from spillover.study.study import Study
 from spillover.study.work import Workshop
@@ -77,6 +78,8 @@ class Trained:
     examples: tuple[Example, ...]
     """Of the task itself, without what is mixed in."""
     rows: TrainingRows
+    replayed: Mapping[str, Sequence[Example]]
+    """Task to the rows of it that the recipe replays."""
 
     @property
     def where(self) -> str:
@@ -123,9 +126,10 @@ class Evidence:
 
     @property
     def trained_examples(self) -> Mapping[str, Sequence[Example]]:
-        """Task to all rows of it that any variant is trained on, alone or in a mixture."""
+        """Task to all rows of it that any variant is trained on, alone, in a mixture or replayed."""
         rows: dict[str, dict[str, Example]] = {}
-        for task, examples in (item for trained in self.trained for item in trained.sources.items()):
+        held = (part for trained in self.trained for part in (trained.sources, trained.replayed))
+        for task, examples in (item for part in held for item in part.items()):
             rows.setdefault(task, {}).update({row.id: row for row in examples})
         return {task: tuple(by_id.values()) for task, by_id in rows.items()}
 
@@ -146,7 +150,9 @@ def gather(study: Study, workshop: Workshop) -> tuple[Evidence, list[Finding]]:
             if isinstance(step, Finetune):
                 selected = training_rows(rows, step.size, seed=step.seed)
                 kept, _ = protocol_rows(rows, split="train", protocol=step.protocol, rows=selected)
-                trained.append(Trained(step, kept, workshop.training_rows(step)[0]))
+                others = replayed_examples(step, workshop.prepared)
+                replayed = {data.task.name: own for (data, _), (own, _) in zip(step.replayed, others, strict=True)}
+                trained.append(Trained(step, kept, workshop.training_rows(step)[0], replayed))
             else:
                 asked.append(Asked(step, *workshop.encoded_cell(step)))
         except UserError as error:

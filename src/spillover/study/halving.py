@@ -95,11 +95,12 @@ Contest = list[list[VariantPlan]]
 
 
 def _contests(plans: Sequence[VariantPlan]) -> list[Contest]:
-    """Return the mixtures that compete with each other: those for a target and a size, where they are several."""
+    """Return the mixtures that compete with each other: those of a target, size and recipe, where they are several."""
     levels: dict[tuple[object, ...], dict[Mixture, list[VariantPlan]]] = {}
     for plan in plans:
         if plan.arm and plan.mixture and plan.arm["arm"] not in REGISTERED:
-            level = (plan.arm["target"], plan.sizes, plan.arm.get("specialist_rows"))
+            trained = (plan.recipe.model_dump_json(), plan.settings)
+            level = (plan.arm["target"], plan.sizes, plan.arm.get("specialist_rows"), *trained)
             levels.setdefault(level, {}).setdefault(plan.mixture, []).append(plan)
     return [list(level.values()) for level in levels.values() if len(level) > 1]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from spillover.study.kept_weights import ADAPTER, WEIGHTS
 from spillover.study.store import DamagedStepError, Store
 from spillover.study.study import Study
-from spillover.study.work import ADAPTER, WEIGHTS
 
 
 def remove_damaged(study: Study, store: Store, *, notice: Callable[[str], None]) -> None:

@@ -11,7 +11,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from spillover.study.validation import FEWEST
 from spillover.tasks.mixture import Budget, Member, Mixture, Order
-from spillover.tasks.settings import ONE_OR_MORE, Settings
+from spillover.tasks.settings import EACH_ONCE, ONE_OR_MORE, Settings
 from spillover.training.constraints.none import Unconstrained
 from spillover.training.settings import Recipe, TrainingSettings
 
@@ -33,7 +33,7 @@ UNMIXED = ("alone", "general-alone", "extra-steps")
 
 
 Tasks = Annotated[tuple[str, ...], ONE_OR_MORE]
-Sizes = Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1), ONE_OR_MORE]
+Sizes = Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1), ONE_OR_MORE, EACH_ONCE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,15 @@ class _Design(Settings):
     general: Tasks = ()
     """General instruction data."""
     by: Literal["examples", "tokens"] = "examples"
-    order: Annotated[tuple[Order, ...], Field(min_length=1), ONE_OR_MORE] = ("joint",)
+    order: Annotated[tuple[Order, ...], Field(min_length=1), ONE_OR_MORE, EACH_ONCE] = ("joint",)
     validation: int = Field(default=0, ge=0)
     """Rows of each target, neither trained on nor tested, on which the arms are compared, so that the report says which
     is chosen without its test score; 0 does not."""
     recipe: Recipe = Recipe()
     training: dict[str, object] = {}
     """Training settings that differ from the study's."""
+    name: str = Field(default="", pattern=r"^[\w.+-]*$")
+    """Begins the names of the arms, where several designs have the same targets."""
 
     @field_validator("validation")
     @classmethod
@@ -67,6 +69,9 @@ class _Design(Settings):
         if 0 < value < FEWEST:
             raise ValueError(f"fewer than {FEWEST} rows choose by luck; name more, or 0")
         return value
+
+    def _named(self, arm: str) -> str:
+        return f"{self.name}.{arm}" if self.name else arm
 
     def _facts(self, **facts: Any) -> dict[str, Any]:
         """Return what an arm says of itself."""
@@ -92,18 +97,28 @@ class Cocktail(_Design):
     cap: int | None = Field(default=None, gt=0)
     """Rows of each added task; as many as the target's when absent."""
     temperature: float = Field(default=1.0, ge=0)
-    general_share: float | None = Field(default=None, gt=0, lt=1)
-    """Part of the mixture that is general data; its rows, cut at the cap, when absent."""
-    budgets: Annotated[tuple[Literal["additive", "matched"], ...], Field(min_length=1), ONE_OR_MORE] = (
+    general_share: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], ONE_OR_MORE, EACH_ONCE] = ()
+    """Part of the mixture that is general data, one or several; its rows, cut at the cap, when absent."""
+    budgets: Annotated[tuple[Literal["additive", "matched"], ...], Field(min_length=1), ONE_OR_MORE, EACH_ONCE] = (
         "additive",
         "matched",
     )
-    arms: Annotated[tuple[ArmName, ...], ONE_OR_MORE] = ()
+    arms: Annotated[tuple[ArmName, ...], ONE_OR_MORE, EACH_ONCE] = ()
     """Which conditions; all that the named data allows when absent."""
 
     @model_validator(mode="after")
     def _plays_one_part(self) -> Self:
         _check_once((*self.targets, *self.others, *self.general, *self.mathematics))
+        if self.general_share and not self.general:
+            raise ValueError("general_share is a part of general data, and none is named; name `general` or remove it")
+        possible = {kind for target in self.targets for _, kind, _, _ in self._conditions(target)}
+        if possible == {"alone"}:
+            raise ValueError("nothing is added to the target; name a second target, others, general or mathematics")
+        if missing := [arm for arm in self.arms if arm not in possible]:
+            raise ValueError(
+                f"arms: the named data makes no arm {missing[0]!r}; remove it or name its data (it makes: "
+                f"{', '.join(sorted(possible))})"
+            )
         return self
 
     def expand(self) -> list[Arm]:
@@ -126,10 +141,8 @@ class Cocktail(_Design):
         limits = {} if self.cap is None else {"cap": self.cap}
         others = {name: self._added([name], **limits) for name in domain}
         everything = [member for name in domain for member in others[name]]
-        share = {} if self.general_share is None else {"share": self.general_share / max(1, len(self.general))}
-        general = self._added(self.general, general=True, **(share or limits))
         mathematics = self._added(self.mathematics, **limits)
-        with_general, with_mathematics = {"general": list(self.general)}, {"mathematics": list(self.mathematics)}
+        with_mathematics = {"mathematics": list(self.mathematics)}
         yield "alone", "alone", {}, []
         for name in domain:
             yield f"with-{name}", "pair", {"added": [name]}, others[name]
@@ -139,23 +152,37 @@ class Cocktail(_Design):
             rest = [member for member in everything if member.task != name]
             facts = {"added": [member.task for member in rest], "left_out": name}
             yield f"all-but-{name}", "all-but", facts, rest
-        if general:
-            yield "target+general", "target+general", with_general, general
+        for ending, with_general, general in self._general_parts(limits):
+            yield f"target+general{ending}", "target+general", with_general, general
+            if everything:
+                facts = {"added": domain, **with_general}
+                yield f"all+general{ending}", "all+general", facts, [*everything, *general]
+            if everything and mathematics:
+                name, facts = "all+general+mathematics", {"arm": "mixture", "added": domain, **with_general}
+                yield f"{name}{ending}", name, {**facts, **with_mathematics}, [*everything, *general, *mathematics]
         if mathematics:
             yield "target+mathematics", "mathematics", with_mathematics, mathematics
-        if everything and general:
-            yield "all+general", "all+general", {"added": domain, **with_general}, [*everything, *general]
         if everything and mathematics:
             facts = {"added": domain, **with_mathematics}
             yield "all+mathematics", "all+mathematics", facts, [*everything, *mathematics]
-        if everything and general and mathematics:
-            name = "all+general+mathematics"
-            facts = {"arm": "mixture", "added": domain, **with_general, **with_mathematics}
-            yield name, name, facts, [*everything, *general, *mathematics]
         for name in self.general:
             yield f"{name}-alone", "general-alone", {"general": [name]}, []
-        if everything or general:
-            yield "extra-steps", "extra-steps", {}, everything or general
+        if everything:
+            yield "extra-steps", "extra-steps", {}, everything
+        else:
+            for ending, _, general in self._general_parts(limits):
+                yield f"extra-steps{ending}", "extra-steps", {}, general
+
+    def _general_parts(self, limits: Mapping[str, object]) -> Iterator[tuple[str, dict[str, Any], list[Member]]]:
+        """Yield for every share of general data the end of an arm's name, what the arm says of it, and the members."""
+        for share in self.general_share or ((None,) if self.general else ()):
+            facts: dict[str, Any] = {"general": list(self.general)}
+            if share is None:
+                yield "", facts, self._added(self.general, general=True, **limits)
+                continue
+            ending = f"-{share:g}" if len(self.general_share) > 1 else ""
+            own = self._added(self.general, general=True, share=share / len(self.general))
+            yield ending, {**facts, "general_share": share}, own
 
     def _arm(
         self,
@@ -186,7 +213,9 @@ class Cocktail(_Design):
             "general": [],
             "mathematics": [],
         }
-        return Arm(name, mixture, size, self._facts(**{**plain, "budget": budget, "order": order, **facts}))
+        return Arm(
+            self._named(name), mixture, size, self._facts(**{**plain, "budget": budget, "order": order, **facts})
+        )
 
 
 class Factorial(_Design):
@@ -195,19 +224,27 @@ class Factorial(_Design):
     The targets vary coverage: one task is narrow, a list of tasks is broader (sheet specialist-generalist, 2.1).
     """
 
-    targets: Annotated[tuple[Annotated[Tasks, Field(min_length=1)], ...], Field(min_length=1), ONE_OR_MORE]
+    targets: Annotated[tuple[Annotated[Tasks, Field(min_length=1)], ...], Field(min_length=1), ONE_OR_MORE, EACH_ONCE]
     """Each a task or a list of tasks, whose first is tested in-domain; the rows are divided among them."""
     specialist_rows: Sizes
     """Training rows of all the target's tasks together."""
-    general_rows: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), ONE_OR_MORE]
+    general_rows: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), ONE_OR_MORE, EACH_ONCE]
     general: Annotated[Tasks, Field(min_length=1)]
-    budgets: Annotated[tuple[Budget, ...], Field(min_length=1), ONE_OR_MORE] = ("additive",)
+    budgets: Annotated[tuple[Budget, ...], Field(min_length=1), ONE_OR_MORE, EACH_ONCE] = ("additive",)
     """``steps`` trains without general data for as many rows, and so optimizer steps, as with it, joint."""
+    general_alone: bool = False
+    """Whether the general data alone is trained on too: a floor, as the untouched base is."""
 
     @model_validator(mode="after")
     def _plays_one_part(self) -> Self:
         for group in self.targets:
             _check_once((*group, *self.general))
+            if (fewest := min(self.specialist_rows)) < len(group):
+                raise ValueError(
+                    f"specialist_rows is {fewest}, fewer than the {len(group)} tasks of a target; raise it"
+                )
+        if not any(self.general_rows):
+            raise ValueError("general_rows is 0 alone, so nothing is compared; name an amount beside it")
         return self
 
     def expand(self) -> list[Arm]:
@@ -220,18 +257,38 @@ class Factorial(_Design):
             for budget in self.budgets:
                 orders = ("joint",) if budget == "steps" else self.order
                 arms += [self._arm(group, rows, general_rows, order, budget) for order in orders]
+        if self.general_alone:
+            targets = dict.fromkeys(group[0] for group in self.targets)
+            arms += [self._without_target(target, count) for target in targets for count in self.general_rows if count]
         return arms
+
+    def _without_target(self, target: str, general_rows: int) -> Arm:
+        """Return the general data alone; one arm for each target, although they are one training."""
+        first, *others = self._general_members(general_rows)
+        facts = self._facts(
+            target=target,
+            arm="general-alone",
+            added=[],
+            left_out=None,
+            general=[first.task, *(member.task for member in others)],
+            budget="additive",
+            order="joint",
+            specialist_rows=0,
+            general_rows=general_rows,
+        )
+        assert first.cap
+        name = self._named(f"general-alone-{general_rows}-for-{target}")
+        return Arm(name, self._mixture(first.task, others), first.cap, facts)
+
+    def _general_members(self, general_rows: int) -> list[Member]:
+        amounts = zip(self.general, _divided(general_rows, len(self.general)), strict=True)
+        return [Member(task=name, cap=count, general=True) for name, count in amounts if count]
 
     def _arm(self, group: tuple[str, ...], rows: int, general_rows: int, order: Order, budget: Budget) -> Arm:
         target, *beside = group
         own, *others = _divided(rows, len(group))
         added = [Member(task=name, cap=count) for name, count in zip(beside, others, strict=True)]
-        amounts = _divided(general_rows, len(self.general))
-        general = [
-            Member(task=name, cap=count, general=True)
-            for name, count in zip(self.general, amounts, strict=True)
-            if count
-        ]
+        general = self._general_members(general_rows)
         kind = "alone" if not general_rows else "extra-steps" if budget == "steps" else "target+general"
         name = {"alone": "alone", "extra-steps": f"extra-steps-{general_rows}"}.get(kind, f"general-{general_rows}")
         name += "-matched" if budget == "matched" else ""
@@ -251,7 +308,7 @@ class Factorial(_Design):
         if budget == "steps" and added:
             mixed["repeats"] = "specialist"
         prefix = f"{'+'.join(group)}." if beside else ""
-        return Arm(prefix + name, self._mixture(target, [*added, *general], **mixed), own, facts)
+        return Arm(self._named(prefix + name), self._mixture(target, [*added, *general], **mixed), own, facts)
 
 
 def _check_once(names: Sequence[str]) -> None:

@@ -1,9 +1,10 @@
-"""Builds the rows of a mixture from its prepared sources: cleaned, kept apart, encoded, taken, and reported."""
+"""Builds the rows of a mixture, or of a replay, from prepared sources: cleaned, kept apart, encoded and reported."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from spillover.errors import UserError
@@ -15,6 +16,7 @@ from spillover.study.step import Finetune, Prepare
 from spillover.tasks.coverage import coverage
 from spillover.tasks.mixture import Mixture, Portion, portions
 from spillover.tasks.prepare import PreparedTask, protocol_rows, training_rows
+from spillover.training.settings import Demonstrations
 
 if TYPE_CHECKING:
     from spillover.training.rows import TrainingRow, TrainingRows
@@ -41,20 +43,24 @@ def mixed_rows(
     examples, reasons = _apart(step, sources)
     encoded: list[TrainingRows] = []
     for (data, template), source, rows, drops in zip(steps, sources, examples, reasons, strict=True):
-        encoded.append(_encoded(step, data.task.name, template, source, rows, encoder))
+        where = f"variant {step.name!r}: its mixture, task {data.task.name!r}"
+        shown = step.recipe.demonstrations
+        encoded.append(_encoded(step, template, source, rows, shown=shown, encoder=encoder, where=where))
         drops.update({reason: drops.get(reason, 0) + count for reason, count in encoded[-1].dropped.items()})
+    if "general_rows" in step.arm:
+        _check_amounts(step, mixture, encoded[1:])
     by_task = {data.task.name: own for (data, _), own in zip(steps, encoded, strict=True)}
     lengths = {name: [len(row.target) for row in own.rows] for name, own in by_task.items()}
     taken = portions(mixture, list(lengths.values()), size=step.size)
     by_name = {portion.task: _taken(portion, by_task[portion.task].rows) for portion in taken}
     stages = [[row for name in names for row in by_name[name]] for names in mixture.stages()]
     distinct_counts = {portion.task: len(set(portion.rows)) for portion in taken}
-    shown = {
+    distinct = {
         data.task.name: rows[: distinct_counts[data.task.name]]
         for (data, _), rows in zip(steps, examples, strict=True)
         if data.task.name in distinct_counts
     }
-    specialist = [(data.task, shown[name]) for data, _ in steps if (name := data.task.name) in mixture.specialist()]
+    specialist = [(data.task, distinct[name]) for data, _ in steps if (name := data.task.name) in mixture.specialist()]
     report = {
         **_shares(taken, lengths),
         "dropped": dict(zip(by_task, reasons, strict=True)),
@@ -69,7 +75,7 @@ def mixed_rows(
         tuple(TrainingRows(tuple(rows), common_prefix_length([row.prompt for row in rows]), {}) for rows in stages),
         mixture.general_epochs,
         report,
-        shown,
+        distinct,
         reasons[0],
     )
 
@@ -80,7 +86,7 @@ def _apart(step: Finetune, sources: Sequence[PreparedTask]) -> tuple[list[tuple[
     The target's rows are those of a variant trained on it alone. Of the others goes what equals, in normalised text,
     a test row or demonstration of any source, a row of a source before it, or an earlier row of its own.
     """
-    held_out = {_text(row): source.task for source in sources for row in (*source.demonstrations, *source.test)}
+    held_out = _held_out(sources)
     seen: dict[str, str] = {}
     kept, dropped = [], []
     for position, source in enumerate(sources):
@@ -94,6 +100,42 @@ def _apart(step: Finetune, sources: Sequence[PreparedTask]) -> tuple[list[tuple[
         kept.append(rows)
         dropped.append(drops)
     return kept, dropped
+
+
+def replayed_rows(
+    step: Finetune, prepared: Callable[[Prepare], PreparedTask], encoder: Encoder
+) -> tuple[TrainingRows, ...]:
+    """Return the rows of each task that the recipe replays, behind no demonstrations.
+
+    Raises:
+        UserError: If none of a task's is left.
+    """
+    found = []
+    for (data, template), (rows, drops) in zip(step.replayed, replayed_examples(step, prepared), strict=True):
+        where = f"variant {step.name!r}: its replay of task {data.task.name!r}"
+        shown = Demonstrations(count=0)
+        encoded = _encoded(step, template, prepared(data), rows, shown=shown, encoder=encoder, where=where)
+        found.append(replace(encoded, dropped={**drops, **encoded.dropped}))
+    return tuple(found)
+
+
+def replayed_examples(
+    step: Finetune, prepared: Callable[[Prepare], PreparedTask]
+) -> list[tuple[tuple[Example, ...], Drops]]:
+    """Return the training rows of each replayed task without test rows and demonstrations of it or what is trained."""
+    sources = [prepared(data) for data, _ in step.replayed]
+    held_out = _held_out([prepared(step.data), *(prepared(data) for data, _ in step.added), *sources])
+    found = []
+    for source in sources:
+        rows, drops = protocol_rows(source, split="train", protocol=step.protocol)
+        kept, equal = _new(rows, source.task, held_out, {})
+        found.append((kept, {**drops, **equal}))
+    return found
+
+
+def _held_out(sources: Sequence[PreparedTask]) -> dict[str, str]:
+    """Return the normalised text of every test row and demonstration, and its task."""
+    return {_text(row): source.task for source in sources for row in (*source.demonstrations, *source.test)}
 
 
 def _new(
@@ -121,11 +163,17 @@ def _text(row: Example) -> str:
 
 
 def _encoded(
-    step: Finetune, task: str, template: str, source: PreparedTask, rows: Sequence[Example], encoder: Encoder
+    step: Finetune,
+    template: str,
+    source: PreparedTask,
+    rows: Sequence[Example],
+    *,
+    shown: Demonstrations,
+    encoder: Encoder,
+    where: str,
 ) -> TrainingRows:
     from spillover.training.rows import encode_rows
 
-    where = f"variant {step.name!r}: its mixture, task {task!r}"
     if not rows:
         raise UserError(
             f"{where}: all of its {len(source.train)} training rows are held out or repeat others; remove it"
@@ -135,12 +183,22 @@ def _encoded(
             encoder,
             Template(template),
             rows,
-            step.recipe.demonstrations.chosen_from(source.demonstrations),
+            shown.chosen_from(source.demonstrations),
             step.settings,
             context_length=step.base.context_length,
         )
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
+
+
+def _check_amounts(step: Finetune, mixture: Mixture, added: Sequence[TrainingRows]) -> None:
+    """Raise UserError where a source has fewer rows than a factorial design names: its arms state that amount."""
+    for member, own in zip(mixture.added, added, strict=True):
+        if member.cap and len(own.rows) < member.cap:
+            raise UserError(
+                f"variant {step.name!r}: its mixture, task {member.task!r}: {member.cap} rows asked for, of which "
+                f"{len(own.rows)} are left to train on; lower general_rows or specialist_rows, or name more tasks"
+            )
 
 
 def _taken(portion: Portion, rows: Sequence[TrainingRow]) -> list[TrainingRow]:

@@ -203,6 +203,7 @@ def _task_card(task: Task, base_steps: list[Score], store: Store) -> TaskCard:
         facts["dropped"],
         task.licence,
         chance,
+        task.closed_book,
     )
 
 

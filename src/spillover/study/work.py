@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
@@ -14,21 +13,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spillover.errors import SpilloverError, UserError
-from spillover.models.fingerprint import weights_fingerprint
-from spillover.prompts.encoding import Encoder
-from spillover.prompts.template import Template, content_free_prompts, premise
+from spillover.errors import UserError
 from spillover.records import FlipFloor, Prediction
 from spillover.study import files
-from spillover.study.adoption import check_adopted, require_same_ids
+from spillover.study.adoption import check_adopted
 from spillover.study.harness import AskHarness, ScoreHarness, write_answers, write_scores
 from spillover.study.identity import digest
-from spillover.study.items import rendered_prompts
-from spillover.study.mixed import mixed_rows
+from spillover.study.kept_weights import ADAPTER, WEIGHTS, kept_weights, variant_fingerprint
 from spillover.study.step import Adopt, Derive, Drift, Finetune, Predict, Prepare, Score, Step, Variant
 from spillover.study.store import Store
-from spillover.study.validation import VALIDATION, Validate, validation_loss, validation_rows
-from spillover.tasks.prepare import PreparedTask, prepare, protocol_rows, training_rows
+from spillover.study.study_rows import StudyRows
+from spillover.study.validation import VALIDATION, Validate, validation_loss
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -37,8 +32,6 @@ if TYPE_CHECKING:
     from spillover.models.adapters import TrainedAdapter
     from spillover.models.loaded import LoadedModel
     from spillover.training.checkpoints import Checkpoints
-    from spillover.training.constraints.constraint import Material
-    from spillover.training.rows import TrainingRows
     from spillover.training.tracking import TrackedTraining, Tracking
 
     Trained = tuple[PreTrainedModel, TrainedAdapter | None, dict[str, Any]]
@@ -50,11 +43,9 @@ Tell = Callable[[str], None]
 """Called with what is worth knowing of the current step while it runs."""
 SECONDS_BETWEEN_CHECKPOINTS = 300.0
 """Of training that a killed run may lose."""
-WEIGHTS, ADAPTER = "weights", "adapter"
-"""Folders of a variant: a whole model, or an adapter of its base."""
 
 
-class Workshop:
+class Workshop(StudyRows):
     """Computes steps into folders; keeps rows, token ids and the loaded model so that the next step need not.
 
     Args:
@@ -76,18 +67,11 @@ class Workshop:
         tracking: Tracking | None = None,
         shards: bool = False,
     ) -> None:
-        self._store = store
+        super().__init__(store, notice=notice)
         self._device = device
-        self._notice = notice
         self._announce = announce
         self._tracking = tracking
         self._shards = shards
-        self._prepared: dict[str, PreparedTask] = {}
-        self._encoded: dict[tuple[object, ...], tuple[EncodedCell, dict[str, int]]] = {}
-        self._mixed: dict[str, TrainingRows] = {}
-        self._encoders: dict[Path, Encoder] = {}
-        self._compared: set[tuple[Encoder, tuple[object, ...]]] = set()
-        """Tokenizers of variants' own, and cells of which each gives the base's token ids."""
         self._loaded: LoadedModel | None = None
 
     def compute(self, step: Step, folder: Path, advance: Advance, tell: Tell | None = None) -> Mapping[str, Any]:
@@ -125,82 +109,9 @@ class Workshop:
             **machine(),
         }
 
-    def prepared(self, step: Prepare) -> PreparedTask:
-        """Return a task's rows: from memory, from the store, or read now."""
-        if step.key not in self._prepared:
-            if self._store.has(step.kind, step.key):
-                self._prepared[step.key] = files.read_prepared(self._store.file(step.kind, step.key, files.ROWS))
-            else:
-                self._prepared[step.key] = prepare(step.suite, step.task, cache=step.cache, notice=self._notice)
-        return self._prepared[step.key]
-
-    def encoded_cell(self, step: Predict) -> tuple[EncodedCell, dict[str, int]]:
-        """Return a cell's token ids and the test rows dropped (reason to count), the same for every model."""
-        from spillover.evaluation.predict import Asked, encode_cell
-
-        name = (
-            step.data.key,
-            step.template,
-            step.cell,
-            step.test_limit,
-            step.protocol,
-            step.priors,
-            step.base.tokenizer_fingerprint,
-            step.context_length,
-        )
-        if name not in self._encoded:
-            prepared, task, cell = self.prepared(step.data), step.data.task, step.cell
-            rows, dropped = protocol_rows(prepared, split="test", protocol=step.protocol)
-            examples = rows[: step.test_limit]
-            shown, prompts = rendered_prompts(step, prepared, examples)
-            template, generation = Template(step.template), task.generation
-            asked = Asked(
-                cell,
-                examples,
-                prompts,
-                task.answers,
-                generation.max_new_tokens,
-                generation.stop,
-                content_free_prompts(template, shown) if "contextual" in step.priors else (),
-                premise(template) if "pmi" in step.priors else "",
-            )
-            encoded = encode_cell(asked, self._encoder(step.base.path), context_length=step.context_length)
-            self._encoded[name] = encoded, dict(Counter(prepared.dropped) + Counter(dropped))
-        encoded, dropped = self._encoded[name]
-        own = self._own_encoder(step)
-        if own is not self._encoder(step.base.path) and (own, name) not in self._compared:
-            require_same_ids(encoded, own, where=step.label)
-            self._compared.add((own, name))
-        return encoded, dropped
-
     def check_adopted(self, step: Adopt) -> None:
         """Refuse a variant trained elsewhere that does not fit its base, or is it."""
         check_adopted(step)
-
-    def training_rows(self, step: Finetune) -> tuple[TrainingRows, dict[str, int]]:
-        """Return a variant's training rows as token ids, and the rows dropped (reason to count).
-
-        Raises:
-            UserError: If there are fewer rows than the variant's size asks for.
-        """
-        from spillover.training.rows import encode_rows
-
-        if step.mixture:
-            if step.key not in self._mixed:
-                self._mixed[step.key] = mixed_rows(step, step.mixture, self.prepared, self._encoder(step.base.path))
-            return self._mixed[step.key], dict(self._mixed[step.key].dropped)
-        prepared = self.prepared(step.data)
-        selected = training_rows(prepared, step.size, seed=step.seed)
-        rows, dropped = protocol_rows(prepared, split="train", protocol=step.protocol, rows=selected)
-        encoded = encode_rows(
-            self._encoder(step.base.path),
-            Template(step.template),
-            rows,
-            step.recipe.demonstrations.chosen_from(prepared.demonstrations),
-            step.settings,
-            context_length=step.base.context_length,
-        )
-        return encoded, {**dropped, **encoded.dropped}
 
     def check_training(self, step: Finetune) -> None:
         """Refuse a training that this machine, or the rows which its recipe mixes in, cannot serve, with UserError."""
@@ -219,24 +130,6 @@ class Workshop:
         if fault := step.recipe.constraint.fault(self._material(step), step.settings.batch_size):
             raise UserError(f"variant {step.name!r}: {fault}")
 
-    def validation_rows(self, step: Validate) -> TrainingRows:
-        """Return the rows that a contest of arms is decided on."""
-        return validation_rows(step, self.prepared, self._encoder(step.variant.base.path))
-
-    def _material(self, step: Finetune) -> Material:
-        """Return the rows a recipe's constraint asks for besides the variant's own."""
-        from spillover.training.constraints.constraint import Material
-        from spillover.training.general_text import general_rows
-        from spillover.training.rows import encode_rows
-
-        encoder = self._encoder(step.base.path)
-        replayed = []
-        for data, template in step.replayed:
-            rows, _ = protocol_rows(self.prepared(data), split="train", protocol=step.protocol)
-            replayed.append(encode_rows(encoder, Template(template), rows, (), step.settings))
-        general = general_rows(encoder) if step.recipe.constraint.reads_general_text else ()
-        return Material(general, replayed)
-
     def take_part(self, step: Finetune) -> None:
         """Train a variant together with the process that leads, and keep nothing."""
         self._train(step)
@@ -249,7 +142,7 @@ class Workshop:
         else:
             self._save(model, step, folder)
         when = f"after {facts['step_count']} steps: nothing was learnt; raise training.learning_rate or sizes"
-        fingerprint = _fingerprint(step, folder, when)
+        fingerprint = variant_fingerprint(step, folder, when)
         self._checkpoints(step).remove()
         files.write_json(folder / "training.json", {**facts, "fingerprint": fingerprint})
 
@@ -326,7 +219,7 @@ class Workshop:
             model = self._whole_model(trained)
             change_weights(model, step.base.path, step.change)
             self._save(model, step, folder)
-        fingerprint = _fingerprint(
+        fingerprint = variant_fingerprint(
             step, folder, f"at {step.change.suffix}: choose a value that keeps some of the update"
         )
         files.write_json(folder / "derived.json", {"fingerprint": fingerprint})
@@ -441,49 +334,6 @@ class Workshop:
 
     def _weights(self, step: Variant) -> Path:
         return kept_weights(self._store, step)
-
-    def _own_encoder(self, step: Predict) -> Encoder:
-        """Return the tokenizer that came with the model a step asks: its end token ends what the model writes."""
-        adopted = step.variant.adopted if isinstance(step.variant, Adopt) else None
-        differs = adopted and adopted.tokenizer_fingerprint != step.base.tokenizer_fingerprint
-        return self._encoder(adopted.path if adopted and differs else step.base.path)
-
-    def _encoder(self, path: Path) -> Encoder:
-        from spillover.models.load import load_tokenizer
-
-        if path not in self._encoders:
-            self._encoders[path] = Encoder(load_tokenizer(path))
-        return self._encoders[path]
-
-
-def kept_weights(store: Store, step: Variant) -> Path:
-    """Return the folder of a finished variant's weights or adapter after checking the digests of its files.
-
-    One that was trained elsewhere stays where it is.
-    """
-    if isinstance(step, Adopt):
-        return step.adopted.path
-    names = store.manifest(step.kind, step.key)["files"]
-    kept = [name for name in names if Path(name).parts[0] in (WEIGHTS, ADAPTER)]
-    if not kept:
-        raise UserError(f"{store.folder(step.kind, step.key)} holds no weights; remove it and run again")
-    paths = [store.file(step.kind, step.key, name) for name in kept]
-    return paths[0].parent
-
-
-def _fingerprint(step: Variant, folder: Path, when: str) -> str:
-    """Return what a variant's weights are; those of its base are an error."""
-    from spillover.models.adapters import adapter_fingerprint
-    from spillover.training.drift.tensors import Tensors, same_numbers
-
-    if step.saves_adapter:
-        fingerprint, unchanged = adapter_fingerprint(folder / ADAPTER)
-    else:
-        fingerprint = weights_fingerprint(folder / WEIGHTS)
-        unchanged = same_numbers(Tensors.of_folder(folder / WEIGHTS), Tensors.of_folder(step.base.path))
-    if unchanged:
-        raise SpilloverError(f"{step.variant} has the weights of its base {when}")
-    return fingerprint
 
 
 @cache

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     GetCoreSchemaHandler,
@@ -27,6 +28,7 @@ from pydantic_core.core_schema import no_info_before_validator_function
 from spillover.errors import UserError, unknown_name
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 _IDENTITY = {"purpose": "identity"}
 DEEPEST = 50
 MOST_NODES = 200_000
@@ -112,6 +114,18 @@ ONE_OR_MORE = _OneOrMore()
 
 def _listed(value: object) -> object:
     return value if isinstance(value, list | tuple) else [value]
+
+
+def each_once(value: tuple[T, ...]) -> tuple[T, ...]:
+    """Return the values; of two that are equal a ValueError names one."""
+    repeated = [item for index, item in enumerate(value) if item in value[:index]]
+    if repeated:
+        raise ValueError(f"{repeated[0]!r} is listed twice; list it once")
+    return value
+
+
+EACH_ONCE = AfterValidator(each_once)
+"""Refuses a tuple that holds a value twice."""
 
 
 def parse_settings(model_class: type[M], data: object, *, where: str) -> M:

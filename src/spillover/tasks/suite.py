@@ -26,6 +26,7 @@ _NOT_ROWS = {
     "prompts",
     "length_normalised",
     "kind",
+    "closed_book",
 }
 """Settings of a task that change no row; everything else is in its identity."""
 

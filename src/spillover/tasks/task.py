@@ -220,6 +220,8 @@ class Task(Settings):
     """Of the data."""
     kind: str | None = None
     """Field that says what kind of task a row is, for the coverage number; without it all rows are of one kind."""
+    closed_book: bool = False
+    """Whether it asks for facts that are not in the prompt, so that wrong facts in added data can harm it."""
     added_later: ClassVar[frozenset[str]] = frozenset({"turns", "kind"})
 
     @property

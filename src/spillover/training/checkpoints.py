@@ -74,6 +74,7 @@ class Checkpoints:
             "optimizer": state.optimizer.state_dict(),
             "schedule": state.schedule.state_dict(),
             "constraint": state.constraint.kept_tensors(),
+            "recorded": state.constraint.recorded_facts(),
             "random": torch.get_rng_state(),
             "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
             "log": asdict(state.log),
@@ -104,7 +105,7 @@ class Checkpoints:
         for flat, tensor in saved["constraint"].items():
             weight = state.weights[flat.partition("/")[2]]
             constraint[flat] = split_like(tensor, weight).to(weight.device)
-        state.constraint.restore(constraint)
+        state.constraint.restore(constraint, saved.get("recorded", {}))
         torch.set_rng_state(saved["random"])
         if saved["cuda_random"]:
             torch.cuda.set_rng_state_all(saved["cuda_random"])

@@ -194,7 +194,8 @@ class _Run:
         if settings.gradient_checkpointing:
             recompute_activations(model)
         self._rule = TimedConstraint(constraint)
-        self._rule.begin(Training(model, self.weights, self._logits, settings.batch_size, self.step_count, seed))
+        batch_sizes = settings.batch_sizes(len(data.rows))
+        self._rule.begin(Training(model, self.weights, self._logits, batch_sizes, seed))
         self._probe = (
             ForgettingProbe(model, self._logits, watch.rows, watch.base)
             if watch and (self.processes.leads or self.processes.hold_parts)

@@ -1,6 +1,5 @@
 """How a variant learns: the recipe's slots and the settings of the training loop, as frozen data."""
 
-import math
 from collections.abc import Callable, Sequence, Set
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -167,10 +166,15 @@ class TrainingSettings(Settings):
         """Return what decides the trained weights."""
         return super().identity(exclude={*exclude, "gradient_checkpointing"})
 
+    def batch_sizes(self, row_count: int) -> list[int]:
+        """Return the rows of each optimizer step of a training on so many; the last step of a pass may have fewer."""
+        whole, rest = divmod(row_count, self.batch_size)
+        one_pass = [self.batch_size] * whole + ([rest] if rest else [])
+        return (one_pass * self.epochs)[: self.max_steps]
+
     def step_count(self, row_count: int) -> int:
         """Return the optimizer steps of a training on so many rows."""
-        steps = self.epochs * math.ceil(row_count / self.batch_size)
-        return steps if self.max_steps is None else min(steps, self.max_steps)
+        return len(self.batch_sizes(row_count))
 
 
 def contradiction_with_training(recipe: Recipe, training: TrainingSettings) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from spillover.records import Example
@@ -60,25 +61,15 @@ def fit_stages(
     Every stage begins at the full learning rate and without optimizer state. Forgetting is measured against the model
     before the first stage.
     """
+    train = partial(fit, model, seed=seed, precision=precision, constraint=constraint, tracked=tracked)
     if not isinstance(data, MixedRows):
-        return fit(
-            model,
-            data,
-            settings,
-            seed=seed,
-            precision=precision,
-            constraint=constraint,
-            watch=watch,
-            checkpoints=checkpoints,
-            tracked=tracked,
-            progress=progress,
-        )
+        return train(data, settings, watch=watch, checkpoints=checkpoints, progress=progress)
     plans = [settings] * len(data.stages)
     if data.first_epochs:
         plans[0] = settings.model_copy(update={"epochs": data.first_epochs})
     step_count = sum(plan.step_count(len(rows.rows)) for plan, rows in zip(plans, data.stages, strict=True))
     if watch and len(data.stages) > 1:
-        before = ForgettingProbe(model, SharedPrefixLogits(model), watch.rows).base
+        before = ForgettingProbe(model, SharedPrefixLogits(model, precision), watch.rows).base
         watch = replace(watch, base=before)
     log = MixedLog(0, mixture=dict(data.report))
     stage_steps: list[int] = []
@@ -89,18 +80,8 @@ def fit_stages(
             if progress:
                 progress(done + step, step_count, loss)
 
-        own = fit(
-            model,
-            rows,
-            plan,
-            seed=seed,
-            precision=precision,
-            constraint=constraint,
-            watch=watch,
-            checkpoints=checkpoints.part(f"stage-{number + 1}") if checkpoints and len(plans) > 1 else checkpoints,
-            tracked=tracked,
-            progress=advanced,
-        )
+        own_checkpoints = checkpoints.part(f"stage-{number + 1}") if checkpoints and len(plans) > 1 else checkpoints
+        own = train(rows, plan, watch=watch, checkpoints=own_checkpoints, progress=advanced)
         _join(log, own)
         stage_steps.append(own.step_count)
     log.mixture["stage_steps"] = stage_steps

@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from spillover.training.constraints.constraint import Material, Training
+from spillover.training.constraints.half import HalfFineTuning
 from tests.training.made_rows import moved, trained
 
 
@@ -55,3 +57,39 @@ def test_half_fine_tuning_touches_exactly_what_it_says(rounds):
     touched = sum(first.numel() for name, first in before.items() if name not in always)
     assert log.recipe_report["touched_share"] == touched / sum(first.numel() for first in before.values())
     assert all(weight.requires_grad for weight in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("attention", "feed_forward"),
+    [
+        (("self_attn.q_proj", "self_attn.o_proj"), ("mlp.up_proj", "mlp.down_proj")),  # Llama
+        (("attn.c_attn", "attn.c_proj"), ("mlp.c_fc", "mlp.c_proj")),  # GPT-2
+        (("attention.query_key_value", "attention.dense"), ("mlp.dense_h_to_4h", "mlp.dense_4h_to_h")),  # GPT-NeoX
+    ],
+)
+def test_half_of_the_attention_and_half_of_the_feed_forward_is_frozen_whatever_they_are_called(attention, feed_forward):
+    names = [f"layers.{layer}.{name}.weight" for layer in range(4) for name in (*attention, *feed_forward)]
+    weights = {f"model.{name}": torch.nn.Parameter(torch.ones(2, 2)) for name in names}
+    for seed in range(4):
+        half = HalfFineTuning(seed=seed).build(Material())
+        half.begin(Training(None, weights, None, (1,), 0))
+        for layer in range(4):
+            frozen = {name for name in half.frozen(0) if f"layers.{layer}." in name}
+            assert sum(name.removesuffix(".weight").endswith(attention) for name in frozen) == 1
+            assert len(frozen) == 2
+
+
+@pytest.mark.parametrize(
+    ("constraint", "expected"),
+    [
+        ("half", 0.0),
+        ("replay", 0.0),
+        ("l2-sp", 1.0),  # w0
+        ("magnitude-mask", 0.5 + 0.25),  # the frozen half of w0, and a byte for every weight
+        ("spider", 3 + 0.25),  # w0, I and A, and a byte for what moved
+    ],
+)
+def test_extra_memory_is_what_a_constraint_holds_beside_the_weights(constraint, expected):
+    model, _, _, log = trained({"constraint": constraint})
+    weight_bytes = sum(4 * weight.numel() for weight in model.parameters())
+    assert log.recipe_report["extra_memory_bytes"] / weight_bytes == pytest.approx(expected, abs=1e-3)

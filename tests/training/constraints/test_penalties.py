@@ -16,7 +16,7 @@ def begun(recipe, model=None, *, batch_size=4, step_count=5, replayed=()):
     weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     constraint = recipe.constraint.build(Material(GENERAL, replayed))
     with torch.no_grad():
-        constraint.begin(Training(model, weights, SharedPrefixLogits(model), batch_size, step_count, 0))
+        constraint.begin(Training(model, weights, SharedPrefixLogits(model), [batch_size] * step_count, 0))
     return model, weights, constraint
 
 
@@ -89,6 +89,27 @@ def test_replay_mixes_in_its_share_and_weighs_a_replayed_row_like_a_row_of_the_t
     ids = torch.tensor([[*row.prompt, *row.target[:-1]]])
     plain = torch.nn.functional.cross_entropy(model(input_ids=ids).logits[0], torch.tensor(row.target))
     assert float(loss.detach()) == pytest.approx(float(plain.detach()) * 0.25 / 0.75, rel=1e-5)
+
+
+def test_a_replayed_row_weighs_the_same_where_the_share_makes_no_whole_number_of_rows():
+    model, _, constraint = begun({"constraint": {"kind": "replay", "share": 0.1}}, batch_size=6, step_count=9)
+    losses = [constraint.before_step(step) for step in range(9)]
+    chosen = iter(constraint._order)
+    assert sum(loss is not None for loss in losses) == 6  # 9 x 6 x 0.1 / 0.9
+    for loss in losses:
+        if loss is not None:
+            row, _ = next(chosen)
+            ids = torch.tensor([[*row.prompt, *row.target[:-1]]])
+            plain = torch.nn.functional.cross_entropy(model(input_ids=ids).logits[0], torch.tensor(row.target))
+            assert float(loss.detach()) == pytest.approx(float(plain.detach()) / 6, rel=1e-5)
+
+
+@pytest.mark.parametrize("row_count", [8, 9, 11])
+def test_the_share_of_replayed_rows_holds_where_the_last_step_of_a_pass_has_fewer_rows(row_count):
+    rows = made_rows(5, count=row_count)
+    recipe = {"constraint": {"kind": "replay", "share": 0.5}}
+    log = trained(recipe, rows=rows, replayed=(), batch_size=8, epochs=3)[3]
+    assert log.recipe_report["replayed_row_count"] == 3 * row_count
 
 
 def test_replay_is_deterministic_and_takes_every_row_before_any_again():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from pydantic import Field
 
-from spillover.tasks.settings import ONE_OR_MORE, Settings
+from spillover.tasks.settings import EACH_ONCE, ONE_OR_MORE, Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +23,7 @@ Shares = Annotated[
     tuple[Share, ...],
     Field(min_length=1),
     ONE_OR_MORE,
+    EACH_ONCE,
 ]
 """One number or several, each in 0..1 without 0."""
 

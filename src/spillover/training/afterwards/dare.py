@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from spillover.tasks.settings import ONE_OR_MORE
+from spillover.tasks.settings import EACH_ONCE, ONE_OR_MORE
 from spillover.training.afterwards.change import Change
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from spillover.training.afterwards.change import Deltas, Rule
 
 Drop = Annotated[float, Field(gt=0, lt=1)]
-Drops = Annotated[tuple[Drop, ...], Field(min_length=1), ONE_OR_MORE]
+Drops = Annotated[tuple[Drop, ...], Field(min_length=1), ONE_OR_MORE, EACH_ONCE]
 
 
 class Dare(Change):

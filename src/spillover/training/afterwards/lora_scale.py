@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from spillover.tasks.settings import ONE_OR_MORE
+from spillover.tasks.settings import EACH_ONCE, ONE_OR_MORE
 from spillover.training.afterwards.change import Change
 
 if TYPE_CHECKING:
     from spillover.training.afterwards.change import Deltas, Rule
 
 Scale = Annotated[float, Field(gt=0)]
-Scales = Annotated[tuple[Scale, ...], Field(min_length=1), ONE_OR_MORE]
+Scales = Annotated[tuple[Scale, ...], Field(min_length=1), ONE_OR_MORE, EACH_ONCE]
 
 
 class LoraScale(Change):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from spillover.errors import UserError
 from spillover.tasks.settings import Settings
@@ -39,9 +39,14 @@ class Training:
     """The weights that are trained, tied ones once."""
     logits: Callable[[Sequence[TrainingRow], int], torch.Tensor]
     """Logits in float32 ``(target tokens, vocabulary)`` of rows that share their first tokens, so many as given."""
-    batch_size: int
-    step_count: int
+    batch_sizes: Sequence[int]
+    """Rows of each step."""
     seed: int
+
+    @property
+    def step_count(self) -> int:
+        """How many steps there are."""
+        return len(self.batch_sizes)
 
 
 class Constraint:
@@ -52,6 +57,10 @@ class Constraint:
 
     kept: ClassVar[tuple[str, ...]] = ()
     """Attributes, each a mapping from names to tensors, that a checkpoint holds."""
+    recorded: ClassVar[tuple[str, ...]] = ("seconds",)
+    """Attributes of plain data that a checkpoint holds too, so that `report` tells of the whole run."""
+    seconds: float = 0.0
+    """Taken by the hooks so far."""
 
     def begin(self, training: Training) -> None:
         """Remember what is needed of the base, whose weights the model still has; dropout is off."""
@@ -72,29 +81,42 @@ class Constraint:
         return {}
 
     def memory_bytes(self) -> int:
-        """Return the size of every tensor this constraint holds."""
+        """Return the size of every tensor this constraint holds beside the model's own weights."""
         return sum(tensor.numel() * tensor.element_size() for tensor in _tensors(vars(self).values()))
 
     def kept_tensors(self) -> dict[str, torch.Tensor]:
         """Return what a checkpoint must hold, under flat names."""
         return {f"{name}/{key}": tensor for name in self.kept for key, tensor in getattr(self, name).items()}
 
-    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Take back what `kept_tensors` returned, after `begin`."""
+    def recorded_facts(self) -> Report:
+        """Return what a checkpoint must hold besides, as plain data."""
+        return {name: getattr(self, name) for name in self.recorded}
+
+    def restore(self, tensors: Mapping[str, torch.Tensor], facts: Report) -> None:
+        """Take back what `kept_tensors` and `recorded_facts` returned, after `begin`."""
         for flat, tensor in tensors.items():
             name, _, key = flat.partition("/")
             getattr(self, name)[key] = tensor
+        for name, fact in facts.items():
+            setattr(self, name, fact)
 
 
 class ConstraintSettings(Settings):
     """The settings of a constraint."""
 
+    version: ClassVar[int] = 1
+    """Raised when what it computes changes, so that variants trained with it before are trained anew."""
     masks_weights: ClassVar[bool] = False
     """Whether it decides weight by weight what may move, which has no meaning for an adapter's factors."""
     needs_whole_tensors: ClassVar[bool] = False
     """Whether it looks at a tensor as a whole, which a process has not where the model is split."""
     reads_general_text: ClassVar[bool] = False
     replays: ClassVar[tuple[str, ...]] = ()
+
+    def identity(self, *, exclude: Set[str] = frozenset()) -> dict[str, Any]:
+        """Return what the constraint decides; the first version goes without saying."""
+        plain = super().identity(exclude=exclude)
+        return plain if self.version == 1 else {**plain, "version": self.version}
 
     def fault(self, material: Material, batch_size: int) -> str | None:
         """Return why the constraint cannot do with these rows beside steps of ``batch_size``, if it cannot."""
@@ -119,6 +141,8 @@ def _tensors(values: Iterable[object]) -> Iterator[torch.Tensor]:
     import torch
 
     for value in values:
+        if isinstance(value, torch.nn.Parameter):
+            continue
         if isinstance(value, torch.Tensor):
             yield value
         elif isinstance(value, dict):

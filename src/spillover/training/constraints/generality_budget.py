@@ -33,6 +33,7 @@ class BudgetConstraint(Constraint):
     """Holds the trained weights of the last look that was within the budget."""
 
     kept: ClassVar[tuple[str, ...]] = ("within",)
+    recorded: ClassVar[tuple[str, ...]] = (*Constraint.recorded, "_rises")
 
     def __init__(self, settings: GeneralityBudget, rows: Sequence[TrainingRow]) -> None:
         self._settings = settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -11,6 +12,8 @@ from spillover.training.parameters.selection import LAYER
 
 if TYPE_CHECKING:
     from torch import nn
+
+_ATTENTION = re.compile("attn|attention")
 
 
 class HalfFineTuning(ConstraintSettings):
@@ -48,7 +51,7 @@ class HalfConstraint(Constraint):
         for name, weight in self._weights.items():
             layer = LAYER.search(name)
             if layer and weight.dim() == 2:
-                groups.setdefault((int(layer[1]), "attn" in name), []).append(name)
+                groups.setdefault((int(layer[1]), bool(_ATTENTION.search(name))), []).append(name)
         self._groups = [(layer, sorted(names)) for (layer, _), names in sorted(groups.items())]
 
     def before_step(self, step: int) -> None:

@@ -25,6 +25,11 @@ class KL(ConstraintSettings):
     rows: int = Field(default=2, ge=1)
     """Paragraphs of general text in each step, in turn."""
 
+    def fault(self, material: Material, batch_size: int) -> str | None:
+        if self.rows <= len(material.general):
+            return None
+        return f"constraint.rows is {self.rows}; the general text has {len(material.general)} paragraphs; lower it"
+
     def build(self, material: Material) -> Constraint:
         return KLConstraint(self, material.general)
 
@@ -50,7 +55,7 @@ class KLConstraint(Constraint):
         import torch
 
         assert self._training is not None
-        count = min(self._settings.rows, len(self._rows))
+        count = self._settings.rows
         chosen = [(step * count + offset) % len(self._rows) for offset in range(count)]
         ours = self._training.logits([self._rows[index] for index in chosen], 0).log_softmax(dim=-1)
         base = torch.cat([self._base[index] for index in chosen])

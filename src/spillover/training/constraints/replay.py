@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal
+from itertools import accumulate
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from spillover.tasks.settings import ONE_OR_MORE
+from spillover.tasks.settings import EACH_ONCE, ONE_OR_MORE
 from spillover.training.constraints.constraint import Constraint, ConstraintSettings, Material, Report, Training
 from spillover.training.rows import TrainingRow, TrainingRows
 
@@ -21,13 +22,15 @@ class Replay(ConstraintSettings):
     """Let a share of all rows seen be others; each weighs in the loss as much as a row of the task.
 
     Steps and the task's own rows stay as they are without replay. Within the replayed part of a step the loss is the
-    mean over its target tokens, so that long texts do not outweigh short answers.
+    mean over its target tokens, so that long texts do not outweigh short answers; it counts as so many rows of a batch
+    as the step replays, which differ by one where the share makes no whole number.
     """
 
+    version: ClassVar[int] = 2
     kind: Literal["replay"] = "replay"
     share: float = Field(default=0.1, gt=0, lt=1)
     """Of all rows that the model sees in training."""
-    rows_of: Annotated[tuple[str, ...], ONE_OR_MORE] = ()
+    rows_of: Annotated[tuple[str, ...], ONE_OR_MORE, EACH_ONCE] = ()
     """Tasks whose training rows are replayed; none replays general text."""
 
     @property
@@ -67,21 +70,22 @@ class ReplayConstraint(Constraint):
         self._sets = sets
         self._training: Training | None = None
         self._order: list[tuple[TrainingRow, int]] = []
+        self._ends: list[int] = []
+        """Rows replayed before each step, and at last."""
         self._seen = 0
 
     def begin(self, training: Training) -> None:
         self._training = training
-        most = int(training.step_count * training.batch_size * self._per_row) + 1
+        self._ends = [int(rows * self._per_row) for rows in accumulate(training.batch_sizes, initial=0)]
         endless = self._rows(training.seed)
-        self._order = [next(endless) for _ in range(most)]
+        self._order = [next(endless) for _ in range(self._ends[-1])]
 
     def before_step(self, step: int) -> Tensor | None:
         import torch
 
         assert self._training is not None
-        per_step = self._training.batch_size * self._per_row
-        chosen = self._order[int(step * per_step) : int((step + 1) * per_step)]
-        self._seen += len(chosen)
+        chosen = self._order[self._ends[step] : self._ends[step + 1]]
+        self._seen = self._ends[step + 1]
         losses, token_count = [], 0
         for shared in dict.fromkeys(shared for _, shared in chosen):
             rows = [row for row, of_set in chosen if of_set == shared]
@@ -91,10 +95,11 @@ class ReplayConstraint(Constraint):
             token_count += len(targets)
         if not losses:
             return None
-        return self._per_row * torch.stack(losses).sum() / token_count
+        return len(chosen) / self._training.batch_sizes[step] * torch.stack(losses).sum() / token_count
 
     def report(self) -> Report:
-        return {"replayed_row_count": self._seen}
+        left_out = sum(count for rows in self._sets for count in rows.dropped.values())
+        return {"replayed_row_count": self._seen, "left_out_row_count": left_out}
 
     def _rows(self, seed: int) -> Iterator[tuple[TrainingRow, int]]:
         pool = [(row, rows.shared_prefix_length) for rows in self._sets for row in rows.rows]

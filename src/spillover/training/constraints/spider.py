@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from spillover.training.constraints.constraint import (
@@ -13,11 +12,11 @@ from spillover.training.constraints.constraint import (
     Training,
     refuse_shards,
 )
+from spillover.training.drift.modules import layer_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-_LAYER = re.compile(r"\.(\d+)\.")
 CONSTANT = 1e-6
 """A tensor whose standard deviation is below this share of its mean is constant; the rest is rounding."""
 
@@ -40,7 +39,8 @@ class Spider(ConstraintSettings):
 class SpiderConstraint(Constraint):
     """Per tensor: I = s(w0), A = sum of gradients, G = s(A), and after each step w = (1 - M) w0 + M w."""
 
-    kept: ClassVar[tuple[str, ...]] = ("gradients",)
+    kept: ClassVar[tuple[str, ...]] = ("gradients", "_moved")
+    recorded: ClassVar[tuple[str, ...]] = (*Constraint.recorded, "_steps")
 
     def __init__(self, settings: Spider) -> None:
         self._settings = settings
@@ -84,8 +84,7 @@ class SpiderConstraint(Constraint):
         squares = [float((weight.data - self.base[name]).square().sum()) for name, weight in self._weights.items()]
         layers: dict[str, list[float]] = {}
         for name, gap in self._gaps.items():
-            found = _LAYER.search(name)
-            layers.setdefault(found[1] if found else name, []).append(gap)
+            layers.setdefault(layer_of(name), []).append(gap)
         return {
             "touched_count": sum(int((w.data != self.base[name]).sum()) for name, w in self._weights.items()),
             "moving_shares": [entry["moving"] for entry in self._steps],

@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 
 
 class TimedConstraint:
-    """A constraint, and the seconds it took so far."""
+    """A constraint whose time is counted."""
 
     def __init__(self, constraint: Constraint) -> None:
         self.constraint = constraint
-        self._seconds = 0.0
 
     def begin(self, training: Training) -> None:
         """Let the constraint look at the base."""
@@ -57,7 +56,7 @@ class TimedConstraint:
             "trained_share": trained / total,
             "touched_share": touched / total,
             "extra_memory_bytes": self.constraint.memory_bytes(),
-            "extra_seconds": self._seconds,
+            "extra_seconds": self.constraint.seconds,
             **facts,
         }
 
@@ -67,4 +66,4 @@ class TimedConstraint:
         try:
             yield
         finally:
-            self._seconds += time.monotonic() - start
+            self.constraint.seconds += time.monotonic() - start

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_LAYER = re.compile(r"\.(?:layers|h|blocks)\.(\d+)\.")
+from spillover.training.parameters.selection import LAYER
 
 EMBEDDING = "embedding"
 OTHER = "other"
@@ -38,7 +38,7 @@ MODULE_TYPES = (
 
 def layer_of(name: str) -> str:
     """Return the number of a tensor's layer, or outside the layers what the tensor is called."""
-    match = _LAYER.search(name)
+    match = LAYER.search(name)
     return match.group(1) if match else name.removesuffix(".weight").rsplit(".", 1)[-1]
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from spillover.errors import unknown_name
+from spillover.tasks.settings import EACH_ONCE, ONE_OR_MORE
 from spillover.training.parameters.selection import LAYER, Selection, Shapes
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ class Lora(Selection):
     alpha: float = Field(default=32, gt=0)
     """The update is scaled by alpha / rank, with ``use_rslora`` by alpha / sqrt(rank)."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    target_modules: Literal["all-linear"] | Annotated[tuple[str, ...], Field(min_length=1), ONE_OR_MORE, EACH_ONCE] = (
+        "all-linear"
+    )
     """Ends of the names of the adapted layers; ``all-linear`` is every one but the output embedding."""
     use_rslora: bool = False
     use_dora: bool = False
