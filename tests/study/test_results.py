@@ -50,7 +50,9 @@ def test_a_variant_whose_drift_alone_is_missing_is_reported_without_it(tmp_path)
     moved = {card.id: bool(card.drift) for card in results.variants}
     assert moved == {"sft/first/16/0": True, "fticl/first/16/0": False}
     assert results.skipped == ("drift of fticl/first/16/0: not measured yet",)
-    page = write_report(results, analyse(results), tmp_path / "report", formats=[Format.HTML, Format.MARKDOWN])[0].read_text()
+    page = write_report(results, analyse(results), tmp_path / "report", formats=[Format.HTML, Format.MARKDOWN])[
+        0
+    ].read_text()
     assert "drift of fticl/first/16/0: not measured yet" in page
     shutil.rmtree(store.folder(study.scores[-1].kind, study.scores[-1].key))
     (left,) = collect(study, store, command="spillover run study.yaml").variants

@@ -81,9 +81,9 @@ def table_rows(
 
     A TSV has no quoting. A text file is one row with the columns ``first_paragraph`` and ``other_paragraphs``.
     Errors and ids name the file as ``file``. A ``header`` is given for a CSV or TSV whose first line is already data;
-    columns beyond it are ignored; beyond the file's own header they must be empty. A file of ``lines`` has no quoting either: a line is divided at its last
-    ``separator``, once less than the ``header`` has names. A CSV takes another ``separator`` than the comma. In JSON,
-    ``at`` leads to the rows, and a mapping's keys land in the column ``key``.
+    columns beyond it are ignored; beyond the file's own header they must be empty. A file of ``lines`` has no quoting
+    either: a line is divided at its last ``separator``, once less than the ``header`` has names. A CSV takes another
+    ``separator`` than the comma. In JSON, ``at`` leads to the rows, and a mapping's keys land in the column ``key``.
     """
     text = _decoded(content, file)
     if format == "jsonl":
