@@ -6,9 +6,10 @@ import torch
 
 from spillover.analysis.power import AskedItems, detectable_difference
 from spillover.cli import main
+from spillover.commands.plan import Plan, plain_plan, print_plan
 from spillover.config import load_study
 from spillover.models.fingerprint import tensor_entries
-from spillover.study.calibration import calibrate
+from spillover.study.calibration import Cost, calibrate
 from spillover.study.plan import detectable_differences, expected_cost
 from spillover.study.runner import missing_steps, run_study, step_work
 from spillover.study.step import Drift, Finetune
@@ -53,6 +54,17 @@ def test_a_plan_without_calibration_says_no_time_and_how_many_rows_would_do(made
     detectable = detectable_difference([AskedItems(10, 2, 0.5)])
     assert f"suggestion: in-domain: this design shows differences from {detectable:.2f} on" in printed
     assert "first has fewer: test on more tasks" in printed
+
+
+@pytest.mark.parametrize(
+    ("device", "wall", "is_busy"), [("cpu", 3.0, True), ("cpu", 1.1, False), ("cpu", 0.6, False), ("cuda", 3.0, False)]
+)
+def test_a_plan_measured_on_a_busy_processor_says_so(capsys, device, wall, is_busy):
+    plan = Plan((), frozenset(), (), 0, {"predict": Cost(wall_seconds=wall, cpu_seconds=1.0)}, device, (), ())
+    assert plan.is_busy is plain_plan(plan)["machine_is_busy"] is is_busy
+    print_plan(plan)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert ("work takes 3.0 times its processor time now" in printed) is is_busy
 
 
 def test_stored_scores_of_the_base_take_the_place_of_the_assumed_deviation(study, tmp_path):
