@@ -1,10 +1,11 @@
 import json
 import math
+from collections import Counter
 
 import pytest
 import torch
 
-from spillover.analysis.power import AskedItems, detectable_difference
+from spillover.analysis.power import AskedItems, detectable_difference, macro_factor
 from spillover.cli import main
 from spillover.commands.plan import Plan, plain_plan, print_plan
 from spillover.config import load_study
@@ -15,6 +16,7 @@ from spillover.study.runner import missing_steps, run_study, step_work
 from spillover.study.step import Drift, Finetune
 from spillover.study.store import Store
 from spillover.study.work import Workshop
+from tests.study.made_study import make_study
 from tests.study.test_runner import Quiet
 
 
@@ -65,6 +67,21 @@ def test_a_plan_measured_on_a_busy_processor_says_so(capsys, device, wall, is_bu
     print_plan(plan)
     printed = " ".join(capsys.readouterr().out.split())
     assert ("work takes 3.0 times its processor time now" in printed) is is_busy
+
+
+def test_a_design_led_by_macro_f1_shows_as_little_as_its_rare_answer(tmp_path):
+    path = make_study(tmp_path)
+    suite = tmp_path / "made.yaml"
+    suite.write_text(suite.read_text().replace("[up, down]", "[up, down]\n    metrics: [macro_f1]"))
+    lines = [json.dumps({"text": f"dog {index}", "answer": "down" if index % 4 else "up"}) for index in range(60)]
+    (tmp_path / "first.jsonl").write_text("\n".join(lines) + "\n")
+    study, store = load_study(path, cache=tmp_path / "cache", notice=lambda line: None), Store(tmp_path / "store")
+    (row, *_) = detectable_differences(study, store, Workshop(store))
+    assert (row.variant, row.relation) == ("sft/first/16/0", "in-domain")
+    counts = Counter(test.target for test in Workshop(store).prepared(study.scores[0].predictions.data).test[:10])
+    assert 0 < counts["up"] < 5
+    assert row.difference == pytest.approx(detectable_difference([AskedItems(10, 2, 0.5 * macro_factor(counts))]))
+    assert row.difference > detectable_difference([AskedItems(10, 2, 0.5)])
 
 
 def test_stored_scores_of_the_base_take_the_place_of_the_assumed_deviation(study, tmp_path):

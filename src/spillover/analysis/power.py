@@ -1,6 +1,6 @@
 """The smallest difference a design can detect, before anything has been run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +56,16 @@ def detectable_difference(tasks: Sequence[AskedItems]) -> float:
 def items_factor(detectable: float, wanted: float = WANTED) -> float:
     """Return how many times as many items of each task bring the detectable difference down to ``wanted``."""
     return (detectable / wanted) ** 2
+
+
+def macro_factor(label_counts: Mapping[str, int]) -> float:
+    """Return how many times the deviation of accuracy is that of a mean over labels, such as macro-F1.
+
+    A label's own score varies with the items of that label alone: ``sqrt(mean over labels of n / (labels * count))``,
+    as for the mean of each label's recall. It is 1 for labels of equal counts.
+    """
+    counts = np.array(list(label_counts.values()), dtype=np.float64)
+    return float(np.sqrt(np.mean(counts.sum() / (len(counts) * counts))))
 
 
 def _variance(task: AskedItems) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,9 +16,10 @@ from spillover.analysis.power import (
     AskedItems,
     detectable_difference,
     items_factor,
+    macro_factor,
 )
 from spillover.evaluation.metrics import METRICS
-from spillover.records import Relation
+from spillover.records import Example, Relation
 from spillover.study import files
 from spillover.study.calibration import Cost, Speed
 from spillover.study.runner import BACKWARD, DECODE, decoded_token_count, step_work
@@ -140,7 +142,7 @@ def _is_share(task: Task) -> bool:
     return card.unit == "share" and card.higher_is_better
 
 
-def _test_rows(task: Task, study: Study, workshop: Workshop) -> Sequence[object]:
+def _test_rows(task: Task, study: Study, workshop: Workshop) -> Sequence[Example]:
     prepared = workshop.prepared(_base_scores(study, task)[0].predictions.data)
     return protocol_rows(prepared, split="test", protocol=study.protocol)[0]
 
@@ -154,8 +156,10 @@ def _base_scores(study: Study, task: Task) -> list[Score]:
 
 
 def _tested(task: Task, study: Study, store: Store, workshop: Workshop) -> _TestedTask:
-    rows = len(_test_rows(task, study, workshop))
+    rows = _test_rows(task, study, workshop)[: study.test_limits[task.name]]
     assumed = ANSWER_DEVIATION if task.is_classification else OVERLAP_DEVIATION
+    if task.primary_metric == "macro_f1":
+        assumed *= macro_factor(Counter(row.target for row in rows))
     scores = _base_scores(study, task)
     stored = [
         float(values[:, 0].std())
@@ -168,5 +172,5 @@ def _tested(task: Task, study: Study, store: Store, workshop: Workshop) -> _Test
     ]
     # A base that is always right, or never, says little of how a variant will vary.
     deviation = max(float(np.mean(stored)), assumed / 2) if stored else assumed
-    items = AskedItems(max(2, min(rows, study.test_limits[task.name])), len(scores), deviation)
+    items = AskedItems(max(2, len(rows)), len(scores), deviation)
     return _TestedTask(task, items, bool(stored))
