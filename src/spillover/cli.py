@@ -34,11 +34,24 @@ from spillover.report.formats import USUAL, Format
 if TYPE_CHECKING:
     from spillover.training.processes import Crew
 
-app = typer.Typer(
-    help="What does fine-tuning an LLM do to everything it was not fine-tuned on, and which recipe keeps the most?",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        typer.echo(f"spillover {version('spillover')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """What does fine-tuning an LLM do to everything it was not fine-tuned on, and which recipe keeps the most?"""
 
 
 @app.command()

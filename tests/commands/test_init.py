@@ -76,7 +76,7 @@ def test_a_csv_of_labels_becomes_a_study_with_other_data_to_test_on(folder, caps
     printed = capsys.readouterr().out
     assert "family sentiment, 2 answers (negative, positive)" in printed
     assert "rows with 'mixed' are left out" in printed
-    assert "next: spillover lint study.yaml" in printed.replace("\n", " ")
+    assert printed.splitlines()[-2:] == ["wrote suite.yaml and study.yaml; next:", "  spillover lint study.yaml"]
     study, rows = planned()
     assert [task.name for task in study.test_on] == ["reviews-2024", "other", "sts-captions"]
     assert study.suite.task("reviews-2024").answers == ("negative", "positive")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -59,7 +60,8 @@ def add_init(app: typer.Typer, out: Console, notice: Callable[[str], None]) -> N
         suite_file, path = written(proposal, base_name, study_file, force=force)
         for line in summary(proposal):
             out.print(line, markup=False, highlight=False, emoji=False)
-        out.print(f"wrote {suite_file} and {path}; next: spillover lint {path}", markup=False, highlight=False)
+        out.print(f"wrote {suite_file} and {path}; next:", markup=False, highlight=False)
+        out.print(f"  spillover lint {shlex.quote(str(path))}", markup=False, highlight=False, soft_wrap=True)
 
 
 def proposed(given: Given, ask: Ask, notice: Callable[[str], None]) -> tuple[Proposal, str]:
