@@ -21,6 +21,7 @@ from spillover.commands.arguments import (
     ReportPath,
     StorePath,
     StudyPath,
+    SummaryAsJson,
     Threads,
     Track,
 )
@@ -65,6 +66,7 @@ def run(
     budget: Budget = None,
     check: Annotated[bool, typer.Option("--lint/--no-lint", help="Refuse faults that `spillover lint` finds.")] = True,
     track: Track = None,
+    as_json: SummaryAsJson = False,
 ) -> None:
     """Do whatever is missing of a study, then write its report."""
     from spillover.study.halving import budget_seconds
@@ -87,7 +89,8 @@ def run(
             checked=study_file if check else None,
             track=track,
         )
-    terminal.finish(failed, lambda: terminal.report(study, kept, report_folder, _run_command(study_file, folder)))
+    command = _run_command(study_file, folder)
+    terminal.finish(failed, lambda: terminal.report(study, kept, report_folder, command, as_json=as_json))
 
 
 @app.command()
