@@ -1,6 +1,7 @@
 """The claims of the generalization paper (arXiv 2403.09162), each taken to the scores of a study."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -74,6 +75,10 @@ class Claim:
         return outcomes.pop() if len(outcomes) == 1 else Outcome.UNDECIDED
 
 
+MakePart = Callable[[str, Expected, Mean], Part]
+"""A statement, where it places its mean, and the mean."""
+
+
 def claims(results: StudyResults, scores: Scores, *, level: float) -> tuple[Claim, ...]:
     """Return the eight claims (sheet genpower, 1) with the means that this study has to say about them."""
     grid = ClaimCells(results, scores)
@@ -82,6 +87,15 @@ def claims(results: StudyResults, scores: Scores, *, level: float) -> tuple[Clai
         found = estimate(mean.contrasts, scores, level=level) if mean.contrasts else None
         return Part(statement, expected, tuple(mean.words), found)
 
+    return (
+        *_in_domain_claims(grid, part),
+        *_claims_elsewhere(grid, part),
+        _demonstrations_claim(grid, part),
+        _drift_claim(grid, level),
+    )
+
+
+def _in_domain_claims(grid: ClaimCells, part: MakePart) -> tuple[Claim, ...]:
     return (
         Claim(
             1,
@@ -110,6 +124,12 @@ def claims(results: StudyResults, scores: Scores, *, level: float) -> tuple[Clai
             (part("in-domain score at the largest size less that before", Expected.NOT_ABOVE, grid.last_size_gain()),),
             ("paws: 81.6 % at 2,000 rows, 93.2 % at 4,000, level or lower at 6,000",),
         ),
+    )
+
+
+def _claims_elsewhere(grid: ClaimCells, part: MakePart) -> tuple[Claim, ...]:
+    """Return those on other domains, other tasks and other prompts."""
+    return (
         Claim(
             4,
             "Out of domain, tuning on generation ends below the base, tuning on classification level with it or above.",
@@ -155,42 +175,44 @@ def claims(results: StudyResults, scores: Scores, *, level: float) -> tuple[Clai
                 "xsum after socialqa in form 2: .10~ at 1 shot, .25~ at 4; in form 1 .08~",
             ),
         ),
-        Claim(
-            7,
-            "Fine-tuning with demonstrations (FTICL) helps generation generalize; classification gains less by it.",
-            (
-                part(
-                    "trained on generation, out of domain and across tasks: FTICL less plain",
-                    Expected.ABOVE,
-                    grid.fticl(False, (Relation.OUT_OF_DOMAIN, Relation.CROSS_TASK)),
-                ),
-                part(
-                    "trained on classification, in-domain: FTICL less plain",
-                    Expected.BELOW,
-                    grid.fticl(True, (Relation.IN_DOMAIN,)),
-                ),
-                part(
-                    "trained on classification, out of domain: FTICL less the base",
-                    Expected.ABOVE,
-                    grid.fticl_less_base(True, (Relation.OUT_OF_DOMAIN,)),
-                ),
-                part(
-                    "trained on classification, out of domain: FTICL less plain",
-                    Expected.BELOW,
-                    grid.fticl(True, (Relation.OUT_OF_DOMAIN,)),
-                ),
-                part(
-                    "trained on classification, generation across tasks: FTICL less plain",
-                    Expected.ABOVE,
-                    grid.fticl(True, (Relation.CROSS_TASK,), only_generation=True),
-                ),
+    )
+
+
+def _demonstrations_claim(grid: ClaimCells, part: MakePart) -> Claim:
+    return Claim(
+        7,
+        "Fine-tuning with demonstrations (FTICL) helps generation generalize; classification gains less by it.",
+        (
+            part(
+                "trained on generation, out of domain and across tasks: FTICL less plain",
+                Expected.ABOVE,
+                grid.fticl(False, (Relation.OUT_OF_DOMAIN, Relation.CROSS_TASK)),
             ),
-            (
-                "xsum to peerread: plain .36~, FTICL .39~; socialqa to sciqa: plain .18~, FTICL .24~",
-                "socialqa to xsum: plain .005~, FTICL .25~",
+            part(
+                "trained on classification, in-domain: FTICL less plain",
+                Expected.BELOW,
+                grid.fticl(True, (Relation.IN_DOMAIN,)),
+            ),
+            part(
+                "trained on classification, out of domain: FTICL less the base",
+                Expected.ABOVE,
+                grid.fticl_less_base(True, (Relation.OUT_OF_DOMAIN,)),
+            ),
+            part(
+                "trained on classification, out of domain: FTICL less plain",
+                Expected.BELOW,
+                grid.fticl(True, (Relation.OUT_OF_DOMAIN,)),
+            ),
+            part(
+                "trained on classification, generation across tasks: FTICL less plain",
+                Expected.ABOVE,
+                grid.fticl(True, (Relation.CROSS_TASK,), only_generation=True),
             ),
         ),
-        _drift_claim(grid, level),
+        (
+            "xsum to peerread: plain .36~, FTICL .39~; socialqa to sciqa: plain .18~, FTICL .24~",
+            "socialqa to xsum: plain .005~, FTICL .25~",
+        ),
     )
 
 
