@@ -84,6 +84,25 @@ def test_a_design_led_by_macro_f1_shows_as_little_as_its_rare_answer(tmp_path):
     assert row.difference > detectable_difference([AskedItems(10, 2, 0.5)])
 
 
+def test_rows_that_share_sources_make_a_design_coarser_and_too_few_sources_are_said(tmp_path, capsys):
+    path = make_study(tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "first.jsonl").read_text().splitlines()]
+    lines = [json.dumps({**row, "book": f"book {index // 2}"}) for index, row in enumerate(rows)]
+    (tmp_path / "first.jsonl").write_text("\n".join(lines) + "\n")
+    suite = tmp_path / "made.yaml"
+    suite.write_text(suite.read_text().replace("{pool: first.jsonl}", "{pool: first.jsonl}\n    group: book"))
+    assert call("plan", path, "--store", tmp_path / "store", "--no-calibration", "--json") == 0
+    plan = json.loads(capsys.readouterr().out)
+    row = plan["detectable"][0]
+    assert (row["variant"], row["relation"], row["item_count"], row["fewest_units"]) == (
+        *("sft/first/16/0", "in-domain"),
+        *(10, 5),
+    )
+    assert row["difference"] == pytest.approx(detectable_difference([AskedItems(10, 2, 0.5, (2,) * 5)]))
+    (said,) = (sentence for sentence in plan["suggestions"] if sentence.startswith("in-domain: a task has fewer"))
+    assert said.endswith("and so no interval; test on more")
+
+
 def test_stored_scores_of_the_base_take_the_place_of_the_assumed_deviation(study, tmp_path):
     store = Store(tmp_path / "store")
     torch.set_num_threads(1)
