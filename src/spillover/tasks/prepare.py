@@ -85,15 +85,24 @@ def training_rows(prepared: PreparedTask, size: int, *, seed: int) -> tuple[Exam
     No protocol is applied; give the result to `protocol_rows`.
     """
     if not 0 < size <= len(prepared.train):
+        there = (
+            f"{len(prepared.train)}; choose a size from 1 to that"
+            if prepared.train
+            else "none and can only be tested on"
+        )
         raise UserError(
-            f"task {prepared.task!r}: {size} training rows asked for; it has {len(prepared.train)}; "
-            f"choose a size from 1 to that" + ("" if prepared.train else " (this task can only be tested on)")
+            f"task {prepared.task!r}: {size} training rows asked for; it has {there}{left_out(prepared.dropped)}"
         )
     rows: list[Example] = []
     for start, end in zip((0, *prepared.train_blocks), prepared.train_blocks, strict=False):
         order = seeded_order(end - start, seed=seed, purpose=f"training rows {start}")
         rows += (prepared.train[start + index] for index in order)
     return tuple(rows[:size])
+
+
+def left_out(dropped: Mapping[str, int]) -> str:
+    """Return the rows left out, by reason, as the end of a message: ``; left out: 3 (repeated text)``."""
+    return "; left out: " + ", ".join(f"{n} ({reason})" for reason, n in dropped.items()) if dropped else ""
 
 
 def to_record(prepared: PreparedTask) -> dict[str, object]:
