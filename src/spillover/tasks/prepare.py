@@ -178,8 +178,13 @@ def _divided(task: Task, places: Places) -> PreparedTask:
         usable, near_reasons = apart(usable, (*shown, *tested), "a row of another part")
         # Rows with options are divided alike whether they are asked as text or as letters.
         labels = () if task.options else task.answers
-        parts = split_pool(usable, task.split, labels, demonstrations=not sources.demonstrations, test=not sources.test)
-        dropped += reasons + near_reasons + parts.dropped + Counter({"repeated text": repeated_count})
+        dropped += reasons + near_reasons + Counter({"repeated text": repeated_count})
+        asked = {"demonstrations": not sources.demonstrations, "test": not sources.test}
+        try:
+            parts = split_pool(usable, task.split, labels, **asked)
+        except UserError as error:
+            raise UserError(f"{error}{left_out(+dropped)}") from None
+        dropped += parts.dropped
         shown, tested = shown or parts.demonstrations, tested or parts.test
         drawn = parts.train
     train = drawn
