@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -92,6 +93,17 @@ def test_a_notebook_shows_verdicts_and_comparisons():
     shown = read(RESULTS._repr_html_())
     assert all(verdict.sentence in shown.text for verdict in RESULTS.verdicts)
     assert "fticl/siqa/128/0" in read(RESULTS.compare("sft", "fticl")._repr_html_()).text
+
+
+def test_a_prompt_shows_verdicts_and_means_and_no_records():
+    failed = replace(RESULTS, failed=("fine-tune x: no memory",))
+    lines = repr(failed).splitlines()
+    assert len(lines) == len(RESULTS.verdicts) + 2
+    assert RESULTS.verdicts[0].sentence in lines[1]
+    assert lines[-1] == "  failed: fine-tune x: no memory"
+    means = repr(RESULTS.compare("sft", "fticl")).splitlines()
+    assert means[0] == "fticl less sft, 95% intervals"
+    assert len(means) == 1 + len(RESULTS.compare("sft", "fticl").relations)
 
 
 def test_a_notebook_shows_hostile_text_as_text():

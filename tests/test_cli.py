@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -37,6 +38,11 @@ def test_a_study_runs_to_a_report_whose_verdicts_the_terminal_prints_last(made_s
     assert "finetune" in capsys.readouterr().out
     assert call("plan", made_study_file, "--store", tmp_path / "store") == 0
     assert "0 of 57 steps to do" in capsys.readouterr().out
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    assert call("--version") == 0
+    assert capsys.readouterr().out == f"spillover {version('spillover')}\n"
 
 
 def test_a_users_mistake_is_one_line_and_exit_2_and_nothing_is_written(tmp_path, capsys):

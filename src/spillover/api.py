@@ -123,7 +123,7 @@ def user_cache() -> Path:
     return Path(named) if named else default_cache()
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Results:
     """What a study found; its tables are pandas DataFrames."""
 
@@ -189,6 +189,12 @@ class Results:
         kinds = sorted({Format(name) for name in formats}, key=list(Format).index)
         return write_report(self.records, self.analysis, Path(folder), formats=kinds)[0]
 
+    def __repr__(self) -> str:
+        from spillover.report.text import printable, text_summary
+
+        failed = (f"  failed: {printable(sentence)}" for sentence in self.failed)
+        return "\n".join([text_summary(self.records, self.analysis).plain, *failed])
+
     def _repr_html_(self) -> str:
         failed = "".join(f"<p>failed: {_safe(sentence)}</p>" for sentence in self.failed)
         return f"<p><b>{_safe(self.records.name)}</b>: differences to the base</p>{self.verdicts._repr_html_()}{failed}"
@@ -206,7 +212,7 @@ class Verdicts(tuple["Verdict", ...]):
         return _html(("", "verdict"), rows)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Comparison:
     """In which cells two variants or recipes differ."""
 
@@ -228,6 +234,16 @@ class Comparison:
         from spillover.analysis.comparison import RelationDifference
 
         return _frame(self.records.relations, RelationDifference)
+
+    def __repr__(self) -> str:
+        from spillover.analysis.verdicts import interval_words, signed
+
+        found = self.records
+        means = [
+            f"  {row.relation} {signed(row.difference)} {interval_words(row.low, row.high)} over {row.cell_count} cells"
+            for row in found.relations
+        ]
+        return "\n".join([f"{found.second} less {found.first}, {found.level:.0%} intervals", *means])
 
     def _repr_html_(self) -> str:
         from spillover.analysis.verdicts import interval_words, plain, signed

@@ -21,6 +21,7 @@ from spillover.commands.arguments import (
     ReportPath,
     StorePath,
     StudyPath,
+    SummaryAsJson,
     Threads,
     Track,
 )
@@ -34,11 +35,24 @@ from spillover.report.formats import USUAL, Format
 if TYPE_CHECKING:
     from spillover.training.processes import Crew
 
-app = typer.Typer(
-    help="What does fine-tuning an LLM do to everything it was not fine-tuned on, and which recipe keeps the most?",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        typer.echo(f"spillover {version('spillover')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """What does fine-tuning an LLM do to everything it was not fine-tuned on, and which recipe keeps the most?"""
 
 
 @app.command()
@@ -52,6 +66,7 @@ def run(
     budget: Budget = None,
     check: Annotated[bool, typer.Option("--lint/--no-lint", help="Refuse faults that `spillover lint` finds.")] = True,
     track: Track = None,
+    as_json: SummaryAsJson = False,
 ) -> None:
     """Do whatever is missing of a study, then write its report."""
     from spillover.study.halving import budget_seconds
@@ -74,7 +89,8 @@ def run(
             checked=study_file if check else None,
             track=track,
         )
-    terminal.finish(failed, lambda: terminal.report(study, kept, report_folder, _run_command(study_file, folder)))
+    command = _run_command(study_file, folder)
+    terminal.finish(failed, lambda: terminal.report(study, kept, report_folder, command, as_json=as_json))
 
 
 @app.command()

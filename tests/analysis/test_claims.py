@@ -1,7 +1,9 @@
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
+from scipy.stats import ttest_1samp
 
 from spillover.analysis.cells import resample_scores
 from spillover.analysis.claims import Claim, Outcome, claims
@@ -75,16 +77,13 @@ def test_a_study_like_the_papers_supports_its_claims():
             "sft/mood/100/0": shares(mood=0.9, question=0.0, otherquestion=0.0),
             "fticl/mood/100/0": shares(mood=0.7, question=0.2, otherquestion=0.2),
         },
-        drifts={
-            "sft/question/100/0": 3e-4,
-            "fticl/question/100/0": 2e-4,
-            "sft/mood/100/0": 3e-4,
-            "fticl/mood/100/0": 1e-4,
-        },
     )
     by_number = found(results)
-    assert [number for number, claim in by_number.items() if claim.outcome is Outcome.HOLDS] == [1, 2, 7, 8]
-    assert by_number[3].outcome is by_number[6].outcome is Outcome.NOT_TESTED
+    assert [number for number, claim in by_number.items() if claim.outcome is Outcome.HOLDS] == [1, 2]
+    assert by_number[3].outcome is by_number[6].outcome is by_number[8].outcome is Outcome.NOT_TESTED
+    helps, in_domain, above_base, below_plain, relieves = (part.outcome for part in by_number[7].parts)
+    assert helps is in_domain is relieves is Outcome.HOLDS
+    assert above_base is below_plain is Outcome.NOT_TESTED
     ends_below, stays_level = by_number[4].parts
     assert (ends_below.outcome, stays_level.outcome) == (Outcome.HOLDS, Outcome.NOT_TESTED)
     ruined, harmless = by_number[5].parts
@@ -100,12 +99,44 @@ def test_a_study_unlike_the_papers_contradicts_them():
             "fticl/question/100/0": shares(question=0.1, otherquestion=0.2, mood=0.0, logic=0.0),
             "sft/mood/100/0": shares(mood=0.6, question=0.9, otherquestion=0.9),
             "fticl/mood/100/0": shares(mood=0.9, question=0.2, otherquestion=0.2),
-        },
-        drifts={"sft/mood/100/0": 1e-4, "fticl/mood/100/0": 3e-4},
+        }
     )
     by_number = found(results)
     failed = [number for number, claim in by_number.items() if claim.outcome is Outcome.FAILS]
-    assert failed == [1, 4, 5, 7, 8]
+    assert failed == [1, 4, 5, 7]
+
+
+def test_out_of_domain_fticl_on_classification_is_compared_with_base_and_plain():
+    results = study({"sft/mood/100/0": shares(logic=0.9), "fticl/mood/100/0": shares(logic=0.7)})
+    near = {key: Relation.OUT_OF_DOMAIN if key[1] == LOGIC else relation for key, relation in results.relations.items()}
+    above_base, below_plain = found(replace(results, relations=near))[7].parts[2:4]
+    assert above_base.estimate
+    assert below_plain.estimate
+    assert above_base.estimate.mean == pytest.approx((0.7 - 0.4 + 0.7 - 0.5) / 2)
+    assert below_plain.estimate.mean == pytest.approx(-0.2)
+    assert above_base.outcome is below_plain.outcome is Outcome.HOLDS
+
+
+MOVED = {("question", 0): (3e-4, 2e-4), ("question", 1): (3.2e-4, 2e-4), ("mood", 0): (5e-4, 3.5e-4)}
+"""Mean weight change of plain fine-tuning and of FTICL, by task and seed."""
+
+
+def test_smaller_weight_changes_decide_a_claim_over_several_plain_variants_and_not_over_one():
+    drifts = {}
+    for (name, seed), (plain, fticl) in MOVED.items():
+        drifts |= {f"sft/{name}/100/{seed}": plain, f"fticl/{name}/100/{seed}": fticl}
+    part = found(study(dict.fromkeys(drifts, BASELINE), drifts=drifts))[8].parts[0]
+    logs = [math.log(fticl / plain) for plain, fticl in MOVED.values()]
+    interval = ttest_1samp(logs, 0).confidence_interval()
+    assert part.estimate
+    assert (part.estimate.low, part.estimate.high) == pytest.approx((interval.low, interval.high))
+    assert part.outcome is Outcome.HOLDS
+    # Two recipes beside the same plain variant are no two chances of it.
+    one = {"sft/mood/100/0": 3e-4, "fticl/mood/100/0": 1e-4, "fticl-4/mood/100/0": 1.1e-4}
+    part = found(study(dict.fromkeys(one, BASELINE), drifts=one))[8].parts[0]
+    assert part.estimate
+    assert part.estimate.mean == pytest.approx(math.log(1 / 3 * 1.1**0.5))
+    assert (part.estimate.low, part.outcome) == (None, Outcome.UNDECIDED)
 
 
 def test_a_difference_on_too_few_items_leaves_a_claim_undecided() -> None:
@@ -140,6 +171,25 @@ def test_the_second_prompt_form_is_compared_with_the_first_less_what_it_does_to_
     part = found(better)[6].parts[0]
     assert part.estimate
     assert part.estimate.mean == pytest.approx((0.5 + 0.5 + 0.0) / 3)
+    assert part.outcome is Outcome.HOLDS
+    assert found(better)[6].parts[1].outcome is Outcome.NOT_TESTED
+
+
+def test_what_the_second_form_adds_is_compared_between_classification_and_generation():
+    names = ("sft/mood/100/0", "sft/question/100/0")
+    results = study(dict.fromkeys(names, shares(question=0.2, otherquestion=0.2, mood=0.4, logic=0.2)), forms=(1, 2))
+    better = replace(
+        results,
+        scores=tuple(
+            _scores(item.variant, item.cell.tested_on, item.cell.shots, 0.8, 2)
+            if item.variant == names[0] and item.cell.prompt_form == 2 and item.cell.tested_on != MOOD
+            else item
+            for item in results.scores
+        ),
+    )
+    part = found(better)[6].parts[1]
+    assert part.estimate
+    assert part.estimate.mean == pytest.approx(0.6 - 0.0)
     assert part.outcome is Outcome.HOLDS
 
 

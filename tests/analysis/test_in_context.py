@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from spillover.analysis.few_changes import few_changes_interval
 from spillover.analysis.generalization import analyse
 from spillover.analysis.paired import content_seed, resample_counts
 from spillover.records import Relation
@@ -27,17 +28,28 @@ def test_the_gain_is_the_score_at_k_shots_less_the_score_without_any_against_the
 
 
 def test_the_interval_is_that_of_the_double_difference_of_each_item():
-    base, tuned = ({key: scores * 5 for key, scores in made.items()} for made in (BASE, TUNED))
+    base, tuned = ({key: scores * 10 for key, scores in made.items()} for made in (BASE, TUNED))
     results = study(base, tuned, {"b": Relation.OUT_OF_DOMAIN})
     own, other = (np.array(scores["b", 2]) - np.array(scores["b", 0]) for scores in (tuned, base))
-    names = sorted(f"b-{index}" for index in range(20))
+    names = sorted(f"b-{index}" for index in range(40))
     order = [int(name[2:]) for name in names]
-    counts = resample_counts(20, seed=content_seed("b", *names), resample_count=200)
-    tail = stats.norm.cdf(np.sqrt(20 / 19) * stats.t.ppf(0.025, 19))
-    low, high = np.quantile(counts @ (own - other)[order] / 20, [tail, 1 - tail])
+    counts = resample_counts(40, seed=content_seed("b", *names), resample_count=200)
+    tail = stats.norm.cdf(np.sqrt(40 / 39) * stats.t.ppf(0.025, 39))
+    low, high = np.quantile(counts @ (own - other)[order] / 40, [tail, 1 - tail])
     row = analyse(results, resample_count=200).in_context_gains[0]
     assert (row.low, row.high) == (pytest.approx(low), pytest.approx(high))
     assert row.is_clear == (high < 0)
+
+
+def test_few_items_that_gain_otherwise_than_in_the_base_show_no_clear_difference():
+    # Five of a hundred, all down: an exact test of signs gives p = 0.06, and resamples nothing above zero.
+    tuned = {("b", 0): [1.0] * 100, ("b", 2): [0.0] * 5 + [1.0] * 95}
+    results = study(dict.fromkeys(tuned, [1.0] * 100), tuned, {"b": Relation.OUT_OF_DOMAIN})
+    (row,) = analyse(results, resample_count=200).in_context_gains
+    low, high = few_changes_interval(np.array([-0.5] * 5 + [0.0] * 95), np.full(100, 0.01), 0.95)
+    assert row.difference == pytest.approx(-0.05)
+    assert (row.low, row.high) == (pytest.approx(2 * low), pytest.approx(2 * high))
+    assert not row.is_clear
 
 
 def test_four_items_give_no_interval():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.power import TTestPower
 
-from spillover.analysis.power import AskedItems, detectable_difference, items_factor
+from spillover.analysis.power import AskedItems, detectable_difference, items_factor, macro_factor
 from tests.analysis.simulated import binary, worlds
 
 
@@ -34,3 +34,23 @@ def test_the_items_it_takes_show_what_was_wanted() -> None:
     few = detectable_difference([AskedItems(100, 2, 0.5)])
     enough = round(100 * items_factor(few))
     assert detectable_difference([AskedItems(enough, 2, 0.5)]) == pytest.approx(0.05, rel=0.01)
+
+
+def test_items_that_share_sources_tell_less_than_independent_ones() -> None:
+    few, sources = AskedItems(120, 1, 0.5), AskedItems(120, 1, 0.5, (2, 4) * 20)
+    draws = np.random.default_rng(0)
+    shared = draws.normal(0, np.sqrt(0.1), (20000, 40)).repeat(sources.source_sizes, axis=1)
+    together = (shared + draws.normal(0, np.sqrt(0.9), (20000, 120))).mean(axis=1).var() * 120
+    assert sources.design_effect == pytest.approx(together, rel=0.04)
+    # What Student's t adds for 40 sources in place of 120 items is less than a twentieth.
+    ratio = detectable_difference([sources]) / detectable_difference([few])
+    assert np.sqrt(sources.design_effect) < ratio < 1.05 * np.sqrt(sources.design_effect)
+
+
+def test_a_mean_over_labels_varies_with_the_rare_one() -> None:
+    assert macro_factor({"a": 30, "b": 30, "c": 30}) == pytest.approx(1)
+    right = np.random.default_rng(0).random((20000, 100)) < 0.5
+    macro_recall = (right[:, :95].mean(axis=1) + right[:, 95:].mean(axis=1)) / 2
+    found = macro_factor({"common": 95, "rare": 5})
+    assert found == pytest.approx(macro_recall.std() / right.mean(axis=1).std(), rel=0.02)
+    assert found > 2

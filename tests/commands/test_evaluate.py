@@ -38,8 +38,10 @@ def test_an_adapter_is_measured_against_its_base_and_again_at_no_cost(made, tmp_
     assert "cross-task" in rows
     assert "spillover evaluate --base" in (tmp_path / "report" / "index.html").read_text()
     capsys.readouterr()
-    assert call("evaluate", *options(made, tasks="first,words", **{"trained-on": "first"}, **places)) == 0
-    assert "nothing to do" in capsys.readouterr().err
+    assert call("evaluate", *options(made, tasks="first,words", **{"trained-on": "first"}, **places), "--json") == 0
+    printed = capsys.readouterr()
+    assert "nothing to do" in printed.err
+    assert json.loads(printed.out) == json.loads((tmp_path / "report" / "summary.json").read_text())
 
 
 @pytest.mark.parametrize(

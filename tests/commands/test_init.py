@@ -76,7 +76,7 @@ def test_a_csv_of_labels_becomes_a_study_with_other_data_to_test_on(folder, caps
     printed = capsys.readouterr().out
     assert "family sentiment, 2 answers (negative, positive)" in printed
     assert "rows with 'mixed' are left out" in printed
-    assert "next: spillover lint study.yaml" in printed.replace("\n", " ")
+    assert printed.splitlines()[-2:] == ["wrote suite.yaml and study.yaml; next:", "  spillover lint study.yaml"]
     study, rows = planned()
     assert [task.name for task in study.test_on] == ["reviews-2024", "other", "sts-captions"]
     assert study.suite.task("reviews-2024").answers == ("negative", "positive")
@@ -192,6 +192,12 @@ def test_a_pipe_that_ends_means_every_default_and_no_file_at_all_is_one_line(fol
         (reviews(90), ["--also", "none.csv"], "none.csv: No such file or directory"),
         (reviews(90), ["--also", "few.csv"], "few.csv: 0 rows are usable after the labels other, which are not in the"),
         (reviews(90), ["--also", "odd.csv"], "unknown column of odd.csv 'label'; did you mean 'labels'?"),
+        (reviews(90), ["--base", "smollm-135m"], "unknown model 'smollm-135m'; did you mean 'smollm2-135m-instruct'?"),
+        (
+            [{"text": f"{'same ' * 400}{n}", "label": "ab"[n % 2]} for n in range(90)],
+            [],
+            "or add rows; left out: 89 (repeated text)",
+        ),
         (reviews(90), ["--out", "study.txt"], "study.txt: a study file ends in .yaml"),
     ],
 )

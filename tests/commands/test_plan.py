@@ -1,19 +1,22 @@
 import json
 import math
+from collections import Counter
 
 import pytest
 import torch
 
-from spillover.analysis.power import AskedItems, detectable_difference
+from spillover.analysis.power import AskedItems, detectable_difference, macro_factor
 from spillover.cli import main
+from spillover.commands.plan import Plan, plain_plan, print_plan
 from spillover.config import load_study
 from spillover.models.fingerprint import tensor_entries
-from spillover.study.calibration import calibrate
+from spillover.study.calibration import Cost, calibrate
 from spillover.study.plan import detectable_differences, expected_cost
 from spillover.study.runner import missing_steps, run_study, step_work
 from spillover.study.step import Drift, Finetune
 from spillover.study.store import Store
 from spillover.study.work import Workshop
+from tests.study.made_study import make_study
 from tests.study.test_runner import Quiet
 
 
@@ -53,6 +56,51 @@ def test_a_plan_without_calibration_says_no_time_and_how_many_rows_would_do(made
     detectable = detectable_difference([AskedItems(10, 2, 0.5)])
     assert f"suggestion: in-domain: this design shows differences from {detectable:.2f} on" in printed
     assert "first has fewer: test on more tasks" in printed
+
+
+@pytest.mark.parametrize(
+    ("device", "wall", "is_busy"), [("cpu", 3.0, True), ("cpu", 1.1, False), ("cpu", 0.6, False), ("cuda", 3.0, False)]
+)
+def test_a_plan_measured_on_a_busy_processor_says_so(capsys, device, wall, is_busy):
+    plan = Plan((), frozenset(), (), 0, {"predict": Cost(wall_seconds=wall, cpu_seconds=1.0)}, device, (), ())
+    assert plan.is_busy is plain_plan(plan)["machine_is_busy"] is is_busy
+    print_plan(plan)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert ("work takes 3.0 times its processor time now" in printed) is is_busy
+
+
+def test_a_design_led_by_macro_f1_shows_as_little_as_its_rare_answer(tmp_path):
+    path = make_study(tmp_path)
+    suite = tmp_path / "made.yaml"
+    suite.write_text(suite.read_text().replace("[up, down]", "[up, down]\n    metrics: [macro_f1]"))
+    lines = [json.dumps({"text": f"dog {index}", "answer": "down" if index % 4 else "up"}) for index in range(60)]
+    (tmp_path / "first.jsonl").write_text("\n".join(lines) + "\n")
+    study, store = load_study(path, cache=tmp_path / "cache", notice=lambda line: None), Store(tmp_path / "store")
+    (row, *_) = detectable_differences(study, store, Workshop(store))
+    assert (row.variant, row.relation) == ("sft/first/16/0", "in-domain")
+    counts = Counter(test.target for test in Workshop(store).prepared(study.scores[0].predictions.data).test[:10])
+    assert 0 < counts["up"] < 5
+    assert row.difference == pytest.approx(detectable_difference([AskedItems(10, 2, 0.5 * macro_factor(counts))]))
+    assert row.difference > detectable_difference([AskedItems(10, 2, 0.5)])
+
+
+def test_rows_that_share_sources_make_a_design_coarser_and_too_few_sources_are_said(tmp_path, capsys):
+    path = make_study(tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "first.jsonl").read_text().splitlines()]
+    lines = [json.dumps({**row, "book": f"book {index // 2}"}) for index, row in enumerate(rows)]
+    (tmp_path / "first.jsonl").write_text("\n".join(lines) + "\n")
+    suite = tmp_path / "made.yaml"
+    suite.write_text(suite.read_text().replace("{pool: first.jsonl}", "{pool: first.jsonl}\n    group: book"))
+    assert call("plan", path, "--store", tmp_path / "store", "--no-calibration", "--json") == 0
+    plan = json.loads(capsys.readouterr().out)
+    row = plan["detectable"][0]
+    assert (row["variant"], row["relation"], row["item_count"], row["fewest_units"]) == (
+        *("sft/first/16/0", "in-domain"),
+        *(10, 5),
+    )
+    assert row["difference"] == pytest.approx(detectable_difference([AskedItems(10, 2, 0.5, (2,) * 5)]))
+    (said,) = (sentence for sentence in plan["suggestions"] if sentence.startswith("in-domain: a task has fewer"))
+    assert said.endswith("and so no interval; test on more")
 
 
 def test_stored_scores_of_the_base_take_the_place_of_the_assumed_deviation(study, tmp_path):

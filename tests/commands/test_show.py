@@ -47,6 +47,16 @@ def test_json_holds_prompts_token_ids_and_answers_as_they_were_kept(finished_stu
     assert all(item["token_ids"] for item in found["items"])
 
 
+def test_a_recipes_name_stands_for_its_only_variant(finished_study, capsys):
+    path, store = finished_study
+    named, full = (shown(capsys, path, f"{name}:first:2", "--store", store) for name in ("fticl", "fticl/first/16/0"))
+    assert named == full
+    assert call("show", path, "sft:first:2", "--store", store) == 2
+    assert capsys.readouterr().err == (
+        "error: 2 variants are named 'sft'; take one of: sft/first/16/0, sft/words/16/0\n"
+    )
+
+
 def test_only_regressions_are_those_the_base_has_right_and_the_variant_wrong(finished_study, capsys):
     path, store = finished_study
     everything = json.loads(shown(capsys, path, CELL, "--store", store, "--limit", 0, "--json"))["items"]

@@ -70,6 +70,8 @@ def test_a_cell_without_rows_is_refused(tiny):
     nothing = dataclasses.replace(asked(), examples=(), prompts=())
     with pytest.raises(UserError, match="0 test rows are left to ask"):
         encode_cell(nothing, tiny[1], context_length=512)
+    with pytest.raises(UserError, match=r"give the task more rows; left out: 60 \(equals a demonstration\)$"):
+        encode_cell(nothing, tiny[1], context_length=512, dropped={"equals a demonstration": 60})
 
 
 def test_the_card_of_a_cell_shows_what_the_model_saw(tiny):

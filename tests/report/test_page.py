@@ -186,7 +186,11 @@ def test_hostile_text_does_not_break_the_markdown_tables() -> None:
     assert "\\|\\<b\\>\\`\\*\\_ # x [a\\](javascript:b)" in relation_rows[0]
 
 
-@pytest.mark.parametrize("line", ["## Verdicts", "### Trained on siqa", "## Provenance"])
+PAPER = next(claim.paper[0] for claim in ANALYSIS.claims if claim.number == 3)
+"""The paper's own figures beside a claim."""
+
+
+@pytest.mark.parametrize("line", ["## Verdicts", "### Trained on siqa", "- claim 3: " + PAPER, "## Provenance"])
 def test_the_markdown_has_the_pages_parts(line: str) -> None:
     assert line in markdown_page(RESULTS, ANALYSIS).splitlines()
 

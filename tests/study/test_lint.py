@@ -300,7 +300,7 @@ def test_one_shared_row_in_more_than_a_hundred_is_a_warning_and_no_error(path):
 
 
 def test_a_design_is_too_small_where_its_coarsest_variant_misses_what_one_looks_for():
-    row = Detectable("sft", Relation.IN_DOMAIN, 2, 100, WANTED, False, None)
+    row = Detectable("sft", Relation.IN_DOMAIN, 2, 100, 100, WANTED, False, None)
     assert list(too_few_items((row,))) == []
     noted = replace(row, difference=1.5 * WANTED, rows_needed=225)
     assert [finding.severity for finding in too_few_items((row, noted))] == [NOTE]
@@ -309,6 +309,8 @@ def test_a_design_is_too_small_where_its_coarsest_variant_misses_what_one_looks_
     assert finding.severity is WARNING
     assert "100 items show a difference only from 0.11 on" in finding.what
     assert "500 test rows a task" in finding.mend
+    (none,) = too_few_items((replace(row, fewest_units=9),))
+    assert none.what == "a task has 9 independent rows, or sources of rows"
     both = too_few_items((warned, replace(noted, relation=Relation.CROSS_TASK)))
     assert [(found.where, found.severity) for found in both] == [("in-domain", WARNING), ("cross-task", NOTE)]
 

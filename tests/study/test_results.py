@@ -1,9 +1,13 @@
 import json
+import shutil
 
 import torch
 
+from spillover.analysis.generalization import analyse
 from spillover.config import load_study
 from spillover.records import BASE
+from spillover.report.formats import Format
+from spillover.report.write import write_report
 from spillover.study.results import collect
 from spillover.study.runner import run_study
 from spillover.study.store import Store
@@ -32,3 +36,24 @@ def test_rows_that_share_a_source_keep_it_in_the_results_and_the_margin_is_the_s
     assert len(first.groups) == len(first.example_ids) == 10
     assert len(set(first.groups)) == 5
     assert second.groups == ()
+
+
+def test_a_variant_whose_drift_alone_is_missing_is_reported_without_it(tmp_path):
+    path = make_study(tmp_path, more="test_on: [first]")
+    path.write_text(path.read_text().replace("[first, words]", "first").replace("shots: [0, 2]", "shots: 0"))
+    torch.set_num_threads(1)
+    study, store = load_study(path, cache=tmp_path / "cache", notice=lambda line: None), Store(tmp_path / "store")
+    assert not run_study(study, store, Workshop(store), Quiet()).failed
+    (drift,) = (step for step in study.drifts if step.variant.variant == "fticl/first/16/0")
+    shutil.rmtree(store.folder(drift.kind, drift.key))
+    results = collect(study, store, command="spillover run study.yaml")
+    moved = {card.id: bool(card.drift) for card in results.variants}
+    assert moved == {"sft/first/16/0": True, "fticl/first/16/0": False}
+    assert results.skipped == ("drift of fticl/first/16/0: not measured yet",)
+    page = write_report(results, analyse(results), tmp_path / "report", formats=[Format.HTML, Format.MARKDOWN])[
+        0
+    ].read_text()
+    assert "drift of fticl/first/16/0: not measured yet" in page
+    shutil.rmtree(store.folder(study.scores[-1].kind, study.scores[-1].key))
+    (left,) = collect(study, store, command="spillover run study.yaml").variants
+    assert left.id == "sft/first/16/0"

@@ -88,11 +88,14 @@ def test_a_block_size_gives_that_block_for_every_seed_and_sizes_are_nested(tmp_p
 def test_a_size_beyond_the_training_rows_is_refused(tmp_path):
     result = prepared(tmp_path, FILES, PARTS)
     with pytest.raises(
-        UserError, match=r"task 't': 12 training rows asked for; it has 10; choose a size from 1 to that$"
+        UserError, match=r"task 't': 12 training rows asked for; it has 10; choose a size from 1 to that"
     ):
         training_rows(result, 12, seed=0)
-    with pytest.raises(UserError, match=r"it has 0; .*this task can only be tested on"):
+    with pytest.raises(UserError, match=r"1 training rows asked for; it has none and can only be tested on$"):
         training_rows(PreparedTask("t", (), (), (), ()), 1, seed=0)
+    emptied = PreparedTask("t", (), (), (), (), dropped={"equals a test row": 20, "repeated text": 1})
+    with pytest.raises(UserError, match=r"; left out: 20 \(equals a test row\), 1 \(repeated text\)$"):
+        training_rows(emptied, 1, seed=0)
 
 
 def test_training_files_of_their_own_share_no_group_with_rows_of_the_pool(tmp_path):

@@ -39,6 +39,7 @@ def test_a_text_file_is_its_first_paragraph_and_the_others():
         (b"[]", "json", "f: the file holds no rows"),
         (b"\n", "jsonl", "f: the file holds no rows"),
         (b"a,b\n1\n", "csv", "f: row 1 has 1 columns; expected 2"),
+        (b"a,b\nx, and y,1\n", "csv", "f: row 1 has 3 columns, its header 2; put values that hold ',' in quotes"),
         (b"a,a\n1,2\n", "csv", "f: the header a, a names a column twice; rename one"),
         (b'a,b\n"1"x,2\n', "csv", "f: line 2 is not CSV"),
         (b"\xef\xbb\xbfab\xff", "csv", "f: byte 5 is not UTF-8; save the file as UTF-8"),
@@ -84,6 +85,10 @@ def test_lines_are_divided_at_the_last_separators():
 
 def test_a_csv_may_have_another_separator_and_keeps_its_quotes():
     assert values(b'a\tb\n"x\ty\nz"\t1\n', format="csv", separator="\t") == [{"a": "x\ty\nz", "b": "1"}]
+
+
+def test_empty_values_beyond_the_header_are_no_columns():
+    assert values(b"a,b\n1,2,\n3,4,,\n", format="csv") == [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]
 
 
 def test_rows_lie_anywhere_within_a_json_file_and_may_be_named_by_its_keys():

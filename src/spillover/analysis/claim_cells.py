@@ -1,7 +1,7 @@
 """Which cells of a study each claim of the generalization paper is about."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -22,6 +22,16 @@ class Mean:
         """Take one more contrast into the mean."""
         self.contrasts.append(contrast)
         self.words.append(words)
+
+    def less(self, other: "Mean") -> "Mean":
+        """Return this mean less another, as a mean over the contrasts of both; nothing where either is empty."""
+        parts = [(1.0, self), (-1.0, other)] if self.contrasts and other.contrasts else []
+        count, found = len(self.contrasts) + len(other.contrasts), Mean()
+        for sign, mean in parts:
+            factor = sign * count / len(mean.contrasts)
+            for contrast, words in zip(mean.contrasts, mean.words, strict=True):
+                found.add(tuple(replace(term, weight=factor * term.weight) for term in contrast), words)
+        return found
 
 
 class ClaimCells:
@@ -128,6 +138,14 @@ class ClaimCells:
                 for key in keys:
                     contrast = minus([key], [key._replace(variant=plain.id)])
                     mean.add(contrast, f"{card.id} less {plain.name} on {task.name} at {key.cell.shots} shots")
+        return mean
+
+    def fticl_less_base(self, from_classification: bool, where: Sequence[Relation]) -> Mean:
+        """Return FTICL variants less the base."""
+        mean = Mean()
+        for card, task, keys in self._asked(self._trained_on(self.with_demonstrations, from_classification), where):
+            for key in keys:
+                mean.add(minus([key], _base([key])), f"{card.id} on {task.name} at {key.cell.shots} shots")
         return mean
 
     def pairs(self) -> list[tuple[VariantCard, VariantCard]]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
+from spillover.analysis.contrasts import Estimate
 from spillover.analysis.relations import RelationSummary
 from spillover.records import FloatArray, Relation, StudyResults, VariantCard
 
@@ -157,18 +158,25 @@ def _all_else(card: VariantCard) -> tuple[object, ...]:
     return *rows, card.seed, recipe, card.training.get("settings")
 
 
-def _answer(name: str, plain: str, pairs: Sequence[DriftPair], level: float) -> DriftAnswer:
-    """Return the geometric mean ratio with Student's t interval of the mean log ratio, n - 1 degrees of freedom."""
-    logs = np.log([pair.ratio for pair in pairs])
-    center, count = float(logs.mean()), len(pairs)
-    less = sum(pair.ratio < 1 for pair in pairs)
-    ratio = float(np.exp(center))
-    start = f"{name} against {plain}: mean |Δw| is {ratio:.2f} times as large"
+def log_ratio(logs: Sequence[float], level: float) -> Estimate:
+    """Return the mean log ratio with Student's t interval, n - 1 degrees of freedom; of a single one there is none."""
+    center, count = float(np.mean(logs)), len(logs)
     if count < 2:
+        return Estimate(center, None, None, count)
+    half = float(stdtrit(count - 1, (1 + level) / 2)) * float(np.std(logs, ddof=1)) / count**0.5
+    return Estimate(center, center - half, center + half, count)
+
+
+def _answer(name: str, plain: str, pairs: Sequence[DriftPair], level: float) -> DriftAnswer:
+    """Return the geometric mean ratio with the interval of `log_ratio`."""
+    found, count = log_ratio([np.log(pair.ratio) for pair in pairs], level), len(pairs)
+    less = sum(pair.ratio < 1 for pair in pairs)
+    ratio = float(np.exp(found.mean))
+    start = f"{name} against {plain}: mean |Δw| is {ratio:.2f} times as large"
+    if found.low is None or found.high is None:
         sentence = f"{start} in the only pair of variants; more seeds or tasks would give an interval"
         return DriftAnswer(name, plain, count, less, ratio, None, None, sentence)
-    half = float(stdtrit(count - 1, (1 + level) / 2)) * float(logs.std(ddof=1)) / count**0.5
-    low, high = float(np.exp(center - half)), float(np.exp(center + half))
+    low, high = float(np.exp(found.low)), float(np.exp(found.high))
     reading = "the weights move less" if high < 1 else "the weights move more" if low > 1 else "no clear difference"
     sentence = (
         f"{start} over {count} pairs of variants, {level:.0%} interval {low:.2f} to {high:.2f}; less in {less} of "

@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from spillover.analysis.cells import ScoreKey, Scores, cells_of
-from spillover.analysis.inference import resampled_interval
-from spillover.analysis.paired import difference, differences
+from spillover.analysis.inference import gain_interval
+from spillover.analysis.paired import difference
 from spillover.records import BASE, Cell, Relation, StudyResults
 
 
@@ -25,7 +23,7 @@ class InContextGain:
     difference: float
     """``variant_gain - base_gain``; below zero the variant has lost some of its learning in context."""
     low: float | None
-    """Of the interval; None where there are too few independent items, or every resample is the same."""
+    """Of the interval (`gain_interval`); None where none would be honest."""
     high: float | None
 
     @property
@@ -55,11 +53,8 @@ def in_context_gains(results: StudyResults, scores: Scores, *, level: float) -> 
                 )
                 variant_gain = difference(own.value, own_zero.value)
                 base_gain = difference(base.value, base_zero.value)
-                replicates = differences(
-                    np.asarray(own.replicates - own_zero.replicates, dtype=np.float64),
-                    np.asarray(base.replicates - base_zero.replicates, dtype=np.float64),
-                )
-                low, high = resampled_interval(replicates, own.unit_count, level)
+                are_shares = results.metrics[task.primary_metric].unit == "share"
+                low, high = gain_interval((own_zero, own), (base_zero, base), level=level, are_shares=are_shares)
                 rows.append(
                     InContextGain(
                         card.id,

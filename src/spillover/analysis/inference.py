@@ -135,6 +135,32 @@ def resampled_interval(
     return percentiles_or_none(replicates, percentile_level(unit_count, level))
 
 
+def gain_interval(
+    own: tuple[ResampledScore, ResampledScore],
+    base: tuple[ResampledScore, ResampledScore],
+    *,
+    level: float,
+    are_shares: bool,
+) -> tuple[float, float] | tuple[None, None]:
+    """Return the interval of what the second of two scores has more than the first, less the same of the base.
+
+    All four are scores of the same items. Where few of these gain anything that the base does not, resamples say too
+    much, and shares get the interval of `few_changes_interval`, as in `mean_difference`.
+    """
+    signed = [(-1, own[0]), (1, own[1]), (1, base[0]), (-1, base[1])]
+    scores = [score for _, score in signed]
+    units, places, sizes = np.unique(scores[0].units, return_inverse=True, return_counts=True)
+    if are_shares and all(_is_mean_of_shares(score) and score.example_ids == scores[0].example_ids for score in scores):
+        gains = np.sum([sign * score.statistics[:, 0] for sign, score in signed], axis=0)
+        means = (np.bincount(places, weights=gains) / sizes).round(12)
+        if len(units) >= MINIMUM_UNIT_COUNT and _changed_count(means) < MINIMUM_CHANGE_COUNT:
+            # A gain less a gain lies within -2 and 2.
+            low, high = (2 * end for end in few_changes_interval(means / 2, sizes / sizes.sum(), level))
+            return (low, high) if high - low <= WIDEST_INTERVAL else (None, None)
+    replicates = np.sum([sign * score.replicates for sign, score in signed], axis=0)
+    return resampled_interval(differences(replicates, np.zeros(())), len(units), level)
+
+
 def percentile_level(unit_count: int, level: float) -> float | None:
     """Return the level of the percentiles of resamples that hold ``level``; None for too few independent units."""
     if unit_count < MINIMUM_UNIT_COUNT:
@@ -229,7 +255,11 @@ def _of_task(pairs: Sequence[Pair], cell_count: int, are_shares: bool) -> _TaskD
         return _TaskDifferences(value, replicates, len(units), changed_count, None, weights)
     change = np.concatenate([own.statistics[:, 0] - base.statistics[:, 0] for own, base in pairs])
     means = np.asarray(np.bincount(places, weights=shares * change) / weights, dtype=np.float64).round(12)
-    changed_count = len(units) - int(np.unique(means, return_counts=True)[1].max())
-    if 2 * changed_count >= len(units):  # nothing is the rule here, so nothing is the exception
-        changed_count = len(units)
-    return _TaskDifferences(value, replicates, len(units), changed_count, means, weights)
+    return _TaskDifferences(value, replicates, len(units), _changed_count(means), means, weights)
+
+
+def _changed_count(means: FloatArray) -> int:
+    """Return how many units differ from the most frequent value; all of them where it is not that of most."""
+    changed_count = len(means) - int(np.unique(means, return_counts=True)[1].max())
+    # Where nothing is the rule, nothing is the exception.
+    return len(means) if 2 * changed_count >= len(means) else changed_count

@@ -14,6 +14,7 @@ FromFolder = Annotated[
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads; default: all.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+SummaryAsJson = Annotated[bool, typer.Option("--json", help="Print the report's summary as JSON, for programs.")]
 TrainedOn = Annotated[
     list[str] | None, typer.Option("--trained-on", help="A task the others were trained on; may be repeated.")
 ]

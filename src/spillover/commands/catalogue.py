@@ -34,12 +34,17 @@ def models_list(as_json: AsJson = False) -> None:
 
 
 @models.command("show")
-def models_show(name: Annotated[str, typer.Argument(help="A name, a folder, a hub id or a .gguf file.")]) -> None:
+def models_show(
+    name: Annotated[str, typer.Argument(help="A name, a folder, a hub id or a .gguf file.")], as_json: AsJson = False
+) -> None:
     """Show what a model is: its fingerprint, size, context and licence."""
     from spillover.models.spec import resolve_model
 
     model = resolve_model(name, cache=terminal.cache(), notice=terminal.notice)
     fields = ("name", "kind", "parameter_count", "context_length", "licence", "fingerprint", "path")
+    if as_json:
+        terminal.json({field: getattr(model, field) for field in fields})
+        return
     terminal.table((), [(field.replace("_", " "), str(getattr(model, field))) for field in fields])
 
 
@@ -120,6 +125,7 @@ def tasks_show(
     name: Annotated[str, typer.Argument(help="A task of the suite.")],
     suite_name: Annotated[str, typer.Option("--suite", help="A suite's name or path.")] = "pocket",
     folder: FromFolder = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show a task's rows: how many there are, and one rendered prompt."""
     from spillover.prompts.template import demonstrated_prompt
@@ -129,8 +135,12 @@ def tasks_show(
     suite = load_suite(suite_name, folder=folder)
     task = suite.task(name)
     rows = prepare(suite, task, cache=terminal.cache(), notice=terminal.notice)
-    counts = f"{len(rows.train)} training rows, {len(rows.demonstrations)} demonstrations, {len(rows.test)} test rows"
-    terminal.say(f"{task.name}: {counts}")
-    template = suite.template(task, 1, cache=terminal.cache())
-    prompt = demonstrated_prompt(template, rows.demonstrations[:1], rows.test[0].fields)
-    terminal.say(f"{prompt}⟨{rows.test[0].target}⟩")
+    train, shown, test = len(rows.train), len(rows.demonstrations), len(rows.test)
+    template, example = suite.template(task, 1, cache=terminal.cache()), rows.test[0]
+    prompt = demonstrated_prompt(template, rows.demonstrations[:1], example.fields)
+    if as_json:
+        counts = {"train": train, "demonstrations": shown, "test": test, "dropped": dict(rows.dropped)}
+        terminal.json({"name": task.name, "rows": counts, "prompt": prompt, "target": example.target})
+        return
+    terminal.say(f"{task.name}: {train} training rows, {shown} demonstrations, {test} test rows")
+    terminal.say(f"{prompt}⟨{example.target}⟩")

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from spillover.commands.arguments import SummaryAsJson
 from spillover.commands.terminal import Terminal
 from spillover.errors import UserError
 
@@ -56,6 +57,7 @@ def add_evaluate(app: typer.Typer, terminal: Terminal) -> None:
         precision: Precision = "auto",
         threads: Threads = None,
         device: Device = "auto",
+        as_json: SummaryAsJson = False,
     ) -> None:
         """Measure an adapter or a whole model that was trained elsewhere, in every task of a suite."""
         from spillover.config import resolve_study
@@ -95,7 +97,7 @@ def add_evaluate(app: typer.Typer, terminal: Terminal) -> None:
         words = [word for option, value in options.items() if value is not None for word in (option, value)]
         command, kept = shlex.join(["spillover", "evaluate", *words]), Store(store)
         failed = terminal.compute(study, kept, lambda: terminal.device(device, threads))
-        terminal.finish(failed, lambda: terminal.report(study, kept, report_folder, command))
+        terminal.finish(failed, lambda: terminal.report(study, kept, report_folder, command, as_json=as_json))
 
 
 def _name_of(given: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spillover.commands.arguments import ReportPath, TrainedOn
+from spillover.commands.arguments import ReportPath, SummaryAsJson, TrainedOn
 from spillover.commands.terminal import terminal
 
 if TYPE_CHECKING:
@@ -32,12 +32,14 @@ def import_lm_eval(
     report_folder: ReportPath = Path("report"),
     base: Annotated[Path | None, typer.Option("--base", help="Which folder is the base; default: the first.")] = None,
     trained_on: TrainedOn = None,
+    as_json: SummaryAsJson = False,
 ) -> None:
     """Write the paired report of two or more lm-eval runs, joined by what their items say."""
     from spillover.evaluation.harness.samples import read_runs
 
     command = shlex.join(["spillover", "import", "lm-eval", *map(str, folders)])
-    _report(read_runs(folders, base=base or folders[0], trained_on=trained_on or (), command=command), report_folder)
+    found = read_runs(folders, base=base or folders[0], trained_on=trained_on or (), command=command)
+    _report(found, report_folder, as_json)
 
 
 @importing.command("inspect")
@@ -46,15 +48,16 @@ def import_inspect(
     report_folder: ReportPath = Path("report"),
     base: Annotated[str | None, typer.Option("--base", help="The base's name; default: the first log's model.")] = None,
     trained_on: TrainedOn = None,
+    as_json: SummaryAsJson = False,
 ) -> None:
     """Write the paired report of the models in logs of Inspect, joined by what their items say."""
     from spillover.evaluation.harness.inspect_logs import read_logs
 
     command = shlex.join(["spillover", "import", "inspect", *map(str, logs)])
-    _report(read_logs(logs, base=base, trained_on=trained_on or (), command=command), report_folder)
+    _report(read_logs(logs, base=base, trained_on=trained_on or (), command=command), report_folder, as_json)
 
 
-def _report(results: StudyResults, folder: Path) -> None:
+def _report(results: StudyResults, folder: Path, as_json: bool) -> None:
     from spillover.analysis.generalization import analyse
 
-    terminal.write(results, analyse(results), folder)
+    terminal.write(results, analyse(results), folder, as_json=as_json)

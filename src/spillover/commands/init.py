@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -59,7 +60,8 @@ def add_init(app: typer.Typer, out: Console, notice: Callable[[str], None]) -> N
         suite_file, path = written(proposal, base_name, study_file, force=force)
         for line in summary(proposal):
             out.print(line, markup=False, highlight=False, emoji=False)
-        out.print(f"wrote {suite_file} and {path}; next: spillover lint {path}", markup=False, highlight=False)
+        out.print(f"wrote {suite_file} and {path}; next:", markup=False, highlight=False)
+        out.print(f"  spillover lint {shlex.quote(str(path))}", markup=False, highlight=False, soft_wrap=True)
 
 
 def proposed(given: Given, ask: Ask, notice: Callable[[str], None]) -> tuple[Proposal, str]:
@@ -110,8 +112,8 @@ def written(proposal: Proposal, base: str, study_file: Path, *, force: bool) -> 
         suite = load_suite(unfinished)
         for own in (proposal.trained, *proposal.also):
             prepare(suite, suite.task(own.name), cache=study_file.parent)
-        unfinished.replace(suite_file)
         named = _from_study(base, study_file.parent)
+        unfinished.replace(suite_file)
         study_file.write_text(study_text(proposal, named, suite_file.name), encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write {study_file}: {error.strerror}; name another place with --out") from None
@@ -150,11 +152,17 @@ def ask(question: str, default: str) -> str:
 
 
 def _from_study(base: str, folder: Path) -> str:
-    """Return a base as a study in ``folder`` names it: a path starts there, a name stays."""
-    from spillover.models.spec import model_specs
+    """Return a base as a study in ``folder`` names it: a path starts there, a name stays.
+
+    Raises:
+        UserError: On a name that is neither in the catalog nor that of a hub repository or a file.
+    """
+    from spillover.models.spec import model_spec, model_specs
     from spillover.tasks.look import relative_file
 
     path = Path(base).expanduser()
+    if not path.exists() and len(path.parts) == 1 and path.suffix != ".gguf":
+        model_spec(base)
     return f"./{relative_file(path, folder)}" if path.exists() and base not in model_specs() else base
 
 

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from spillover.study.study import Study
 
 
+BUSY = 1.25
+"""Wall time over processor time from which on a processor was shared; alone it is at most 1, and less with threads."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Everything the command says."""
@@ -30,8 +34,20 @@ class Plan:
     disk_bytes: int
     costs: Mapping[str, Cost] | None
     """Kind of step to what the missing ones take; None where nothing was measured."""
+    device: str | None
+    """Where that was measured."""
     detectable: tuple[Detectable, ...]
     suggestions: tuple[str, ...]
+
+    @property
+    def total(self) -> Cost:
+        """What all missing steps take."""
+        return sum((self.costs or {}).values(), Cost())
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether other programs kept the processor while it was measured, so that wall time says more of them."""
+        return self.device == "cpu" and self.total.wall_seconds > BUSY * self.total.cpu_seconds
 
 
 def made_plan(study: Study, store: Store, *, device: str | None, notice: Callable[[str], None]) -> Plan:
@@ -52,6 +68,7 @@ def made_plan(study: Study, store: Store, *, device: str | None, notice: Callabl
         study.skipped,
         disk_bytes(study, missing),
         costs,
+        device,
         rows,
         suggestions(study, rows, workshop),
     )
@@ -78,13 +95,19 @@ def print_plan(plan: Plan) -> None:
         costs = [
             (
                 *(kind, str(sum(step.kind == kind and step.key in plan.missing for step in plan.steps))),
-                *(duration(cost.wall_seconds), duration(cost.cpu_seconds)),
+                *(duration(cost.cpu_seconds), duration(cost.wall_seconds)),
             )
             for kind, cost in plan.costs.items()
         ]
-        total = sum(plan.costs.values(), Cost())
-        costs.append(("all", str(len(plan.missing)), duration(total.wall_seconds), duration(total.cpu_seconds)))
-        terminal.table(("kind", "to do", "about", "processor time"), costs)
+        total = plan.total
+        costs.append(("all", str(len(plan.missing)), duration(total.cpu_seconds), duration(total.wall_seconds)))
+        terminal.table(("kind", "to do", "processor time", "at the present load"), costs)
+        if plan.is_busy:
+            times = total.wall_seconds / total.cpu_seconds
+            terminal.say(
+                f"Other programs keep this machine busy: work takes {times:.1f} times its processor time now. With the "
+                "machine to itself it takes about its processor time, or less on several threads."
+            )
     left, needed = len(plan.missing), plan.disk_bytes / 1e9
     terminal.say(f"{left} of {len(plan.steps)} steps to do, about {needed:.1f} GB of disk")
 
@@ -99,6 +122,7 @@ def plain_plan(plan: Plan) -> dict[str, object]:
         "skipped": list(plan.skipped),
         "disk_bytes": plan.disk_bytes,
         "costs": None if plan.costs is None else {kind: asdict(cost) for kind, cost in plan.costs.items()},
+        "machine_is_busy": plan.is_busy,
         "detectable": [asdict(row) for row in plan.detectable],
         "suggestions": list(plan.suggestions),
     }

@@ -121,7 +121,16 @@ class Terminal:
         if failed:
             raise typer.Exit(FAILED)
 
-    def report(self, study: Study, store: Store, folder: Path, command: str, formats: Sequence[Format] = USUAL) -> None:
+    def report(
+        self,
+        study: Study,
+        store: Store,
+        folder: Path,
+        command: str,
+        formats: Sequence[Format] = USUAL,
+        *,
+        as_json: bool = False,
+    ) -> None:
         """Write the report of what is in the store; ``command`` is what reproduces it."""
         import yaml
 
@@ -130,17 +139,28 @@ class Terminal:
 
         results = collect(study, store, command=command)
         resolved = yaml.safe_dump(study.resolved(), sort_keys=False, allow_unicode=True)
-        self.write(results, analyse(results), folder, formats)
+        self.write(results, analyse(results), folder, formats, as_json=as_json)
         with _writable(folder):
             (folder / "study.yaml").write_text(resolved, encoding="utf-8")
 
-    def write(self, results: StudyResults, analysis: Analysis, folder: Path, formats: Sequence[Format] = USUAL) -> None:
-        """Write a report's files and print its verdicts and where it is."""
+    def write(
+        self,
+        results: StudyResults,
+        analysis: Analysis,
+        folder: Path,
+        formats: Sequence[Format] = USUAL,
+        *,
+        as_json: bool = False,
+    ) -> None:
+        """Write a report's files and print its verdicts and where it is, or its summary as JSON."""
         from spillover.report.text import text_summary
-        from spillover.report.write import write_report
+        from spillover.report.write import summary, write_report
 
         with _writable(folder):
             paths = write_report(results, analysis, folder, formats=formats)
+        if as_json:
+            self.json(summary(results, analysis))
+            return
         self.out.print(text_summary(results, analysis))
         page = folder / "index.html"
         for path in [page] if page in paths else paths:

@@ -14,6 +14,7 @@ from spillover.models.scoring import PrefixCache, answer_score_batches
 from spillover.prompts.answers import cut
 from spillover.prompts.encoding import Encoder, TokenIds, common_prefix_length
 from spillover.records import Cell, Example, FloatArray, Prediction, PromptCard
+from spillover.tasks.prepare import left_out
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -86,8 +87,10 @@ class EncodedCell:
         )
 
 
-def encode_cell(asked: Asked, encoder: Encoder, *, context_length: int) -> EncodedCell:
-    """Encode a cell.
+def encode_cell(
+    asked: Asked, encoder: Encoder, *, context_length: int, dropped: Mapping[str, int] | None = None
+) -> EncodedCell:
+    """Encode a cell; ``dropped`` says of rows that are not asked how many there are for each reason.
 
     Raises:
         UserError: If there is nothing to ask, if a prompt with its answer does not fit the model's context, or if two
@@ -96,7 +99,10 @@ def encode_cell(asked: Asked, encoder: Encoder, *, context_length: int) -> Encod
     where = f"task {asked.cell.tested_on!r} at {asked.cell.shots} shots"
     if len(asked.prompts) < 2:
         left = len(asked.prompts)
-        raise UserError(f"{where}: {left} test rows are left to ask, at least two are needed; give the task more rows")
+        raise UserError(
+            f"{where}: {left} test rows are left to ask, at least two are needed; give the task more rows"
+            f"{left_out(dropped or {})}"
+        )
     prompts = tuple(encoder.prompts(asked.prompts))
     answers = tuple(encoder.targets(asked.answers))
     options = tuple(tuple(encoder.targets(example.options)) for example in asked.examples if example.options)

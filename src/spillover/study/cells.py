@@ -35,15 +35,21 @@ def cell_name(study: Study, step: ItemStep) -> str:
 def find_score(study: Study, name: str) -> ItemStep:
     """Return the step that scores a named model in a cell.
 
-    Parts at the end of the name may be left out where only one cell is left.
+    Parts at the end of the name may be left out where only one cell is left, and a recipe's name stands for its
+    variant where it has only one.
 
     Raises:
         UserError: On an unknown part, with the nearest known ones, or on a name that several cells have.
     """
     variant, *parts = name.split(":")
-    found = [step for step in all_scores(study) if step.predictions.model == variant]
+    scores = all_scores(study)
+    is_id = variant == BASE or any(step.variant == variant for step in study.models)
+    ids = [step.variant for step in study.models if step.name == variant and not is_id]
+    if len(ids) > 1:
+        raise UserError(f"{len(ids)} variants are named {variant!r}; take one of: {', '.join(ids)}")
+    found = [step for step in scores if step.predictions.model == (ids[0] if ids else variant)]
     if not found:
-        known = {BASE, *(step.variant for step in study.models)}
+        known = {BASE, *(name for step in study.models for name in (step.variant, step.name))}
         raise unknown_name("variant of the study", variant, known)
     if len(parts) > len(PARTS):
         raise UserError(f"cell {name!r} has {len(parts) + 1} parts; expected {_SYNTAX}")

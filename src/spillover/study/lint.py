@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from spillover.analysis.inference import MINIMUM_UNIT_COUNT
 from spillover.analysis.power import WANTED
 from spillover.errors import UserError
 from spillover.study import row_faults, token_faults
@@ -53,6 +54,15 @@ def too_few_items(rows: tuple[Detectable, ...]) -> Iterator[Finding]:
         if row.relation not in coarsest or row.difference > coarsest[row.relation].difference:
             coarsest[row.relation] = row
     for relation, row in coarsest.items():
+        if not row.has_interval:
+            yield Finding(
+                "too-few-items",
+                Severity.WARNING,
+                f"{relation}",
+                f"a task has {row.fewest_units} independent rows, or sources of rows",
+                f"below {MINIMUM_UNIT_COUNT} the report gives no interval, and so no verdict",
+                "raise test_limit, or test on rows of more sources",
+            )
         if row.difference > WANTED:
             yield Finding(
                 "too-few-items",

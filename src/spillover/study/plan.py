@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from spillover.analysis.inference import MINIMUM_UNIT_COUNT
 from spillover.analysis.power import (
     ANSWER_DEVIATION,
     OVERLAP_DEVIATION,
@@ -15,9 +17,10 @@ from spillover.analysis.power import (
     AskedItems,
     detectable_difference,
     items_factor,
+    macro_factor,
 )
 from spillover.evaluation.metrics import METRICS
-from spillover.records import Relation
+from spillover.records import Example, Relation
 from spillover.study import files
 from spillover.study.calibration import Cost, Speed
 from spillover.study.runner import BACKWARD, DECODE, decoded_token_count, step_work
@@ -30,6 +33,8 @@ from spillover.tasks.prepare import protocol_rows
 from spillover.tasks.relation import relation
 from spillover.tasks.task import Task
 
+NO_INTERVAL = f"a task has fewer than {MINIMUM_UNIT_COUNT} rows, or sources of rows, and so no interval; test on more"
+
 
 @dataclass(frozen=True, slots=True)
 class Detectable:
@@ -40,12 +45,19 @@ class Detectable:
     cell_count: int
     item_count: int
     """Distinct rows of all tasks together."""
+    fewest_units: int
+    """Independent rows, or sources of rows, of the task that has fewest."""
     difference: float
     """Found with power 0.8 at 5 %, two-sided."""
     is_measured: bool
     """Whether the items' deviation is that of the base's stored scores, and not an assumed one, in every task."""
     rows_needed: int | None
     """Test rows a task that would show `WANTED`; None where it is shown already."""
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether every task has enough independent rows for the report to give an interval."""
+        return self.fewest_units >= MINIMUM_UNIT_COUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +115,7 @@ def detectable_differences(study: Study, store: Store, workshop: Workshop) -> tu
                     wanted,
                     sum(found.items.cell_count for found in own),
                     sum(found.items.item_count for found in own),
+                    min(found.items.unit_count for found in own),
                     difference,
                     all(found.is_measured for found in own),
                     math.ceil(mean_count * items_factor(difference)) if difference > WANTED else None,
@@ -132,6 +145,7 @@ def suggestions(study: Study, rows: Sequence[Detectable], workshop: Workshop) ->
             f"{kind}: this design shows differences from {row.difference:.2f} on; {row.rows_needed} test rows a task "
             f"would show {WANTED}: raise test_limit{lacking}"
         )
+    found += [f"{kind}: {NO_INTERVAL}" for kind in dict.fromkeys(row.relation for row in rows if not row.has_interval)]
     return tuple(found)
 
 
@@ -140,7 +154,7 @@ def _is_share(task: Task) -> bool:
     return card.unit == "share" and card.higher_is_better
 
 
-def _test_rows(task: Task, study: Study, workshop: Workshop) -> Sequence[object]:
+def _test_rows(task: Task, study: Study, workshop: Workshop) -> Sequence[Example]:
     prepared = workshop.prepared(_base_scores(study, task)[0].predictions.data)
     return protocol_rows(prepared, split="test", protocol=study.protocol)[0]
 
@@ -154,8 +168,10 @@ def _base_scores(study: Study, task: Task) -> list[Score]:
 
 
 def _tested(task: Task, study: Study, store: Store, workshop: Workshop) -> _TestedTask:
-    rows = len(_test_rows(task, study, workshop))
+    rows = _test_rows(task, study, workshop)[: study.test_limits[task.name]]
     assumed = ANSWER_DEVIATION if task.is_classification else OVERLAP_DEVIATION
+    if task.primary_metric == "macro_f1":
+        assumed *= macro_factor(Counter(row.target for row in rows))
     scores = _base_scores(study, task)
     stored = [
         float(values[:, 0].std())
@@ -168,5 +184,6 @@ def _tested(task: Task, study: Study, store: Store, workshop: Workshop) -> _Test
     ]
     # A base that is always right, or never, says little of how a variant will vary.
     deviation = max(float(np.mean(stored)), assumed / 2) if stored else assumed
-    items = AskedItems(max(2, min(rows, study.test_limits[task.name])), len(scores), deviation)
+    sources = tuple(Counter(row.group or row.id for row in rows).values())
+    items = AskedItems(max(2, len(rows)), len(scores), deviation, sources)
     return _TestedTask(task, items, bool(stored))

@@ -26,7 +26,7 @@ from spillover.study.harness_results import with_harness
 from spillover.study.identity import digest
 from spillover.study.items import MOST_ITEMS, Compared, ItemReader, compared_metric
 from spillover.study.mixed import mixture_card
-from spillover.study.step import Adopt, Derive, Finetune, Score, Step, Variant
+from spillover.study.step import Adopt, Derive, Drift, Finetune, Score, Step, Variant
 from spillover.study.store import Store
 from spillover.study.study import Study, scored_metrics
 from spillover.study.validation import VALIDATION
@@ -38,8 +38,8 @@ from spillover.tasks.task import Task
 def collect(study: Study, store: Store, *, command: str) -> StudyResults:
     """Return the results of every finished variant.
 
-    A variant of which any step is missing is left out and named in ``skipped``: a mean over the cells that happen to
-    be there would be no answer.
+    A variant of which any cell is missing is left out and named in ``skipped``: a mean over the cells that happen to
+    be there would be no answer. One whose drift alone is missing is in, without its drift, and named too.
 
     Args:
         command: What reproduces the study, for the report.
@@ -58,6 +58,8 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
             skipped.append(f"variant {model.variant}: {len(missing)} of its steps are not finished")
         else:
             finished.append(model)
+            if not store.has(Drift.kind, Drift(model).key):
+                skipped.append(f"drift of {model.variant}: not measured yet")
     if not finished:
         raise UserError(f"no variant of study {study.name!r} is finished in {store.root}; go on with: {command}")
     wanted = {None, *(model.variant for model in finished)}
@@ -133,7 +135,7 @@ def _leaves(study: Study, model: Variant) -> list[Step]:
     scores = [step for step in study.scores if step.predictions.variant is model]
     harness = [step for step in study.harness_scores if step.predictions.variant is model]
     trained = [] if isinstance(model, Adopt) else [model.trained]
-    return [*scores, *harness, *(step for step in study.drifts if step.variant is model), model, *trained]
+    return [*scores, *harness, model, *trained]
 
 
 def _base_card(study: Study) -> Mapping[str, Any]:
@@ -149,8 +151,8 @@ def _base_card(study: Study) -> Mapping[str, Any]:
 
 
 def _variant_card(study: Study, store: Store, step: Variant) -> VariantCard:
-    moved = next(drift for drift in study.drifts if drift.variant is step)
-    drift = files.read_json(store.file(moved.kind, moved.key, "drift.json"))
+    moved = Drift(step)
+    drift = files.read_json(store.file(moved.kind, moved.key, "drift.json")) if store.has(moved.kind, moved.key) else {}
     if isinstance(step, Adopt):
         kind = "adapter" if step.saves_adapter else "model"
         recipe: dict[str, Any] = {"trained_elsewhere": {kind: step.adopted.path.name, **step.fields()}}

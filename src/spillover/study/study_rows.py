@@ -81,8 +81,10 @@ class StudyRows:
                 content_free_prompts(template, shown) if "contextual" in step.priors else (),
                 premise(template) if "pmi" in step.priors else "",
             )
-            encoded = encode_cell(asked, self._encoder(step.base.path), context_length=step.context_length)
-            self._encoded[name] = encoded, dict(Counter(prepared.dropped) + Counter(dropped))
+            dropped = dict(Counter(prepared.dropped) + Counter(dropped))
+            encoder = self._encoder(step.base.path)
+            encoded = encode_cell(asked, encoder, context_length=step.context_length, dropped=dropped)
+            self._encoded[name] = encoded, dropped
         encoded, dropped = self._encoded[name]
         own = self._own_encoder(step)
         if own is not self._encoder(step.base.path) and (own, name) not in self._compared:

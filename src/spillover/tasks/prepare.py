@@ -85,15 +85,24 @@ def training_rows(prepared: PreparedTask, size: int, *, seed: int) -> tuple[Exam
     No protocol is applied; give the result to `protocol_rows`.
     """
     if not 0 < size <= len(prepared.train):
+        there = (
+            f"{len(prepared.train)}; choose a size from 1 to that"
+            if prepared.train
+            else "none and can only be tested on"
+        )
         raise UserError(
-            f"task {prepared.task!r}: {size} training rows asked for; it has {len(prepared.train)}; "
-            f"choose a size from 1 to that" + ("" if prepared.train else " (this task can only be tested on)")
+            f"task {prepared.task!r}: {size} training rows asked for; it has {there}{left_out(prepared.dropped)}"
         )
     rows: list[Example] = []
     for start, end in zip((0, *prepared.train_blocks), prepared.train_blocks, strict=False):
         order = seeded_order(end - start, seed=seed, purpose=f"training rows {start}")
         rows += (prepared.train[start + index] for index in order)
     return tuple(rows[:size])
+
+
+def left_out(dropped: Mapping[str, int]) -> str:
+    """Return the rows left out, by reason, as the end of a message: ``; left out: 3 (repeated text)``."""
+    return "; left out: " + ", ".join(f"{n} ({reason})" for reason, n in dropped.items()) if dropped else ""
 
 
 def to_record(prepared: PreparedTask) -> dict[str, object]:
@@ -169,8 +178,13 @@ def _divided(task: Task, places: Places) -> PreparedTask:
         usable, near_reasons = apart(usable, (*shown, *tested), "a row of another part")
         # Rows with options are divided alike whether they are asked as text or as letters.
         labels = () if task.options else task.answers
-        parts = split_pool(usable, task.split, labels, demonstrations=not sources.demonstrations, test=not sources.test)
-        dropped += reasons + near_reasons + parts.dropped + Counter({"repeated text": repeated_count})
+        dropped += reasons + near_reasons + Counter({"repeated text": repeated_count})
+        asked = {"demonstrations": not sources.demonstrations, "test": not sources.test}
+        try:
+            parts = split_pool(usable, task.split, labels, **asked)
+        except UserError as error:
+            raise UserError(f"{error}{left_out(+dropped)}") from None
+        dropped += parts.dropped
         shown, tested = shown or parts.demonstrations, tested or parts.test
         drawn = parts.train
     train = drawn

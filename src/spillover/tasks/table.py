@@ -81,9 +81,9 @@ def table_rows(
 
     A TSV has no quoting. A text file is one row with the columns ``first_paragraph`` and ``other_paragraphs``.
     Errors and ids name the file as ``file``. A ``header`` is given for a CSV or TSV whose first line is already data;
-    columns beyond it are ignored. A file of ``lines`` has no quoting either: a line is divided at its last
-    ``separator``, once less than the ``header`` has names. A CSV takes another ``separator`` than the comma. In JSON,
-    ``at`` leads to the rows, and a mapping's keys land in the column ``key``.
+    columns beyond it are ignored; beyond the file's own header they must be empty. A file of ``lines`` has no quoting
+    either: a line is divided at its last ``separator``, once less than the ``header`` has names. A CSV takes another
+    ``separator`` than the comma. In JSON, ``at`` leads to the rows, and a mapping's keys land in the column ``key``.
     """
     text = _decoded(content, file)
     if format == "jsonl":
@@ -182,6 +182,11 @@ def _separated(text: str, file: str, format: Format, delimiter: str, header: tup
         for number, line in enumerate((line for line in lines if line), start=1):
             if len(line) < len(names):
                 raise UserError(f"{file}: row {number} has {len(line)} columns; expected {len(names)}")
+            if not header and any(line[len(names) :]):
+                raise UserError(
+                    f"{file}: row {number} has {len(line)} columns, its header {len(names)}; put values that hold "
+                    f"{delimiter!r} in quotes, or name the columns with `header`"
+                )
             yield RawRow(file, number, dict(zip(names, line, strict=False)))
     except csv.Error as error:
         raise UserError(

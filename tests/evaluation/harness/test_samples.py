@@ -85,6 +85,15 @@ def test_tasks_named_as_trained_on_are_in_domain_and_all_others_cross_task(tmp_p
     assert results.relations == {("two", "t"): Relation.CROSS_TASK, ("two", "u"): Relation.IN_DOMAIN}
 
 
+def test_nothing_is_guessed_where_no_task_is_named_as_trained_on(tmp_path):
+    rows = {"t": [sample(str(index), acc=0.0) for index in range(40)]}
+    better = {"t": [sample(str(index), acc=1.0) for index in range(40)]}
+    results = read(write_run(tmp_path / "one", rows), write_run(tmp_path / "two", better))
+    assert results.relations == {("two", "t"): Relation.UNSTATED}
+    (verdict,) = analyse(results, resample_count=50).verdicts
+    assert verdict.light == "unclear"  # the gain may be on its own task
+
+
 def test_another_folder_may_be_the_base(tmp_path):
     rows = {"t": [sample("a", acc=1.0)]}
     one, two = write_run(tmp_path / "one", rows), write_run(tmp_path / "two", rows)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from spillover.errors import UserError
 
+NOT_FOUND = "Tasks not found"
+"""How lm-eval's complaint about names of tasks begins; it has no class of its own."""
+
 
 def run_lm_eval(arguments: Sequence[str], *, cache: Path, notice: Callable[[str], None]) -> None:
     """Run lm-eval's command line with ``--model spillover`` known to it.
@@ -18,7 +21,7 @@ def run_lm_eval(arguments: Sequence[str], *, cache: Path, notice: Callable[[str]
         notice: Told licences and conversions, a line each.
 
     Raises:
-        UserError: lm-eval is not installed.
+        UserError: lm-eval is not installed, or knows no task of a given name.
     """
     try:
         from lm_eval.__main__ import cli_evaluate
@@ -28,4 +31,9 @@ def run_lm_eval(arguments: Sequence[str], *, cache: Path, notice: Callable[[str]
 
     register(cache=cache, notice=notice)
     sys.argv = ["lm-eval", *arguments]  # lm-eval takes its arguments from nowhere else
-    cli_evaluate()
+    try:
+        cli_evaluate()
+    except ValueError as error:
+        if not str(error).startswith(NOT_FOUND):
+            raise
+        raise UserError(f"lm-eval: {error}; `spillover lm-eval ls tasks` lists what it knows") from None

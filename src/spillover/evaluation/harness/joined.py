@@ -71,7 +71,8 @@ def joined_results(
     Args:
         runs: Model to its tasks; the base's key is ``BASE``.
         origin: Where they come from.
-        trained_on: Tasks that are in-domain for every variant; all others are cross-task.
+        trained_on: Tasks that are in-domain for every variant; all others are cross-task. Without any, nothing is
+            guessed: any of the tasks may be their own.
         provenance: For the report.
 
     Raises:
@@ -90,7 +91,8 @@ def joined_results(
         scores.extend(of_task)
     everything = sorted({task for run in runs.values() for task in run})
     left_out = {f"{task}: metric {name}" for task in shared for run in runs.values() for name in run[task].left_out}
-    in_domain = {task: Relation.IN_DOMAIN if task in trained_on else Relation.CROSS_TASK for task in shared}
+    other = Relation.CROSS_TASK if trained_on else Relation.UNSTATED
+    in_domain = {task: Relation.IN_DOMAIN if task in trained_on else other for task in shared}
     return StudyResults(
         name=f"{origin.harness} runs",
         base={

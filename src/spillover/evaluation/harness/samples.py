@@ -23,7 +23,7 @@ def read_runs(folders: Sequence[Path], *, base: Path, trained_on: Sequence[str],
     Items are joined by the content of their document, never by index; items that not every run has are dropped and
     counted, items that were asked with another prompt or another target are refused. A task that not every run has is
     left out and named. What the tasks have to do with the training is the user's to say: tasks in ``trained_on`` are
-    in-domain for every variant, all others cross-task.
+    in-domain for every variant, all others cross-task; without any, nothing is guessed.
 
     Args:
         folders: One per run; the folder's name becomes the variant's.
