@@ -214,6 +214,7 @@ def finished_steps(root: Path) -> int:
     return len(list(root.glob("*/*/manifest.json")))
 
 
+@pytest.mark.long  # in the default tier, tests/robust kills runs before changes of files
 def test_a_run_killed_at_several_points_resumes_to_the_same_measurements(finished, made_study_file, tmp_path):
     study, store, _ = finished
     root = tmp_path / "store"
