@@ -49,7 +49,7 @@ def made_artifact(
 
 def simple_index(root: Path, artifact: Artifact, content: bytes) -> Path:
     """Lay out ``root/simple/NAME/index.html`` whose link points at ``root/files/FILENAME``."""
-    (root / "files").mkdir(parents=True)
+    (root / "files").mkdir(parents=True, exist_ok=True)
     (root / "files" / artifact.filename).write_bytes(content)
     page = root / "simple" / artifact.name / "index.html"
     page.parent.mkdir(parents=True)

@@ -154,6 +154,15 @@ def test_an_architecture_transformers_cannot_read_is_refused(tmp_path: Path) -> 
         pulling.convert_gguf(tmp_path / "odd.gguf", tmp_path / "out")
 
 
+@pytest.mark.parametrize("kept", [0.001, 0.02, 0.2, 0.9])
+def test_a_file_that_was_cut_off_is_refused(gguf: Path, tmp_path: Path, kept: float) -> None:
+    path = tmp_path / "cut.gguf"
+    content = gguf.read_bytes()
+    path.write_bytes(content[: int(len(content) * kept)])
+    with pytest.raises(UserError, match=r"cut\.gguf: transformers cannot read this GGUF file \(.+\); fetch it again"):
+        pulling.convert_gguf(path, tmp_path / "out")
+
+
 @pytest.mark.parametrize("name", ["smollm2-135m-instruct", "gemma3-270m"])
 def test_every_part_of_the_catalog_is_a_pinned_artifact(name: str) -> None:
     assert all(part.artifact in artifacts() for part in model_spec(name).parts)

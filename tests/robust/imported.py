@@ -1,12 +1,19 @@
-"""What a run needs, imported once for the processes that are forked."""
+"""What a run needs, imported once for the processes that are forked, which ask no hub."""
 
-import accelerate  # noqa: F401
-import altair  # noqa: F401
-import peft  # noqa: F401
-import rouge_score.rouge_scorer  # noqa: F401
-import sacrebleu.metrics.bleu  # noqa: F401
-import transformers.models.llama.modeling_llama  # noqa: F401
-import vl_convert  # noqa: F401
+# ruff: noqa: F401
+import contextlib
+import functools
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # the libraries read it when they are imported
+
+import accelerate
+import altair
+import peft
+import rouge_score.rouge_scorer
+import sacrebleu.metrics.bleu
+import transformers.models.llama.modeling_llama
+import vl_convert
 
 import spillover.cli
 import spillover.config
@@ -18,4 +25,20 @@ import spillover.study.mending
 import spillover.study.results
 import spillover.training.drift.measure
 import spillover.training.fit
-import spillover.training.stages  # noqa: F401
+import spillover.training.stages
+
+# Charts are looked at where pages are tested; each process would start an engine of its own to draw them.
+vl_convert.vegalite_to_svg = lambda *_, **__: "<svg></svg>"
+
+with contextlib.suppress(ImportError):  # lm-eval is an extra
+    import datasets
+    import lm_eval.__main__
+    import lm_eval.evaluator
+    import lm_eval.models.huggingface
+    import lm_eval.tasks
+
+    import spillover.evaluation.harness.lm
+
+    # Its own tasks are thousands of files, read for every run, and no run here asks one of them.
+    manager = lm_eval.tasks.TaskManager
+    manager.__init__ = functools.partialmethod(manager.__init__, include_defaults=False)

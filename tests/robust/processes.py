@@ -63,7 +63,7 @@ def start(
     largest_file: int | None = None,
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Run:
-    """Run the command line with the arguments; the store is what follows ``--store``.
+    """Run the command line with the arguments; the store whose changes count is what follows ``--store``.
 
     Args:
         largest_file: Bytes; longer files fail on the way, as on a disk that takes no more.
@@ -100,11 +100,11 @@ def _command_line(
         os.dup2(stream.fileno(), 2)
     if largest_file is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, resource.RLIM_INFINITY))
-    seen = _watch(Path(arguments[arguments.index("--store") + 1]), fault)
+    seen = _watch(Path(arguments[arguments.index("--store") + 1]), fault) if "--store" in arguments else []
     try:
         main(arguments)
     finally:
-        if largest_file is None:
+        if seen and largest_file is None:
             said.with_suffix(".changes").write_text(str(seen[0]))
 
 

@@ -241,6 +241,7 @@ def test_what_another_process_computes_is_put_off_until_nothing_else_is_left(mad
     assert scores_of(study, store) == scores_of(*finished[:2])
 
 
+@pytest.mark.long  # in the default tier, tests/robust kills runs before changes of files
 def test_a_run_killed_at_several_points_resumes_to_the_same_measurements(finished, made_study_file, tmp_path):
     study, store, _ = finished
     root = tmp_path / "store"

@@ -110,6 +110,18 @@ def test_a_tracker_that_fails_is_named_with_its_reason_in_one_line():
     assert "\n" not in str(error.value)
 
 
+def test_a_run_that_cannot_be_opened_tells_why():
+    class Closed(Recorder):
+        def start(self):
+            raise ConnectionError("no key; log in")
+
+        def finish(self):
+            raise AttributeError("no run was opened")
+
+    with pytest.raises(TrackerError, match="failed \\(no key; log in\\)"), tracked_by(Closed()) as tracked:
+        fit(tiny_model(), made_rows(3), TrainingSettings(), seed=0, tracked=tracked)
+
+
 def test_settings_are_sent_as_single_values_under_dotted_names():
     nested = {"size": 16, "recipe": {"parameters": {"kind": "lora", "target_modules": ["q", "v"]}}, "note": None}
     assert flat(nested) == {
@@ -239,9 +251,9 @@ def test_every_training_that_the_command_starts_is_tracked(tmp_path, monkeypatch
 def test_every_tracker_gets_the_project_and_the_name_of_the_run(tracker, tmp_path, monkeypatch):
     package = MadePackage(tmp_path)
     use_package(tracker, package, monkeypatch)
-    tracking = Tracking(tracker, "study", tmp_path)
+    tracking = Tracking(tracker, "it's 5%", tmp_path)
     tracking.require_installed()
     with tracking.training("sft/first/16/0", {"size": 16}) as tracked:
         log = fit(tiny_model(), made_rows(3), TrainingSettings(epochs=1), seed=0, tracked=tracked)
-    run = {"project": "study", "name": "sft/first/16/0", "is_finished": True}
+    run = {"project": "it-s 5-", "name": "sft/first/16/0", "is_finished": True}
     assert package.runs == [{**run, "losses": log.losses, "settings": {"size": 16}}]

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import shutil
+import struct
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from spillover.models.fingerprint import tokenizer_fingerprint, weights_fingerpr
 from spillover.models.spec import FACTS_FILE, ModelSpec
 
 if TYPE_CHECKING:
+    from gguf import GGUFReader
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 CONVERSION_VERSION = 1
@@ -29,6 +31,9 @@ PROBE = "### Input:\nIn 2023,  3 films were\n\n12 minutes long; don't ask why: n
 LARGEST_LOGIT_DIFFERENCE = 1e-6
 DIGIT_SPLITTING = frozenset({"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"})
 """``tokenizer.ggml.pre`` of GPT-2 style vocabularies that cut out every digit first (llama.cpp, llama-vocab.cpp)."""
+
+DAMAGE = (ValueError, LookupError, TypeError, RuntimeError, OSError, struct.error)
+"""What reading a file raises that is of no known kind, cut off or changed."""
 
 
 def pull(
@@ -125,8 +130,10 @@ def convert_gguf(gguf: Path, destination: Path, *, facts: Mapping[str, str] | No
 
 def _read_gguf(gguf: Path) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     import torch
+    from gguf import GGUFReader
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from spillover.models.gguf_loss import require_whole
     from spillover.models.load import require_all_weights
 
     source = {"gguf_file": gguf.name, "trust_remote_code": False, "local_files_only": True}
@@ -135,18 +142,20 @@ def _read_gguf(gguf: Path) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
             gguf.parent, dtype=torch.float32, output_loading_info=True, **source
         )
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **source)
-    except (ValueError, KeyError, NotImplementedError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reader = GGUFReader(gguf)
+    except DAMAGE as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{gguf}: transformers cannot read this GGUF file ({reason}); use a safetensors folder"
+            f"{gguf}: transformers cannot read this GGUF file ({reason}); fetch it again or use a safetensors folder"
         ) from error
     model: Any = loading[0]
     require_all_weights(loading[1], gguf)
+    require_whole(reader, model, gguf)
     # The weights are plain float32 by now; a quantization left in the config would make the copy load as GGUF again.
     del model.hf_quantizer
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    _split_digits(tokenizer, gguf)
+    _split_digits(tokenizer, reader)
     if tokenizer.eos_token_id is None:
         raise UserError(f"{gguf}: the tokenizer has no end token; use a safetensors folder of this model")
     if tokenizer.pad_token_id is None:
@@ -156,12 +165,11 @@ def _read_gguf(gguf: Path) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     return model.train(False), tokenizer
 
 
-def _split_digits(tokenizer: "PreTrainedTokenizerBase", gguf: Path) -> None:
+def _split_digits(tokenizer: "PreTrainedTokenizerBase", reader: "GGUFReader") -> None:
     """Cut out single digits first where the vocabulary was learnt so; transformers drops this when it reads GGUF."""
-    from gguf import GGUFReader
     from tokenizers import pre_tokenizers
 
-    field = GGUFReader(gguf).get_field("tokenizer.ggml.pre")
+    field = reader.get_field("tokenizer.ggml.pre")
     if field is not None and field.contents() in DIGIT_SPLITTING:
         tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
             [

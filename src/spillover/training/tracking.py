@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -97,8 +98,10 @@ class TrackedTraining:
         if self._accelerator:
             return
         self._accelerator = accelerator
-        # TensorBoard knows no projects: its run is a folder.
-        project = f"{self._project}/{self._name}" if self.tracker == "tensorboard" else self._project
+        # Weights & Biases refuses these characters and longer names; accelerate asks MLflow for the name in quotes.
+        project = re.sub(r"[/\\#?%:']", "-", self._project)[:128]
+        if self.tracker == "tensorboard":  # knows no projects: its run is a folder
+            project = f"{project}/{self._name}"
         names = {"mlflow": {"run_name": self._name}, "trackio": {"name": self._name}, "wandb": {"name": self._name}}
         with self._told_as_one_error():
             accelerator.init_trackers(project, config=self._settings, init_kwargs=names)
@@ -117,7 +120,8 @@ class TrackedTraining:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # Not by accelerator.end_training(), which also parts the processes that have more to train together.
-        with self._told_as_one_error():
+        # What went wrong before is the reason: a run that could not be opened cannot be finished either.
+        with suppress(Exception) if error else self._told_as_one_error():
             for tracker in self._accelerator.trackers if self._accelerator else ():
                 tracker.finish()
 

@@ -1,13 +1,11 @@
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from spillover.errors import UserError
+from tests.robust.processes import start
 from tests.study.made_study import make_model
 
 pytestmark = [
@@ -113,16 +111,15 @@ def runs(model_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     models = {"hf": f"pretrained={model_folder},dtype=float32", "spillover": f"base={model_folder},dtype=float32"}
     for name, model_args in models.items():
-        done = lm_eval_run("--model", name, "--model_args", model_args, "--output_path", str(folder / name))
-        assert done.returncode == 0, done.stderr[-2000:]
+        code, text = lm_eval_run(folder / name, "--model", name, "--model_args", model_args)
+        assert code == 0, text[-2000:]
     return {name: folder / name for name in models}
 
 
-def lm_eval_run(*arguments):
-    command = [sys.executable, "-m", "spillover.cli", "lm-eval", "run", *arguments]
-    command += ["--include_path", str(TASKS), "--tasks", ",".join(NAMES), "--log_samples", "--device", "cpu"]
-    quiet = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT / "src")}
-    return subprocess.run(command, capture_output=True, text=True, env=quiet, timeout=300, check=False)
+def lm_eval_run(folder, *arguments):
+    command = ["lm-eval", "run", *arguments, "--include_path", str(TASKS), "--tasks", ",".join(NAMES)]
+    command += ["--output_path", str(folder), "--log_samples", "--device", "cpu"]
+    return start(command, cache=folder / "cache", said=folder.with_suffix(".said")).end()
 
 
 def metric_values(folder):
@@ -162,6 +159,6 @@ def test_two_logged_runs_become_results_joined_by_content(runs):
 
 
 def test_a_misspelt_model_argument_is_one_line_with_the_nearest_name(model_folder, tmp_path):
-    done = lm_eval_run("--model", "spillover", "--model_args", f"bse={model_folder}", "--output_path", str(tmp_path))
-    assert done.returncode == 2
-    assert "error: unknown model argument 'bse'; did you mean 'base'?" in done.stderr
+    code, text = lm_eval_run(tmp_path / "run", "--model", "spillover", "--model_args", f"bse={model_folder}")
+    assert code == 2
+    assert "error: unknown model argument 'bse'; did you mean 'base'?" in text
