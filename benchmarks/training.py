@@ -76,6 +76,8 @@ class Outcome:
     wall_ratio: float
     peak_memory_ratio: float
     max_relative_loss_difference: float
+    loss_floor: float | None
+    """Largest relative loss difference between TRL's own two ways of batching the same rows; None where not asked."""
     step_count: int
     """Steps whose losses are compared; the first costs nothing here."""
     batch_size: int
@@ -203,7 +205,20 @@ def faster_trl(job: trainers.Job) -> str:
     return min(costs, key=lambda name: costs[name])
 
 
-def compare(title: str, job: trainers.Job, trl: str, step_count: int) -> Outcome:
+def largest_difference(left: Sequence[float], right: Sequence[float]) -> float:
+    """Return the largest relative difference of two runs' losses."""
+    return max(abs(one - other) / abs(one) for one, other in zip(left, right, strict=True))
+
+
+def losses_batched_otherwise(job: trainers.Job, trl: str, step_count: int) -> list[float]:
+    """Return the losses of TRL with its other way of batching rows: the same sums in another order."""
+    (other,) = set(TRL.values()) - {trl}
+    with closing(Side(other, job, [step_count])) as side:
+        side.turn()
+        return side.losses()
+
+
+def compare(title: str, job: trainers.Job, trl: str, step_count: int, *, floor: bool = False) -> Outcome:
     """Train on both sides in turns, the first alternating, and compare cost and losses."""
     segments = segments_of(step_count)
     spent = {trl: Spent(), OURS: Spent()}
@@ -225,7 +240,8 @@ def compare(title: str, job: trainers.Job, trl: str, step_count: int) -> Outcome
         spent[trl].cpu_seconds / spent[OURS].cpu_seconds,
         spent[trl].wall_seconds / spent[OURS].wall_seconds,
         spent[trl].peak_megabytes / spent[OURS].peak_megabytes,
-        max(abs(left - right) / abs(left) for left, right in zip(*losses, strict=True)),
+        largest_difference(*losses),
+        largest_difference(losses[0], losses_batched_otherwise(job, trl, step_count)) if floor else None,
         step_count,
         job.settings.batch_size,
         sum(len(row) for row in job.ordered[job.settings.batch_size :]),
@@ -268,10 +284,11 @@ def job_of(work: Work, options: argparse.Namespace) -> trainers.Job:
 
 def show(outcome: Outcome, trl: str) -> None:
     """Print one row, with what both sides spent below it."""
+    floor = "" if outcome.loss_floor is None else f", of TRL's two ways of batching {outcome.loss_floor:.1e}"
     print(
         f"{outcome.work}: TRL / ours: CPU {outcome.cpu_ratio:.1f}, wall {outcome.wall_ratio:.1f}, peak memory "
-        f"{outcome.peak_memory_ratio:.2f}; largest relative loss difference {outcome.max_relative_loss_difference:.1e} "
-        f"({outcome.step_count} steps of {outcome.batch_size} rows, {outcome.precision} on {outcome.device}, "
+        f"{outcome.peak_memory_ratio:.2f}; largest relative loss difference {outcome.max_relative_loss_difference:.1e}"
+        f"{floor} ({outcome.step_count} steps of {outcome.batch_size} rows, {outcome.precision} on {outcome.device}, "
         "no gradient checkpointing)"
     )
     for name, spent in ((trl, outcome.trl), (OURS, outcome.ours)):
@@ -289,6 +306,9 @@ def parsed() -> argparse.Namespace:
     options.add_argument("--steps", type=int, help="optimizer steps (default 20, the first not counted)")
     options.add_argument("--batch-size", type=int, help="rows of a step, one micro-batch for TRL (default 16)")
     options.add_argument("--trl", choices=["fastest", *TRL], default="fastest", help="how TRL batches rows")
+    options.add_argument(
+        "--floor", action="store_true", help="also how far TRL's losses are from its own, batched otherwise"
+    )
     options.add_argument("--json", type=Path, help="write the outcomes here")
     options.add_argument("--model", default="smollm2-135m-instruct", help="a name, a folder or a hub id")
     options.add_argument("--untrained", action="store_true", help="weights at random: the folder may lack them")
@@ -313,7 +333,7 @@ def main() -> None:
             job = job_of(work, options)
             trl = faster_trl(job) if options.trl == "fastest" else TRL[options.trl]
             task = work.release_task if options.release else work.pocket_task
-            outcomes.append(compare(work.title.format(task), job, trl, options.steps))
+            outcomes.append(compare(work.title.format(task), job, trl, options.steps, floor=options.floor))
             show(outcomes[-1], trl)
     if options.json:
         text = json.dumps([asdict(outcome) for outcome in outcomes], indent=1)

@@ -99,6 +99,24 @@ def test_autocast_computes_in_its_own_type(attend):
     assert torch.allclose(output.float(), by_definition(*row, packed.attention), atol=0.03)
 
 
+def test_gradients_over_few_keys_in_bfloat16_differ_from_exact_ones_by_their_own_rounding_only(attend):
+    draw = torch.Generator().manual_seed(0)
+    layout = RowLayout(0, 60, (60, 60), (None, None))
+
+    def rounded(heads, size=64):
+        return torch.randn(1, heads, 180, size, generator=draw).bfloat16()
+
+    row, weights = [rounded(6), rounded(2), rounded(2)], rounded(6).transpose(1, 2)
+    ours, exact = (
+        [part.detach().to(dtype).requires_grad_() for part in row] for dtype in (torch.bfloat16, torch.float64)
+    )
+    for parts in (ours, exact):
+        attend(parts, None, row_layout=layout).backward(weights.to(parts[0]))
+    for left, right in zip(ours, exact, strict=True):
+        rounding = (right.grad.bfloat16() - right.grad).norm().item()
+        assert (left.grad - right.grad).norm().item() < 2 * rounding
+
+
 @pytest.mark.parametrize("architecture", SHARING)
 def test_models_take_the_layout_and_give_the_logits_of_the_masked_pass(architecture, monkeypatch):
     model = tiny_model(architecture)

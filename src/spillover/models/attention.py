@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _forward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 # The operators behind torch's own attention on processors. The public function does not return the log-sum-exp.
+MOST_KEYS_IN_FLOAT32 = 256
+"""Gradients over as few keys are computed in float32: the operator's bfloat16 products are five to ten times slower on
+blocks of up to a hundred keys, as slow on some 130 and faster above."""
 KeysAndValues = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -182,26 +185,37 @@ class _RowAttention(torch.autograd.Function):
         query, key, value, merged, log_sums = ctx.saved_tensors  # type: ignore[attr-defined]
         scale: float | None = ctx.scale  # type: ignore[attr-defined]
         layout: RowLayout = ctx.layout  # type: ignore[attr-defined]
-        of_query, of_key, of_value = torch.zeros_like(query), torch.zeros_like(key), torch.zeros_like(value)
-        own = ((queries, keys, mask is None, mask) for queries, keys, mask in layout.own_parts())
-        shared = ((queries, keys, False, None) for queries, keys in layout.shared_parts())
-        for queries, keys, causal, mask in (*own, *shared):
-            parts = _backward(
-                gradient[:, :, queries],
-                query[:, :, queries],
-                key[:, :, keys],
-                value[:, :, keys],
-                merged[:, :, queries],
+        fine = torch.promote_types(query.dtype, torch.float32)
+
+        def of_part(
+            queries: slice, keys: slice, mask: torch.Tensor | None, *, causal: bool
+        ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+            asking = [states[:, :, queries] for states in (gradient, query, merged)]
+            asked = [states[:, :, keys] for states in (key, value)]
+            if asked[0].shape[2] <= MOST_KEYS_IN_FLOAT32:
+                asking, asked = ([states.to(fine) for states in part] for part in (asking, asked))
+            return _backward(  # type: ignore[no-any-return]
+                *asking[:2],
+                *asked,
+                asking[2],
                 log_sums[:, :, queries],
                 0.0,
                 causal,
-                attn_mask=_addend(mask, query),
+                attn_mask=_addend(mask, asking[0]),
                 scale=scale,
             )
+
+        of_query, of_key, of_value = (torch.empty_like(states, dtype=fine) for states in (query, key, value))
+        of_key[:, :, : layout.cached], of_value[:, :, : layout.cached] = 0, 0
+        for queries, keys, mask in layout.own_parts():  # together they hold every query and every key of the pass once
+            parts = of_part(queries, keys, mask, causal=mask is None)
+            of_query[:, :, queries], of_key[:, :, keys], of_value[:, :, keys] = parts
+        for queries, keys in layout.shared_parts():
+            parts = of_part(queries, keys, None, causal=False)
             of_query[:, :, queries] += parts[0]
             of_key[:, :, keys] += parts[1]
             of_value[:, :, keys] += parts[2]
-        return of_query, of_key, of_value, None, None
+        return of_query.to(query.dtype), of_key.to(key.dtype), of_value.to(value.dtype), None, None
 
 
 def _addend(mask: torch.Tensor | None, like: torch.Tensor) -> torch.Tensor | None:
