@@ -91,7 +91,8 @@ def generate_batches(
     for batch in _batches([len(prompt) - apart + max_new_tokens for prompt in prompts]):
         if not all(index in known for index in batch):
             queries = [prompts[index][shared:] for index in batch]
-            rows = _decode(model, queries, prompts[0][:shared], prefixes, finish, apart=apart)
+            with prefixes.weights.in_use(passes=max_new_tokens):
+                rows = _decode(model, queries, prompts[0][:shared], prefixes, finish, apart=apart)
             yield dict(zip(batch, rows, strict=True))
 
 
