@@ -147,6 +147,23 @@ def test_many_rows_over_few_lines_of_the_cache_are_decoded_as_one_by_one(archite
 
 
 @pytest.mark.parametrize("architecture", SHARING)
+def test_longer_queries_are_begun_beside_the_last_of_the_shorter_ones(architecture, monkeypatch):
+    model = tiny_model(architecture)
+    prompts = prompts_of(5, [3, 2, 3, 2, 50], seed=9)
+    settings = {"max_new_tokens": 6, "end_token_id": -1}
+    free = [generate(model, [prompt], **settings, is_finished=lambda row: False)[0] for prompt in prompts]
+    lasting = {free[0][:2], free[4][:2]}
+    assert not lasting & {row[:2] for row in free[1:4]}
+    steps = []
+    step = generation._Lines.step
+    monkeypatch.setattr(generation._Lines, "step", lambda lines: steps.append(sorted(lines.rows)) or step(lines))
+    monkeypatch.setattr(generation, "ROW_TOKENS", 130)
+    got = generate(model, prompts, **settings, is_finished=lambda row: len(row) == 2 and tuple(row) not in lasting)
+    assert got == [free[0], free[1][:2], free[2][:2], free[3][:2], free[4]]
+    assert steps == [[0, 1, 2, 3], *[[0, 4]] * 4, [4]]
+
+
+@pytest.mark.parametrize("architecture", SHARING)
 def test_decoding_reads_the_shared_prefix_apart_unless_a_window_ends_in_it(architecture, monkeypatch):
     model = tiny_model(architecture)
     prompts = prompts_of(9, [3, 1, 6], seed=4)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -30,6 +30,9 @@ REFILL_SHARE = 4
 ROWS_A_LINE = 4
 """Rows of a batch for each line of the cache. A batch is decoded on its own, so that a killed run can go on after it;
 the more rows it has, the less often the lines run empty at its end."""
+LEFT_SHARE = 2
+"""Longer queries are begun when the rows left take one in so many of their lines: a step of few rows costs about as
+much as one of many."""
 
 
 def generate(
@@ -92,11 +95,11 @@ def generate_batches(
     longest = max(map(len, prompts), default=0) + max_new_tokens
     apart = shared if _reads_apart(model, longest) else 0
     room = row_tokens(model)
-    for batch in _batches([len(prompt) - apart + max_new_tokens for prompt in prompts], room):
-        if not all(index in known for index in batch):
-            queries = [prompts[index][shared:] for index in batch]
-            rows = _decode(model, queries, prompts[0][:shared], prefixes, finish, apart=apart, room=room)
-            yield dict(zip(batch, rows, strict=True))
+    for waves in _batches([len(prompt) - apart + max_new_tokens for prompt in prompts], room):
+        if not all(index in known for wave in waves for index in wave):
+            queries = {index: prompts[index][shared:] for wave in waves for index in wave}
+            with prefixes.weights.in_use(passes=max_new_tokens):
+                yield _decode(model, waves, queries, prompts[0][:shared], prefixes, finish, apart=apart, room=room)
 
 
 def _reads_apart(model: PreTrainedModel, position_count: int) -> bool:
@@ -122,15 +125,12 @@ def cached_bytes(model: PreTrainedModel) -> int:
     return int(2 * config.num_hidden_layers * heads * size * model.dtype.itemsize)
 
 
-def _batches(widths: Sequence[int], room: int) -> list[list[int]]:
-    """Divide rows into batches that are decoded apart: a pure function of their widths, the new tokens included."""
-    batches: list[list[int]] = []
-    for wave in _waves(widths):
-        most = ROWS_A_LINE * _line_count(widths[wave[0]], room)
-        count = -(-len(wave) // most)
-        ends = [len(wave) * number // count for number in range(count + 1)]
-        batches += [wave[start:end] for start, end in pairwise(ends)]
-    return batches
+def _batches(widths: Sequence[int], room: int) -> list[list[list[int]]]:
+    """Divide rows into batches, decoded apart, of waves: a pure function of their widths, the new tokens included."""
+    waves = _waves(widths)
+    count = math.ceil(sum(len(wave) / (ROWS_A_LINE * _line_count(widths[wave[0]], room)) for wave in waves))
+    parts = [[wave[len(wave) * at // count : len(wave) * (at + 1) // count] for wave in waves] for at in range(count)]
+    return [[part for part in batch if part] for batch in parts]
 
 
 def _line_count(width: int, room: int) -> int:
@@ -139,13 +139,13 @@ def _line_count(width: int, room: int) -> int:
 
 
 def _waves(lengths: Sequence[int]) -> list[list[int]]:
-    """Divide rows, longest first, so that none is shorter than half of another it shares the cache's lines with."""
+    """Divide rows so that none is shorter than half of another of its wave: short waves first, longest rows first."""
     waves: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
         if not waves or 2 * lengths[index] < lengths[waves[-1][0]]:
             waves.append([])
         waves[-1].append(index)
-    return waves
+    return waves[::-1]
 
 
 class _Finish:
@@ -166,42 +166,47 @@ class _Finish:
 
 def _decode(
     model: PreTrainedModel,
-    queries: Sequence[TokenIds],
+    waves: Sequence[Sequence[int]],
+    queries: Mapping[int, TokenIds],
     prefix: TokenIds,
     prefixes: PrefixCache,
     finish: _Finish,
     *,
     apart: int,
     room: int,
-) -> list[TokenIds]:
+) -> dict[int, TokenIds]:
     """Decode as many rows at a time as the cache has lines for; a finished row's line goes to the next query.
 
     Args:
-        queries: Longest first.
+        waves: Rows that use lines of one width, each wave wider than the one before and its longest row first.
+        queries: Of each row.
         apart: How many tokens of the prefix are not copied onto the lines: none or all of them.
         room: How many tokens the lines may hold.
     """
-    rows: list[list[int]] = [[] for _ in queries]
-    waiting = deque(range(len(queries)))
-    width = len(prefix) - apart + len(queries[0]) + finish.max_new_tokens
+    rows: dict[int, list[int]] = {row: [] for row in queries}
     seen_by_all = [(keys, values) for keys, values, *_ in prefixes.fork(prefix)] if apart else []
-    lines = _Lines(model, min(len(queries), _line_count(width, room)), width, seen_by_all)
-    while waiting or lines.rows:
-        free = lines.count - len(lines.rows)
-        if waiting and free * REFILL_SHARE >= lines.count:
-            batch = [waiting.popleft() for _ in range(min(free, len(waiting)))]
-            for group in packs([len(queries[row]) for row in batch], best_pack_tokens(model)):
-                members = [batch[index] for index in group]
-                for start in _first_tokens(model, [queries[row] for row in members], prefix, prefixes, apart=apart):
-                    row = members[start.member]
-                    if not finish.add(rows[row], start.token):
-                        lines.add(row, start)
-        if lines.rows:
-            tokens = lines.step()
-            for line in reversed(range(len(tokens))):
-                if finish.add(rows[lines.rows[line]], tokens[line]):
-                    lines.drop(line)
-    return [tuple(row) for row in rows]
+    lines = _Lines(model, seen_by_all)
+    widths = [len(prefix) - apart + len(queries[wave[0]]) + finish.max_new_tokens for wave in waves]
+    for wave, width, next_width in zip(waves, widths, [*widths[1:], None], strict=True):
+        waiting = deque(wave)
+        lines.resize(min(len(lines.rows) + len(wave), _line_count(width, room)), width)
+        most_left = _line_count(next_width, room) // LEFT_SHARE if next_width else 0
+        while waiting or len(lines.rows) > most_left:
+            free = lines.count - len(lines.rows)
+            if waiting and free * REFILL_SHARE >= lines.count:
+                batch = [waiting.popleft() for _ in range(min(free, len(waiting)))]
+                for group in packs([len(queries[row]) for row in batch], best_pack_tokens(model)):
+                    members = [batch[index] for index in group]
+                    for start in _first_tokens(model, [queries[row] for row in members], prefix, prefixes, apart=apart):
+                        row = members[start.member]
+                        if not finish.add(rows[row], start.token):
+                            lines.add(row, start)
+            if lines.rows:
+                tokens = lines.step()
+                for line in reversed(range(len(tokens))):
+                    if finish.add(rows[lines.rows[line]], tokens[line]):
+                        lines.drop(line)
+    return {row: tuple(ids) for row, ids in rows.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,14 +235,14 @@ def _first_tokens(
 
 
 class _Lines:
-    """The rows that are being decoded, a line of cached keys and values each, in memory taken once."""
+    """The rows that are being decoded, a line of cached keys and values each, in memory taken once a wave."""
 
-    def __init__(self, model: PreTrainedModel, count: int, width: int, seen_by_all: Sequence[KeysAndValues]) -> None:
-        self.count = count
+    def __init__(self, model: PreTrainedModel, seen_by_all: Sequence[KeysAndValues]) -> None:
+        self.count = 0
         self.rows: list[int] = []
         """The row on each line in use; these are the first lines."""
         self._model = model
-        self._width = width
+        self._width = 0
         self._seen_by_all = seen_by_all
         """The prefix by layer, where the lines do not hold it."""
         self._apart = seen_by_all[0][0].shape[2] if seen_by_all else 0
@@ -246,6 +251,16 @@ class _Lines:
         """How many positions of each line are taken: where its next token goes."""
         self._keys: list[torch.Tensor] = []
         self._values: list[torch.Tensor] = []
+
+    def resize(self, count: int, width: int) -> None:
+        """Provide ``count`` lines of ``width`` positions, no fewer and no narrower than those in use."""
+        self.count, self._width = count, width
+        used = len(self.rows), max(self._ends, default=0)
+        for all_states in (self._keys, self._values):
+            for number, states in enumerate(all_states):  # a layer at a time, so that little is held twice
+                wider = states.new_zeros(count, states.shape[1], width, states.shape[3])
+                wider[: used[0], :, : used[1]] = states[: used[0], :, : used[1]]
+                all_states[number] = wider
 
     def add(self, row: int, start: _Start) -> None:
         """Copy a run query onto the next free line."""

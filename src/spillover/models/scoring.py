@@ -23,6 +23,7 @@ from spillover.models.packing import (
     shares_state,
     with_answers,
 )
+from spillover.models.weight_layout import ArrangedWeights
 from spillover.prompts.encoding import TokenIds, common_prefix_length
 from spillover.records import FloatArray
 
@@ -45,9 +46,13 @@ def best_pack_tokens(model: PreTrainedModel) -> int:
 
 
 class PrefixCache:
-    """The key-value cache of the last shared prefix, whose whole chunks are kept when the next one begins with them."""
+    """The key-value cache of the last shared prefix, whose whole chunks are kept when the next one begins with them.
+
+    Like the arranged weights, it holds as long as the model's weights stay what they are.
+    """
 
     def __init__(self, model: PreTrainedModel) -> None:
+        self.weights = ArrangedWeights(model)
         self._model = model
         self._token_ids: TokenIds | None = None
         self._cache: DynamicCache | None = None
@@ -150,7 +155,9 @@ def answer_score_batches(
             continue
         packed = pack([rows[index][0] for index in group], shared, model.device)
         continuations = [rows[index][1] for index in group]
-        terms, first_choices = _terms(model, packed, continuations, prefixes.fork(prompts[0][:shared]), pack_tokens)
+        with prefixes.weights.in_use(passes=1):
+            cache = prefixes.fork(prompts[0][:shared])
+            terms, first_choices = _terms(model, packed, continuations, cache, pack_tokens)
         yield dict(zip(group, _sums(continuations, terms, first_choices), strict=True))
 
 
