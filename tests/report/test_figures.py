@@ -52,6 +52,13 @@ def test_there_is_one_shots_panel_per_task() -> None:
     assert panels[0].note == "ROUGE-L"
 
 
+def test_the_base_is_drawn_over_a_line_that_is_where_it_is() -> None:
+    lines = [item for item in elements(shots_panels(RESULTS, ANALYSIS)[0].svg) if item.get("stroke-width") == "2"]
+    colors = [color for item in lines if (color := item.get("stroke"))]
+    assert len(colors) == 1 + len(RESULTS.variants)
+    assert colors[-1] == series_of(RESULTS)[0].color
+
+
 def test_many_variants_stay_distinct() -> None:
     cards = tuple(replace(RESULTS.variants[0], id=f"sft/siqa/128/{seed}") for seed in range(20))
     styles = series_of(replace(RESULTS, variants=cards))

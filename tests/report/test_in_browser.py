@@ -75,6 +75,38 @@ def test_the_page_opens_without_a_complaint(opened: Open, hostile: str, width: i
     assert page.locator("#explorer").is_visible()
 
 
+def wider_than_shown(page: "Page") -> list[str]:
+    """Return the labels of the regions that hold more than their width shows."""
+    regions = page.locator(".scroll:visible").all()
+    return [
+        str(region.get_attribute("aria-label"))
+        for region in regions
+        if region.evaluate("region => region.scrollWidth > region.clientWidth + 1")
+    ]
+
+
+def test_on_a_desktop_nothing_has_to_be_scrolled_sideways(opened: Open) -> None:
+    page = opened(width=1280)
+    assert wider_than_shown(page) == []
+    for light in page.locator(".light").all():
+        height = light.evaluate(
+            "light => { const words = document.createRange(); words.selectNodeContents(light);"
+            " return words.getBoundingClientRect().height }"
+        )
+        assert height < 36  # symbol and word on one line
+
+
+def test_on_a_phone_the_outcome_of_a_claim_is_in_view_and_a_shade_says_where_more_is(opened: Open) -> None:
+    page = opened(width=390)
+    outcome = page.locator("table.claims td strong").first.bounding_box()
+    assert outcome["x"] + outcome["width"] < 390
+    assert "Relation summary" in wider_than_shown(page)
+    kinds = page.locator(".scroll").first.evaluate("region => getComputedStyle(region).backgroundAttachment")
+    assert kinds == "local, local, scroll, scroll"
+    chart = page.locator("#shots .chart svg").first.bounding_box()
+    assert chart["width"] > 300
+
+
 def test_filters_choose_the_items_they_name(opened: Open) -> None:
     page = opened()
     results = made_results()
@@ -159,3 +191,11 @@ def test_a_printed_page_has_items_and_no_controls(opened: Open) -> None:
     assert page.locator("#examples pre").first.bounding_box()["height"] > 10
     assert not page.locator("#explorer").is_visible()
     assert not page.locator("nav").is_visible()
+
+
+def test_on_paper_nothing_is_cut_off(opened: Open) -> None:
+    width = round((210 - 2 * 12) / 25.4 * 96)  # A4 within the margins that the style asks for
+    page = opened(width=width)
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert wider_than_shown(page) == []

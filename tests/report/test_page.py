@@ -8,7 +8,7 @@ import pytest
 
 from spillover.analysis.generalization import analyse
 from spillover.analysis.verdicts import interval_words, signed
-from spillover.report.page import html_page, markdown_page
+from spillover.report.page import _scientific, html_page, markdown_page
 from spillover.report.text import LIGHT_SYMBOLS
 from tests.analysis.test_seeds import study_of
 from tests.report.made_results import made_results
@@ -122,7 +122,7 @@ def test_a_study_without_drift_losses_prompts_or_free_text_still_has_a_page() ->
     assert "Not measured in this study." in text
     assert "there is no best to pick" in text
     assert "None: every cell of the grid was run." in text
-    assert "No generation was scored for label words" in text
+    assert "Label words" not in text
     assert "No task was tested both with and without demonstrations." in text
     assert "None." in markdown_page(bare, analysis)
 
@@ -151,6 +151,14 @@ def test_the_protocol_adds_up_the_flip_floors_of_a_task() -> None:
     for text in (READER.text, markdown_page(RESULTS, ANALYSIS)):
         assert text.count("3 of 16") == 5
         assert "3.20 × 10⁻⁶" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(4.9e-4, "4.90 × 10⁻⁴"), (-2e-5, "−2.00 × 10⁻⁵"), (0.3041, "0.304"), (-0.25, "−0.25"), (0, "0")],
+)
+def test_a_small_number_is_written_with_its_power_of_ten_and_others_as_they_are(value: float, written: str) -> None:
+    assert _scientific(value) == written
 
 
 def test_every_lost_cell_and_every_gain_has_its_row() -> None:

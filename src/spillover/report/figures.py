@@ -135,8 +135,8 @@ def shots_panels(results: StudyResults, analysis: Analysis) -> tuple[Panel, ...]
                 charts[shots] = _spec(_shots_chart(styles, shots))
             points: list[Row] = [
                 {"model": codes[model], "shots": count, "value": float(np.mean(values))}
-                for (model, count), values in means.items()
-            ]
+                for (model, count), values in sorted(means.items(), key=lambda entry: entry[0][0] == BASE)
+            ]  # the base last: its dashes show above a line that is where it is
             note = results.metrics[task.primary_metric].name + (f", prompt form {form}" if len(forms) > 1 else "")
             drawing = _drawn(charts[shots], {ROWS: points, GUESSING: _guessing(task)})
             panels.append(Panel(task.name, note, drawing))

@@ -166,9 +166,11 @@ def _number(write: Callable[..., str]) -> Callable[..., Markup]:
 
 
 def _scientific(value: float) -> str:
-    """Write ``4.90 × 10⁻⁴``."""
+    """Write ``4.90 × 10⁻⁴``, and a number that is easily read as it is, ``0.304``."""
+    if value == 0 or 0.1 <= abs(value) < 1000:
+        return f"{value:.3g}".replace("-", "−")
     digits, exponent = f"{value:.2e}".split("e")
-    return f"{digits} × 10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+    return f"{digits.replace('-', '−')} × 10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 
 
 def _enumerated(items: Iterable[object]) -> str:
