@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from spillover.analysis.generalization import analyse
-from spillover.records import BASE
+from spillover.records import BASE, Relation
 from spillover.report.figures import (
     drift_heat_maps,
     forgetting_panels,
@@ -44,6 +44,16 @@ def test_the_relation_chart_names_every_variant_and_relation() -> None:
     shown = {element.text for element in elements(relation_chart(ANALYSIS)) if element.text}
     assert {card.id for card in RESULTS.variants} <= shown
     assert {"in-domain", "out-of-domain", "cross-task"} <= shown
+
+
+def test_a_relation_that_a_variant_has_no_cells_of_has_no_line_for_it() -> None:
+    alone = RESULTS.variants[-1].id
+    relations = tuple(
+        item for item in ANALYSIS.relations if item.variant != alone or item.relation == Relation.CROSS_TASK
+    )
+    shown = [element.text for element in elements(relation_chart(replace(ANALYSIS, relations=relations)))]
+    assert shown.count(RESULTS.variants[0].id) == 3
+    assert shown.count(alone) == 1
 
 
 def test_there_is_one_shots_panel_per_task() -> None:

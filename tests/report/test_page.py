@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import re
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from spillover.analysis.generalization import analyse
 from spillover.analysis.verdicts import interval_words, signed
+from spillover.report.explorer import explorer
 from spillover.report.page import _scientific, html_page, markdown_page
 from spillover.report.text import LIGHT_SYMBOLS
 from tests.analysis.test_seeds import study_of
@@ -91,6 +93,22 @@ def test_without_the_script_the_page_holds_the_first_regressions() -> None:
     examples = PAGE.split('<div id="examples">')[1].split("</ol>")[0]
     assert examples.count("<details>") == 3 * len(RESULTS.variants)
     assert "<h4>reference</h4>" in examples
+
+
+def test_items_that_need_no_script_are_few_however_many_variants_there_are() -> None:
+    cards = [replace(RESULTS.variants[0], id=f"v{index}") for index in range(10)]
+    changes = [replace(row, variant=card.id) for card in cards for row in RESULTS.changes if row.regressions]
+    found = explorer(replace(RESULTS, variants=tuple(cards), changes=tuple(changes)))
+    assert found is not None
+    assert Counter(row.variant for row, _ in found.examples) == dict.fromkeys((card.id for card in cards), 2)
+
+
+def test_a_study_of_one_shot_count_has_no_curves() -> None:
+    scores = tuple(scores for scores in RESULTS.scores if scores.cell.shots == 0)
+    results = replace(RESULTS, scores=scores, changes=())
+    text = read_page(html_page(results, analyse(results, resample_count=20))).text
+    assert "Every task was tested at one shot count; the matrix holds the scores." in text
+    assert "The dotted line is" not in text
 
 
 def test_a_study_whose_items_are_not_at_hand_says_so() -> None:

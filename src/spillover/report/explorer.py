@@ -23,6 +23,9 @@ ROW_BYTES = 120
 STATIC_CELLS = 3
 """Cells of each variant, those with most regressions, whose first one is on the page without the script as well."""
 
+STATIC_ITEMS = 24
+"""What these are at most together, but for one of each variant: eight pages of paper."""
+
 _UNSAFE = re.compile(r"[<>&\u007f-\u009f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 _Row = TypeVar("_Row", str, tuple[int, ...])
@@ -179,7 +182,8 @@ def _answer(content: _Content, answer: ItemAnswer) -> list[object]:
 
 
 def _examples(results: StudyResults) -> Iterator[tuple[CellChanges, ItemChange]]:
+    most = max(1, min(STATIC_CELLS, STATIC_ITEMS // len(results.variants)))
     for card in results.variants:
         own = [row for row in results.changes if row.variant == card.id and row.regressions]
-        for row in sorted(own, key=lambda row: -row.regression_count)[:STATIC_CELLS]:
+        for row in sorted(own, key=lambda row: -row.regression_count)[:most]:
             yield row, row.regressions[0]

@@ -108,6 +108,7 @@ def relation_chart(analysis: Analysis) -> Markup:
         alt.layer(zero, lines, points)
         .properties(width=520, height=alt.Step(26))
         .facet(row=alt.Row("relation:N", sort=present, header=header), spacing=10)
+        .resolve_scale(y="independent")  # a variant without the relation has no line there
     )
     # Vega measures text with another font than the reader sees; long labels need room on the left.
     spare = 8 + 1.5 * min(40, max(len(str(row["variant"])) for row in rows))

@@ -55,7 +55,7 @@ def html_page(results: StudyResults, analysis: Analysis) -> str:
             mixing_view=mixing_view(analysis.mixing),
             frontiers=frontier_views(analysis.frontiers),
             series=figures.series_of(results),
-            panels=figures.shots_panels(results, analysis),
+            panels=figures.shots_panels(results, analysis) if len({s.cell.shots for s in results.scores}) > 1 else (),
             heat_maps=figures.drift_heat_maps(results),
             similarity_chart=figures.similarity_chart(results) if has_drift else None,
             forgetting_panels=figures.forgetting_panels(results) if has_forgetting else (),
