@@ -1,3 +1,4 @@
+import gc
 import json
 import os
 import re
@@ -81,6 +82,18 @@ def test_broken_data_is_one_line_that_names_file_and_row(tmp_path, capsys, conte
 def test_a_report_without_results_says_how_to_get_them(made_study_file, tmp_path, capsys):
     assert call("report", made_study_file, "--store", tmp_path / "none") == 2
     assert "start it with: spillover run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("given", "then"), [(None, "1"), ("3", "3")])
+def test_a_report_takes_one_thread_for_its_products_unless_told_otherwise(
+    made_study_file, tmp_path, monkeypatch, given, then
+):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", given or "")
+    if given is None:
+        monkeypatch.delenv("OPENBLAS_NUM_THREADS")
+    assert call("report", made_study_file, "--store", tmp_path / "none") == 2
+    assert os.environ["OPENBLAS_NUM_THREADS"] == then
+    assert gc.isenabled()
 
 
 def test_suites_and_tasks_are_listed(capsys):

@@ -133,6 +133,8 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON and write nothing.")] = False,
 ) -> None:
     """Write the report of what is in the store, without computing anything."""
+    # Before NumPy is there: its products here are small, and waiting threads would burn more time than they spare.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from spillover.study.store import Store
 
     if as_text + as_json + bool(formats) > 1:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from spillover.analysis.few_changes import few_changes_interval
+from spillover.analysis.few_changes import few_changes_intervals
 from spillover.records import FloatArray
 
 SHORT, LONG = 400, 4000
@@ -29,29 +29,31 @@ def changed(count: int, *values: float) -> FloatArray:
 @pytest.mark.parametrize("count", [16, 32, 250])
 @pytest.mark.parametrize("lost", [0, 1, 2, 5])
 def test_what_may_be_lost_is_the_exact_bound_of_clopper_and_pearson(count: int, lost: int) -> None:
-    low, high = few_changes_interval(changed(count, *[-1.0] * lost), equal(count), 0.95)
+    low, high = few_changes_intervals(changed(count, *[-1.0] * lost), equal(count), (0.95,))[0]
     exact = stats.binomtest(lost, count).proportion_ci(0.95, method="exact").high
     assert low == pytest.approx(-exact, rel=0.03)
-    assert high == pytest.approx(-few_changes_interval(changed(count, *[1.0] * lost), equal(count), 0.95)[0], rel=0.1)
+    assert high == pytest.approx(
+        -few_changes_intervals(changed(count, *[1.0] * lost), equal(count), (0.95,))[0][0], rel=0.1
+    )
 
 
 def test_other_values_get_the_bound_of_learned_miller_and_thomas_which_is_over_order_statistics() -> None:
     values = np.sort([*[0.0] * 14, -0.5, 0.25, 0.3, -0.1])
     uniform = np.sort(np.random.default_rng(1).uniform(size=(40_000, len(values))), axis=1)
     upper = np.quantile(1 - uniform @ np.diff([*values, 1.0]), 0.975)
-    assert few_changes_interval(values, equal(len(values)), 0.95)[1] == pytest.approx(upper, rel=0.03)
+    assert few_changes_intervals(values, equal(len(values)), (0.95,))[0][1] == pytest.approx(upper, rel=0.03)
 
 
 def test_units_without_any_change_count_as_many_as_their_weights_are_worth() -> None:
     weights = of_sizes(4, 2, 2, 2, 2, 2, *[1] * 17)
     effective = 1 / float(weights @ weights)
-    low, high = few_changes_interval(np.zeros(23), weights, 0.95)
+    low, high = few_changes_intervals(np.zeros(23), weights, (0.95,))[0]
     assert low == pytest.approx(-high)
     assert high == pytest.approx(1 - 0.025 ** (1 / effective), rel=0.06)
 
 
 def test_an_interval_stays_within_what_a_difference_of_shares_can_be() -> None:
-    low, high = few_changes_interval(changed(10, 1.0), of_sizes(30, *[1] * 9), 0.95)
+    low, high = few_changes_intervals(changed(10, 1.0), of_sizes(30, *[1] * 9), (0.95,))[0]
     assert (low, high) == (-1, 1)
 
 
@@ -106,7 +108,7 @@ def covered(name: str, count: int) -> float:
         order = np.lexsort((means, weights))
         pattern = means[order].tobytes()
         if pattern not in known:
-            known[pattern] = few_changes_interval(means[order], weights[order], 0.95)
+            known[pattern] = few_changes_intervals(means[order], weights[order], (0.95,))[0]
         low, high = known[pattern]
         held += low <= truth <= high
     return held / count

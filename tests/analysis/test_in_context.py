@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from spillover.analysis.few_changes import few_changes_interval
+from spillover.analysis.few_changes import few_changes_intervals
 from spillover.analysis.generalization import analyse
 from spillover.analysis.paired import content_seed, resample_counts
 from spillover.records import Relation
@@ -46,7 +46,7 @@ def test_few_items_that_gain_otherwise_than_in_the_base_show_no_clear_difference
     tuned = {("b", 0): [1.0] * 100, ("b", 2): [0.0] * 5 + [1.0] * 95}
     results = study(dict.fromkeys(tuned, [1.0] * 100), tuned, {"b": Relation.OUT_OF_DOMAIN})
     (row,) = analyse(results, resample_count=200).in_context_gains
-    low, high = few_changes_interval(np.array([-0.5] * 5 + [0.0] * 95), np.full(100, 0.01), 0.95)
+    low, high = few_changes_intervals(np.array([-0.5] * 5 + [0.0] * 95), np.full(100, 0.01), [0.95])[0]
     assert row.difference == pytest.approx(-0.05)
     assert (row.low, row.high) == (pytest.approx(2 * low), pytest.approx(2 * high))
     assert not row.is_clear

@@ -51,6 +51,14 @@ def test_the_beginning_that_a_cells_prompts_share_is_stored_once():
     assert str(found.data).count("Robin packed a lantern") == 1
 
 
+def test_an_item_that_alone_changed_keeps_its_whole_prompt_however_many_variants_changed_it():
+    first, second, *_ = (row for row in RESULTS.changes if row.cell == RESULTS.changes[0].cell and row.gains)
+    alone = [replace(row, regressions=(), gains=first.gains[:1]) for row in (first, second)]
+    _, data = shown(replace(RESULTS, changes=tuple(alone)))
+    [[_, _, prompt, *_]] = data["items"]
+    assert data["texts"][prompt] == first.gains[0].item.prompt
+
+
 def test_under_a_small_budget_cells_take_turns_until_it_is_spent():
     everything, _ = shown()
     found, data = shown(budget=len(everything.data) // 2)

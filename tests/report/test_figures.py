@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from spillover.analysis.generalization import analyse
-from spillover.records import BASE
+from spillover.records import BASE, Relation
 from spillover.report.figures import (
     drift_heat_maps,
     forgetting_panels,
@@ -46,10 +46,27 @@ def test_the_relation_chart_names_every_variant_and_relation() -> None:
     assert {"in-domain", "out-of-domain", "cross-task"} <= shown
 
 
+def test_a_relation_that_a_variant_has_no_cells_of_has_no_line_for_it() -> None:
+    alone = RESULTS.variants[-1].id
+    relations = tuple(
+        item for item in ANALYSIS.relations if item.variant != alone or item.relation == Relation.CROSS_TASK
+    )
+    shown = [element.text for element in elements(relation_chart(replace(ANALYSIS, relations=relations)))]
+    assert shown.count(RESULTS.variants[0].id) == 3
+    assert shown.count(alone) == 1
+
+
 def test_there_is_one_shots_panel_per_task() -> None:
     panels = shots_panels(RESULTS, ANALYSIS)
     assert [panel.title for panel in panels] == [task.name for task in RESULTS.tasks]
     assert panels[0].note == "ROUGE-L"
+
+
+def test_the_base_is_drawn_over_a_line_that_is_where_it_is() -> None:
+    lines = [item for item in elements(shots_panels(RESULTS, ANALYSIS)[0].svg) if item.get("stroke-width") == "2"]
+    colors = [color for item in lines if (color := item.get("stroke"))]
+    assert len(colors) == 1 + len(RESULTS.variants)
+    assert colors[-1] == series_of(RESULTS)[0].color
 
 
 def test_many_variants_stay_distinct() -> None:

@@ -60,6 +60,8 @@ def test_page_markdown_and_summary_hold_every_point_with_its_numbers():
     (frontier,) = analysis.frontiers
     text = read_page(html_page(RESULTS, analysis)).text
     rows = [line for line in markdown_page(RESULTS, analysis).splitlines() if line.count("|") == 11]
+    section = " ".join(text[text.index("Which recipe keeps the most") : text.index("Every cell")].split())
+    assert "±0.00 (no interval)" not in section  # the base is no more than itself
     for point in frontier.points:
         (row,) = (line for line in rows if line.startswith(f"| {point.name} | {point.target.value:.2f} ["))
         assert f"| {point.retained.value:.2f} [" in row

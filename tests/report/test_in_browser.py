@@ -1,11 +1,13 @@
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from spillover.analysis.generalization import analyse
+from spillover.records import StudyResults
 from spillover.report.write import write_report
 from tests.report.made_results import made_results
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'\u202e عربى 😀\n\ud800" + "x" * 10_000
+MANY = "many variants"
 Open = Callable[..., "Page"]
 
 
@@ -32,13 +35,49 @@ def browser() -> Iterator["Browser"]:
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The report of the same made study without and with hostile text."""
+    """The report of the same made study without and with hostile text, and with every variant several times."""
     written = {}
-    for hostile in ("", HOSTILE):
-        results = made_results(hostile)
-        written[hostile] = tmp_path_factory.mktemp("report")
-        write_report(results, analyse(results, resample_count=50), written[hostile])
+    for name, results in (
+        ("", made_results()),
+        (HOSTILE, made_results(HOSTILE)),
+        (MANY, many_variants(made_results())),
+    ):
+        written[name] = tmp_path_factory.mktemp("report")
+        write_report(results, analyse(results, resample_count=50), written[name])
     return written
+
+
+def many_variants(results: StudyResults) -> StudyResults:
+    """Return a study with five of every variant, so that a matrix has ten columns."""
+    copies = [{card.id: f"once-more-{index}-{card.id}" for card in results.variants} for index in range(4)]
+    return replace(
+        results,
+        variants=(
+            *results.variants,
+            *(
+                replace(card, id=names[card.id], name=f"{card.name}{index}")
+                for index, names in enumerate(copies)
+                for card in results.variants
+            ),
+        ),
+        scores=(
+            *results.scores,
+            *(
+                replace(row, variant=names[row.variant])
+                for names in copies
+                for row in results.scores
+                if row.variant in names
+            ),
+        ),
+        relations={
+            **results.relations,
+            **{
+                (names[variant], task): found
+                for names in copies
+                for (variant, task), found in results.relations.items()
+            },
+        },
+    )
 
 
 @pytest.fixture
@@ -73,6 +112,46 @@ def test_the_page_opens_without_a_complaint(opened: Open, hostile: str, width: i
     # The policy would silently refuse a style whose hash is wrong; 32px is the size of an unstyled heading.
     assert page.evaluate("getComputedStyle(document.querySelector('h1')).fontSize") != "32px"
     assert page.locator("#explorer").is_visible()
+
+
+def wider_than_shown(page: "Page") -> list[str]:
+    """Return the labels of the regions that hold more than their width shows."""
+    regions = page.locator(".scroll:visible").all()
+    return [
+        str(region.get_attribute("aria-label"))
+        for region in regions
+        if region.evaluate("region => region.scrollWidth > region.clientWidth + 1")
+    ]
+
+
+def test_on_a_desktop_nothing_has_to_be_scrolled_sideways(opened: Open) -> None:
+    page = opened(width=1280)
+    assert wider_than_shown(page) == []
+    for light in page.locator(".light").all():
+        height = light.evaluate(
+            "light => { const words = document.createRange(); words.selectNodeContents(light);"
+            " return words.getBoundingClientRect().height }"
+        )
+        assert height < 36  # symbol and word on one line
+
+
+def test_on_a_phone_the_outcome_of_a_claim_is_in_view_and_a_shade_says_where_more_is(opened: Open) -> None:
+    page = opened(width=390)
+    outcome = page.locator("table.claims td strong").first.bounding_box()
+    assert outcome["x"] + outcome["width"] < 390
+    assert "Relation summary" in wider_than_shown(page)
+    kinds = page.locator(".scroll").first.evaluate("region => getComputedStyle(region).backgroundAttachment")
+    assert kinds == "local, local, scroll, scroll"
+    chart = page.locator("#shots .chart svg").first.bounding_box()
+    assert chart["width"] > 300
+
+
+def test_no_control_lies_on_another(opened: Open) -> None:
+    boxes = [control.bounding_box() for control in opened().locator(".filters :is(select, input, button)").all()]
+    for index, one in enumerate(boxes):
+        for other in boxes[index + 1 :]:
+            beside = one["x"] + one["width"] <= other["x"] or other["x"] + other["width"] <= one["x"]
+            assert beside or one["y"] + one["height"] <= other["y"] or other["y"] + other["height"] <= one["y"]
 
 
 def test_filters_choose_the_items_they_name(opened: Open) -> None:
@@ -146,6 +225,20 @@ def test_the_matrix_is_walked_with_arrows_and_enter_opens_a_cells_items(opened: 
     assert page.evaluate("document.activeElement.id") == "by-direction"
 
 
+def test_what_is_told_of_a_cell_follows_it_when_a_step_moves_the_page(opened: Open) -> None:
+    page = opened()
+    page.set_viewport_size({"width": 1280, "height": 300})
+    page.locator("table.matrix td.c").first.focus()
+    for _ in range(8):
+        page.keyboard.press("ArrowDown")
+    page.wait_for_timeout(1000)  # the page glides
+    tip, cell = page.locator("#tip"), page.locator("td.c:focus").bounding_box()
+    assert tip.is_visible()
+    box = tip.bounding_box()
+    assert box["y"] + box["height"] <= cell["y"] or cell["y"] + cell["height"] <= box["y"]
+    assert min(abs(cell["y"] - box["y"] - box["height"]), abs(box["y"] - cell["y"] - cell["height"])) < 8
+
+
 def test_without_its_script_the_page_still_shows_items(opened: Open) -> None:
     page = opened(java_script_enabled=False)
     assert page.locator("#examples").is_visible()
@@ -159,3 +252,12 @@ def test_a_printed_page_has_items_and_no_controls(opened: Open) -> None:
     assert page.locator("#examples pre").first.bounding_box()["height"] > 10
     assert not page.locator("#explorer").is_visible()
     assert not page.locator("nav").is_visible()
+
+
+@pytest.mark.parametrize("study", ["", MANY])
+def test_on_paper_nothing_is_cut_off(opened: Open, study: str) -> None:
+    width = round((210 - 2 * 12) / 25.4 * 96)  # A4 within the margins that the style asks for
+    page = opened(study, width=width)
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert wider_than_shown(page) == []

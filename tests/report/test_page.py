@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import re
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 
 from spillover.analysis.generalization import analyse
 from spillover.analysis.verdicts import interval_words, signed
-from spillover.report.page import html_page, markdown_page
+from spillover.report.explorer import explorer
+from spillover.report.page import _scientific, html_page, markdown_page
 from spillover.report.text import LIGHT_SYMBOLS
 from tests.analysis.test_seeds import study_of
 from tests.report.made_results import made_results
@@ -93,6 +95,22 @@ def test_without_the_script_the_page_holds_the_first_regressions() -> None:
     assert "<h4>reference</h4>" in examples
 
 
+def test_items_that_need_no_script_are_few_however_many_variants_there_are() -> None:
+    cards = [replace(RESULTS.variants[0], id=f"v{index}") for index in range(10)]
+    changes = [replace(row, variant=card.id) for card in cards for row in RESULTS.changes if row.regressions]
+    found = explorer(replace(RESULTS, variants=tuple(cards), changes=tuple(changes)))
+    assert found is not None
+    assert Counter(row.variant for row, _ in found.examples) == dict.fromkeys((card.id for card in cards), 2)
+
+
+def test_a_study_of_one_shot_count_has_no_curves() -> None:
+    scores = tuple(scores for scores in RESULTS.scores if scores.cell.shots == 0)
+    results = replace(RESULTS, scores=scores, changes=())
+    text = read_page(html_page(results, analyse(results, resample_count=20))).text
+    assert "Every task was tested at one shot count; the matrix holds the scores." in text
+    assert "The dotted line is" not in text
+
+
 def test_a_study_whose_items_are_not_at_hand_says_so() -> None:
     page = html_page(replace(RESULTS, changes=()), ANALYSIS)
     assert "The items of this study are not at hand." in page
@@ -122,7 +140,7 @@ def test_a_study_without_drift_losses_prompts_or_free_text_still_has_a_page() ->
     assert "Not measured in this study." in text
     assert "there is no best to pick" in text
     assert "None: every cell of the grid was run." in text
-    assert "No generation was scored for label words" in text
+    assert "Label words" not in text
     assert "No task was tested both with and without demonstrations." in text
     assert "None." in markdown_page(bare, analysis)
 
@@ -151,6 +169,14 @@ def test_the_protocol_adds_up_the_flip_floors_of_a_task() -> None:
     for text in (READER.text, markdown_page(RESULTS, ANALYSIS)):
         assert text.count("3 of 16") == 5
         assert "3.20 × 10⁻⁶" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(4.9e-4, "4.90 × 10⁻⁴"), (-2e-5, "−2.00 × 10⁻⁵"), (0.3041, "0.304"), (-0.25, "−0.25"), (0, "0")],
+)
+def test_a_small_number_is_written_with_its_power_of_ten_and_others_as_they_are(value: float, written: str) -> None:
+    assert _scientific(value) == written
 
 
 def test_every_lost_cell_and_every_gain_has_its_row() -> None:

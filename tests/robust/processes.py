@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -96,16 +97,31 @@ def _command_line(
         sys.path.insert(0, variables["PYTHONPATH"])
         importlib.reload(accelerate.tracking)  # which looks for packages when it is imported
     with said.open("w") as stream:
-        os.dup2(stream.fileno(), 1)
-        os.dup2(stream.fileno(), 2)
-    if largest_file is not None:
+        _say(stream.fileno())
+        # What is said goes through another process, or the limit would bind it as well.
+        writer = None if largest_file is None else subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=stream)
+    if largest_file is not None and writer and writer.stdin:
+        _say(writer.stdin.fileno())
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, resource.RLIM_INFINITY))
     seen = _watch(Path(arguments[arguments.index("--store") + 1]), fault) if "--store" in arguments else []
     try:
         main(arguments)
     finally:
-        if seen and largest_file is None:
-            said.with_suffix(".changes").write_text(str(seen[0]))
+        if writer is None:
+            if seen:
+                said.with_suffix(".changes").write_text(str(seen[0]))
+        else:
+            with Path(os.devnull).open("w") as nowhere:
+                _say(nowhere.fileno())
+            writer.communicate()
+
+
+def _say(descriptor: int) -> None:
+    """Lead what is printed from now on to a file or pipe."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
 
 
 def _watch(store: Path, fault: Fault | None) -> list[int]:

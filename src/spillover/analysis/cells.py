@@ -72,10 +72,10 @@ def resample_scores(results: StudyResults, *, resample_count: int) -> Scores:
             continue
         counts = _unit_counts(task.name, unit_of, resample_count)
         of_items: dict[tuple[str, ...], tuple[NDArray[np.intp], FloatArray]] = {}
-        together: dict[tuple[str, Cell, tuple[str, ...]], list[ScoreKey]] = {}
+        together: dict[tuple[str, tuple[str, ...]], list[ScoreKey]] = {}
         for key, scores in entries.items():
-            together.setdefault((key.variant, key.cell, scores.example_ids), []).append(key)
-        for (_, _, example_ids), keys in together.items():
+            together.setdefault((key.variant, scores.example_ids), []).append(key)
+        for (_, example_ids), keys in together.items():
             if example_ids not in of_items:
                 units = np.array([unit_of[example_id] for example_id in example_ids], dtype=np.intp)
                 of_items[example_ids] = units, counts.take(units, axis=1)

@@ -1,5 +1,7 @@
 """The interval of a mean difference where few items changed, of which resamples would say too much."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from spillover.records import FloatArray
@@ -8,8 +10,8 @@ DRAW_COUNT = 10_000
 """An end of a 95 % interval moves by about 2 % of its distance from the mean with the seed."""
 
 
-def few_changes_interval(means: FloatArray, weights: FloatArray, level: float) -> tuple[float, float]:
-    """Return the central interval of a weighted mean of independent units whose values lie between -1 and 1.
+def few_changes_intervals(means: FloatArray, weights: FloatArray, levels: Sequence[float]) -> list[tuple[float, float]]:
+    """Return central intervals of a weighted mean of independent units whose values lie between -1 and 1.
 
     As in the Bayesian bootstrap, a draw weighs the units by exponential numbers; one imagined unit is among them, with
     the worst value there can be, -1 for the lower end and 1 for the upper (Gaffke 2005; Learned-Miller and Thomas 2019,
@@ -24,7 +26,7 @@ def few_changes_interval(means: FloatArray, weights: FloatArray, level: float) -
     Args:
         means: The mean of each unit, ``(n,)``.
         weights: Their shares in the mean, ``(n,)``, which sum to 1.
-        level: Coverage of the interval.
+        levels: Coverage of each interval.
     """
     value, count = float(weights @ means), len(means)
     alike, multiplicities = np.unique(np.column_stack([means, weights]).round(12), axis=0, return_counts=True)
@@ -35,6 +37,6 @@ def few_changes_interval(means: FloatArray, weights: FloatArray, level: float) -
     total, pull = drawn.sum(axis=1) + imagined, drawn @ pulls
     weight = count * float(weights @ weights)
     lowest, highest = ((pull + imagined * weight * (worst - value)) / total for worst in (-1, 1))
-    tail = (1 - level) / 2
-    low, high = value + np.quantile(lowest, tail), value + np.quantile(highest, 1 - tail)
-    return max(-1.0, float(low)), min(1.0, float(high))
+    tails = (1 - np.array(levels)) / 2
+    lows, highs = value + np.quantile(lowest, tails), value + np.quantile(highest, 1 - tails)
+    return [(max(-1.0, float(low)), min(1.0, float(high))) for low, high in zip(lows, highs, strict=True)]

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import bdtr, ndtr, ndtri, stdtr, stdtrit
 
 from spillover.analysis.cells import ResampledScore
-from spillover.analysis.few_changes import few_changes_interval
+from spillover.analysis.few_changes import few_changes_intervals
 from spillover.analysis.paired import ROUNDING, differences, percentile_interval
 from spillover.records import FloatArray, MetricCard
 
@@ -71,10 +71,11 @@ def infer(tasks: Sequence[Sequence[Pair]], card: MetricCard, *, level: float, ma
         margin: Losses up to it count as nothing lost; for shares, and a hundred times that for points.
     """
     parts = _by_task(tasks, are_shares=card.unit == "share")
-    found, scale = _inference(parts, level), {"share": 1, "points": 100}.get(card.unit)
+    scale = {"share": 1, "points": 100}.get(card.unit)
+    found, *others = _inferences(parts, (level,) if scale is None else (level, EQUIVALENCE_LEVEL))
     if scale is None or found.low is None:
         return found
-    smaller, allowed = _inference(parts, EQUIVALENCE_LEVEL), margin * scale
+    smaller, allowed = others[0], margin * scale
     if smaller.low is None or smaller.high is None:
         return found
     lost_at_most = -smaller.low if card.higher_is_better else smaller.high
@@ -87,31 +88,35 @@ def mean_difference(tasks: Sequence[Sequence[Pair]], *, level: float, are_shares
 
     The interval is the expanded percentile interval (`expanded_percentiles`) of the paired bootstrap. Where fewer than
     `MINIMUM_CHANGE_COUNT` units differ from the rest, resamples cannot know of rarer units: shares then get the
-    interval of `few_changes_interval`, others none. Fewer than `MINIMUM_UNIT_COUNT` units in a task get none at all.
+    interval of `few_changes_intervals`, others none. Fewer than `MINIMUM_UNIT_COUNT` units in a task get none at all.
     """
-    return _inference(_by_task(tasks, are_shares=are_shares), level)
+    return _inferences(_by_task(tasks, are_shares=are_shares), (level,))[0]
 
 
-def _inference(parts: Sequence[_TaskDifferences], level: float) -> Inference:
+def _inferences(parts: Sequence[_TaskDifferences], levels: Sequence[float]) -> list[Inference]:
+    """Return what is known at each level."""
     fewest = min(part.unit_count for part in parts)
     if fewest < MINIMUM_UNIT_COUNT:
-        return Inference(note=f"{fewest} independent items are too few for an interval ({MINIMUM_UNIT_COUNT} needed)")
+        note = f"{fewest} independent items are too few for an interval ({MINIMUM_UNIT_COUNT} needed)"
+        return [Inference(note=note)] * len(levels)
     changed, units = (sum(getattr(part, name) for part in parts) for name in ("changed_count", "unit_count"))
     if changed >= MINIMUM_CHANGE_COUNT:
-        return _resampled(parts, level)
+        return _resampled(parts, levels)
     note = f"only {changed} of {units} independent items differ from the rest"
     means = [part.means for part in parts if part.means is not None]
     if len(means) < len(parts):
-        return Inference(note=f"{note}: too few for an interval")
+        return [Inference(note=f"{note}: too few for an interval")] * len(levels)
     weights = np.concatenate([part.weights for part in parts])
-    low, high = few_changes_interval(np.concatenate(means), weights, level)
-    if high - low > WIDEST_INTERVAL:
-        return Inference(note=f"{note}: an interval would exclude nothing of interest; test on more items")
-    return Inference(low, high, note=f"{note}: the interval allows for one more that changed as much as can be")
+    return [
+        Inference(note=f"{note}: an interval would exclude nothing of interest; test on more items")
+        if high - low > WIDEST_INTERVAL
+        else Inference(low, high, note=f"{note}: the interval allows for one more that changed as much as can be")
+        for low, high in few_changes_intervals(np.concatenate(means), weights, levels)
+    ]
 
 
-def _resampled(parts: Sequence[_TaskDifferences], level: float) -> Inference:
-    """Return interval and p-value from resamples."""
+def _resampled(parts: Sequence[_TaskDifferences], levels: Sequence[float]) -> list[Inference]:
+    """Return the p-value, and the interval of each level, from resamples."""
     by_task = np.stack([part.replicates for part in parts])
     freedoms = np.array([part.unit_count - 1.0 for part in parts])
     # The bootstrap divides by n where a variance divides by n - 1.
@@ -119,10 +124,11 @@ def _resampled(parts: Sequence[_TaskDifferences], level: float) -> Inference:
     freedom, error = degrees_of_freedom(variances, freedoms), float(np.sqrt(variances.sum()))
     replicates = differences(by_task.sum(axis=0), np.zeros(()))
     if error < ROUNDING:
-        return Inference(note="every resample gives the same difference: no interval")
+        return [Inference(note="every resample gives the same difference: no interval")] * len(levels)
     stretch, value = error / float(replicates.std(ddof=1)), sum(part.value for part in parts)
-    low, high = expanded_percentiles(replicates, freedom, stretch, level)
-    return Inference(low, high, p_value=float(2 * stdtr(freedom, -abs(value) / error)))
+    p_value = float(2 * stdtr(freedom, -abs(value) / error))
+    intervals = (expanded_percentiles(replicates, freedom, stretch, level) for level in levels)
+    return [Inference(low, high, p_value) for low, high in intervals]
 
 
 def resampled_interval(
@@ -145,7 +151,7 @@ def gain_interval(
     """Return the interval of what the second of two scores has more than the first, less the same of the base.
 
     All four are scores of the same items. Where few of these gain anything that the base does not, resamples say too
-    much, and shares get the interval of `few_changes_interval`, as in `mean_difference`.
+    much, and shares get the interval of `few_changes_intervals`, as in `mean_difference`.
     """
     signed = [(-1, own[0]), (1, own[1]), (1, base[0]), (-1, base[1])]
     scores = [score for _, score in signed]
@@ -155,7 +161,7 @@ def gain_interval(
         means = (np.bincount(places, weights=gains) / sizes).round(12)
         if len(units) >= MINIMUM_UNIT_COUNT and _changed_count(means) < MINIMUM_CHANGE_COUNT:
             # A gain less a gain lies within -2 and 2.
-            low, high = (2 * end for end in few_changes_interval(means / 2, sizes / sizes.sum(), level))
+            low, high = (2 * end for end in few_changes_intervals(means / 2, sizes / sizes.sum(), [level])[0])
             return (low, high) if high - low <= WIDEST_INTERVAL else (None, None)
     replicates = np.sum([sign * score.replicates for sign, score in signed], axis=0)
     return resampled_interval(differences(replicates, np.zeros(())), len(units), level)
@@ -247,15 +253,15 @@ def _of_task(pairs: Sequence[Pair], cell_count: int, are_shares: bool) -> _TaskD
     replicates = np.sum([own.replicates - base.replicates for own, base in pairs], axis=0) / cell_count
     items = np.concatenate([own.units for own, _ in pairs])
     shares = np.concatenate([np.full(len(own.units), 1 / (cell_count * len(own.units))) for own, _ in pairs])
-    units, places = np.unique(items, return_inverse=True)
-    weights = np.asarray(np.bincount(places, weights=shares), dtype=np.float64)
+    present = np.bincount(items) > 0
+    weights = np.asarray(np.bincount(items, weights=shares)[present], dtype=np.float64)
     if not (are_shares and all(map(_is_mean_of_shares, (score for pair in pairs for score in pair)))):
         changed = [own.units[(own.statistics != base.statistics).any(axis=1)] for own, base in pairs]
         changed_count = len(np.unique(np.concatenate(changed)))
-        return _TaskDifferences(value, replicates, len(units), changed_count, None, weights)
+        return _TaskDifferences(value, replicates, len(weights), changed_count, None, weights)
     change = np.concatenate([own.statistics[:, 0] - base.statistics[:, 0] for own, base in pairs])
-    means = np.asarray(np.bincount(places, weights=shares * change) / weights, dtype=np.float64).round(12)
-    return _TaskDifferences(value, replicates, len(units), _changed_count(means), means, weights)
+    means = np.asarray(np.bincount(items, weights=shares * change)[present] / weights, dtype=np.float64).round(12)
+    return _TaskDifferences(value, replicates, len(weights), _changed_count(means), means, weights)
 
 
 def _changed_count(means: FloatArray) -> int:

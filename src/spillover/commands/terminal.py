@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -137,9 +138,10 @@ class Terminal:
         from spillover.analysis.generalization import analyse
         from spillover.study.results import collect
 
-        results = collect(study, store, command=command)
-        resolved = yaml.safe_dump(study.resolved(), sort_keys=False, allow_unicode=True)
-        self.write(results, analyse(results), folder, formats, as_json=as_json)
+        with _no_collection():
+            results = collect(study, store, command=command)
+            resolved = yaml.safe_dump(study.resolved(), sort_keys=False, allow_unicode=True)
+            self.write(results, analyse(results), folder, formats, as_json=as_json)
         with _writable(folder):
             (folder / "study.yaml").write_text(resolved, encoding="utf-8")
 
@@ -165,6 +167,16 @@ class Terminal:
         page = folder / "index.html"
         for path in [page] if page in paths else paths:
             self.out.print(f"report: {path}", markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Hold back the search for cycles, of which a report makes few while it fills memory with rows to be looked at."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Prompt text with named places for the fields of an example."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from spillover.errors import UserError
@@ -32,6 +32,9 @@ class Template:
         return _PLACE.sub(lambda place: fields[place.group(1)], self.text)
 
 
+SEPARATOR = "\n\n"
+"""Between a demonstration's target and what follows it."""
+
 CONTENT_FREE = ("N/A", "[MASK]", "")
 """What takes the place of every field in a content-free prompt (Zhao et al. 2021, section 5)."""
 
@@ -39,7 +42,7 @@ CONTENT_FREE = ("N/A", "[MASK]", "")
 def content_free_prompts(template: Template, demonstrations: Sequence[Example]) -> tuple[str, ...]:
     """Build the cell's prompt with nothing in its fields, once for each text of `CONTENT_FREE`."""
     fields = [dict.fromkeys(template.fields, text) for text in CONTENT_FREE]
-    return tuple(demonstrated_prompt(template, demonstrations, empty) for empty in fields)
+    return demonstrated_prompts(template, demonstrations, fields)
 
 
 def premise(template: Template) -> str:
@@ -47,12 +50,17 @@ def premise(template: Template) -> str:
     return _PLACE.split(template.text)[-1].lstrip()
 
 
-def demonstrated_prompt(
-    template: Template, demonstrations: Sequence[Example], fields: Mapping[str, str], *, separator: str = "\n\n"
-) -> str:
+def demonstrated_prompt(template: Template, demonstrations: Sequence[Example], fields: Mapping[str, str]) -> str:
     """Build P(d1)+target1+separator+...+P(x): worked demonstrations, then the open question.
 
     A target follows its prompt directly, without a space (genpower sheet, 2.2 and 2.4).
     """
-    shown = "".join(f"{template.render(shot.fields)}{shot.target}{separator}" for shot in demonstrations)
-    return shown + template.render(fields)
+    return demonstrated_prompts(template, demonstrations, [fields])[0]
+
+
+def demonstrated_prompts(
+    template: Template, demonstrations: Sequence[Example], questions: Iterable[Mapping[str, str]]
+) -> tuple[str, ...]:
+    """Build the prompt of each question's fields behind the same demonstrations, which are rendered once."""
+    shown = "".join(f"{template.render(shot.fields)}{shot.target}{SEPARATOR}" for shot in demonstrations)
+    return tuple(shown + template.render(fields) for fields in questions)

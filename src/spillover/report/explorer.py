@@ -2,9 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
+from typing import TypeVar
 
 from markupsafe import Markup
 
@@ -22,7 +23,12 @@ ROW_BYTES = 120
 STATIC_CELLS = 3
 """Cells of each variant, those with most regressions, whose first one is on the page without the script as well."""
 
+STATIC_ITEMS = 24
+"""What these are at most together, but for one of each variant: eight pages of paper."""
+
 _UNSAFE = re.compile(r"[<>&\u007f-\u009f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+_Row = TypeVar("_Row", str, tuple[int, ...])
 
 Text = str | list[str | int]
 """A text, or its beginning, how many characters are left out, and its end."""
@@ -69,7 +75,7 @@ def explorer(results: StudyResults, *, budget: int = BUDGET) -> Explorer | None:
     models = {card.id: index for index, card in enumerate(results.variants)}
     tasks = {card.name: index for index, card in enumerate(results.tasks)}
     cells = {cell: index for index, cell in enumerate(dict.fromkeys(row.cell for row in results.changes))}
-    prefixes = {cell: _shared(results, cell) for cell in cells}
+    prefixes = _shared(results)
     cell_rows = [
         [
             tasks[cell.tested_on],
@@ -139,20 +145,25 @@ def _turns(changes: Sequence[CellChanges]) -> Iterator[tuple[CellChanges, ItemCh
         yield from (entry for entry in turn if entry)
 
 
-def _shared(results: StudyResults, cell: Cell) -> tuple[str, tuple[int, ...]]:
-    """Return the text and the token ids with which all prompts of a cell begin."""
-    items = [change.item for row in results.changes if row.cell == cell for change in (*row.regressions, *row.gains)]
-    kept = [item.token_ids for item in items if item.token_ids is not None]
-    text = items[0].prompt[: _common_length([item.prompt for item in items])] if items else ""
-    return text, kept[0][: _common_length(kept)] if kept else ()
+def _shared(results: StudyResults) -> dict[Cell, tuple[str, tuple[int, ...]]]:
+    """Return the text and the token ids with which all prompts of each cell begin."""
+    prompts: dict[Cell, set[str]] = {}
+    ids: dict[Cell, set[tuple[int, ...]]] = {}
+    for row in results.changes:
+        items = [change.item for change in (*row.regressions, *row.gains)]
+        prompts.setdefault(row.cell, set()).update(item.prompt for item in items)
+        kept = (item.token_ids for item in items if item.token_ids is not None)
+        ids.setdefault(row.cell, set()).update(kept)
+    return {cell: (_common_start(prompts[cell], ""), _common_start(ids[cell], ())) for cell in prompts}
 
 
-def _common_length(rows: Sequence[str] | Sequence[tuple[int, ...]]) -> int:
-    """Return how many first elements all rows share, which are those that the least and the greatest share."""
-    least, greatest = min(rows), max(rows)
+def _common_start(rows: Collection[_Row], empty: _Row) -> _Row:
+    """Return the first elements that all rows share, which are those that the least and the greatest share."""
     if len(rows) < 2:
-        return 0
-    return next((index for index, (a, b) in enumerate(zip(least, greatest, strict=False)) if a != b), len(least))
+        return empty
+    least, greatest = min(rows), max(rows)
+    pairs = enumerate(zip(least, greatest, strict=False))
+    return least[: next((index for index, (a, b) in pairs if a != b), len(least))]
 
 
 def _item(content: _Content, item: AskedItem, text: str, ids: tuple[int, ...]) -> list[object]:
@@ -171,7 +182,8 @@ def _answer(content: _Content, answer: ItemAnswer) -> list[object]:
 
 
 def _examples(results: StudyResults) -> Iterator[tuple[CellChanges, ItemChange]]:
+    most = max(1, min(STATIC_CELLS, STATIC_ITEMS // len(results.variants)))
     for card in results.variants:
         own = [row for row in results.changes if row.variant == card.id and row.regressions]
-        for row in sorted(own, key=lambda row: -row.regression_count)[:STATIC_CELLS]:
+        for row in sorted(own, key=lambda row: -row.regression_count)[:most]:
             yield row, row.regressions[0]

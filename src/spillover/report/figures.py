@@ -108,6 +108,7 @@ def relation_chart(analysis: Analysis) -> Markup:
         alt.layer(zero, lines, points)
         .properties(width=520, height=alt.Step(26))
         .facet(row=alt.Row("relation:N", sort=present, header=header), spacing=10)
+        .resolve_scale(y="independent")  # a variant without the relation has no line there
     )
     # Vega measures text with another font than the reader sees; long labels need room on the left.
     spare = 8 + 1.5 * min(40, max(len(str(row["variant"])) for row in rows))
@@ -135,11 +136,11 @@ def shots_panels(results: StudyResults, analysis: Analysis) -> tuple[Panel, ...]
                 charts[shots] = _spec(_shots_chart(styles, shots))
             points: list[Row] = [
                 {"model": codes[model], "shots": count, "value": float(np.mean(values))}
-                for (model, count), values in means.items()
-            ]
+                for (model, count), values in sorted(means.items(), key=lambda entry: entry[0][0] == BASE)
+            ]  # the base last: its dashes show above a line that is where it is
             note = results.metrics[task.primary_metric].name + (f", prompt form {form}" if len(forms) > 1 else "")
-            svg = _drawn(charts[shots], {ROWS: points, GUESSING: _guessing(task)})
-            panels.append(Panel(task.name, note, svg))
+            drawing = _drawn(charts[shots], {ROWS: points, GUESSING: _guessing(task)})
+            panels.append(Panel(task.name, note, drawing))
     return tuple(panels)
 
 
@@ -169,29 +170,37 @@ def drift_heat_maps(results: StudyResults) -> tuple[Panel, ...]:
     cards = [card for card in results.variants if card.drift]
     largest = max((row["relative_norm"] for card in cards for row in card.drift["modules"]), default=0.0)
     note = f"relative norm, full colour at {largest:.2g}"
-    return tuple(Panel(card.id, note, _heat_map(card.drift["modules"], largest)) for card in cards)
+    charts: dict[tuple[tuple[str, ...], ...], dict[str, object]] = {}  # maps of one model differ in their rows alone
+    panels = []
+    for card in cards:
+        rows: list[Row] = [
+            {"layer": str(row["layer"]), "module": str(row["module"]), "value": float(row["relative_norm"])}
+            for row in card.drift["modules"]
+        ]
+        layers, types = names = tuple(
+            tuple(dict.fromkeys(str(row[name]) for row in rows)) for name in ("layer", "module")
+        )
+        if names not in charts:
+            charts[names] = _spec(_heat_map(layers, types, largest), spare=28)
+        panels.append(Panel(card.id, note, _drawn(charts[names], {ROWS: rows})))
+    return tuple(panels)
 
 
-def _heat_map(modules: Sequence[Mapping[str, str | float]], largest: float) -> Markup:
+def _heat_map(layers: Sequence[str], types: Sequence[str], largest: float) -> "altair.Chart":
     import altair as alt
 
-    rows: list[Row] = [
-        {"layer": str(row["layer"]), "module": str(row["module"]), "value": float(row["relative_norm"])}
-        for row in modules
-    ]
-    layers, types = (list(dict.fromkeys(str(row[name]) for row in rows)) for name in ("layer", "module"))
     axis = alt.Axis(title=None, labelAngle=-50, labelOverlap="greedy", domain=False, ticks=False)
     shade = alt.Scale(type="sqrt", domain=[0, largest or 1], range=[0.04, 1])
-    chart = (
+    chart: altair.Chart = (
         alt.Chart(alt.NamedData(name=ROWS))
         .mark_rect(color="var(--series-1)")
         .encode(
-            x=alt.X("layer:O", sort=layers, axis=axis),
-            y=alt.Y("module:O", sort=types, axis=alt.Axis(title=None, domain=False, ticks=False)),
+            x=alt.X("layer:O", sort=list(layers), axis=axis),
+            y=alt.Y("module:O", sort=list(types), axis=alt.Axis(title=None, domain=False, ticks=False)),
             fillOpacity=alt.FillOpacity("value:Q", legend=None, scale=shade),
         )
     )
-    return svg(chart.properties(width=alt.Step(9), height=alt.Step(15)), rows, spare=28)
+    return chart.properties(width=alt.Step(9), height=alt.Step(15))
 
 
 def similarity_chart(results: StudyResults) -> Markup:

@@ -56,7 +56,7 @@ def html_page(results: StudyResults, analysis: Analysis) -> str:
             mixing_view=mixing_view(analysis.mixing),
             frontiers=frontier_views(analysis.frontiers),
             series=figures.series_of(results),
-            panels=figures.shots_panels(results, analysis),
+            panels=figures.shots_panels(results, analysis) if len({s.cell.shots for s in results.scores}) > 1 else (),
             heat_maps=figures.drift_heat_maps(results),
             similarity_chart=figures.similarity_chart(results) if has_drift else None,
             forgetting_panels=figures.forgetting_panels(results) if has_forgetting else (),
@@ -170,9 +170,11 @@ def _number(write: Callable[..., str]) -> Callable[..., Markup]:
 
 
 def _scientific(value: float) -> str:
-    """Write ``4.90 × 10⁻⁴``."""
+    """Write ``4.90 × 10⁻⁴``, and a number that is easily read as it is, ``0.304``."""
+    if value == 0 or 0.1 <= abs(value) < 1000:
+        return f"{value:.3g}".replace("-", "−")
     digits, exponent = f"{value:.2e}".split("e")
-    return f"{digits} × 10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+    return f"{digits.replace('-', '−')} × 10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 
 
 def _enumerated(items: Iterable[object]) -> str:

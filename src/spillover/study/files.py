@@ -43,8 +43,18 @@ def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
     _write_lines(path, map(asdict, predictions))
 
 
-def read_predictions(path: Path, indices: Iterable[int] | None = None) -> list[Prediction]:
-    """Read predictions in order, all of them or those at ``indices`` alone; parsing is what takes time."""
+def read_predictions(path: Path) -> list[Prediction]:
+    """Read predictions in order."""
+    return parse_predictions(prediction_lines(path))
+
+
+def prediction_lines(path: Path) -> list[bytes]:
+    """Return one line a prediction, in order; parsing them is what takes time."""
+    return path.read_bytes().splitlines()
+
+
+def parse_predictions(lines: Iterable[bytes]) -> list[Prediction]:
+    """Return the predictions of lines."""
     return [
         Prediction(
             row["example_id"],
@@ -56,7 +66,7 @@ def read_predictions(path: Path, indices: Iterable[int] | None = None) -> list[P
             tuple(row["content_free"]),
             tuple(row["premise"]),
         )
-        for row in _read_lines(path, indices)
+        for row in map(from_json, lines)
     ]
 
 
@@ -102,8 +112,3 @@ def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     with path.open("w", encoding="utf-8") as opened:
         for row in rows:
             opened.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _read_lines(path: Path, indices: Iterable[int] | None = None) -> list[dict[str, Any]]:
-    lines = path.read_bytes().splitlines()
-    return [from_json(line) for line in (lines if indices is None else map(lines.__getitem__, indices))]

@@ -11,8 +11,9 @@ from spillover.errors import SpilloverError
 from spillover.evaluation.choice import Scoring, answer_shares, chosen_answer
 from spillover.evaluation.metrics import METRICS
 from spillover.prompts.demonstrations import choose
-from spillover.prompts.template import Template, demonstrated_prompt
+from spillover.prompts.template import Template, demonstrated_prompts
 from spillover.records import (
+    BASE,
     AskedItem,
     CellChanges,
     CellScores,
@@ -44,8 +45,7 @@ def rendered_prompts(
 ) -> tuple[tuple[Example, ...], tuple[str, ...]]:
     """Return a cell's demonstrations, and the prompt of each example behind them."""
     shown = choose(prepared.demonstrations, step.cell.shots, seed=step.cell.demonstration_seed)
-    template = Template(step.template)
-    return shown, tuple(demonstrated_prompt(template, shown, example.fields) for example in examples)
+    return shown, demonstrated_prompts(Template(step.template), shown, (example.fields for example in examples))
 
 
 def compared_metric(task: Task, metrics: Sequence[str]) -> str:
@@ -85,7 +85,8 @@ def _answer_text(prediction: Prediction, rule: Scoring) -> str:
 
 
 class ItemReader:
-    """Reads items from a store without loading a model or a tokenizer; keeps tasks' rows and the last cell's prompts.
+    """Reads items from a store without loading a model or a tokenizer; keeps tasks' rows, and the last cell's prompts
+    and what the base answered in it.
 
     Args:
         store: Where the study's steps are finished.
@@ -95,6 +96,7 @@ class ItemReader:
         self._store = store
         self._rows: dict[tuple[str, str], tuple[PreparedTask, tuple[Example, ...]]] = {}
         self._cell, self._items = "", dict[str, AskedItem]()
+        self._base, self._base_lines = "", list[bytes]()
 
     def compared(self, base: ItemStep, step: ItemStep) -> Compared:
         """Return what each item of a cell scores with two models."""
@@ -135,14 +137,14 @@ class ItemReader:
             indices: Positions in the order of the cell's examples.
         """
         source, rule = step.predictions, step.rule if isinstance(step, Score) else Scoring()
-        path = self._store.file(source.kind, source.key, files.PREDICTIONS)
+        lines = self._prediction_lines(source)
         return tuple(
             ItemAnswer(
                 _answer_text(prediction, rule),
                 float(scores[index]),
                 tuple(map(float, answer_shares(prediction, rule))) if prediction.options or rule.answers else (),
             )
-            for index, prediction in zip(indices, files.read_predictions(path, indices), strict=True)
+            for index, prediction in zip(indices, files.parse_predictions(map(lines.__getitem__, indices)), strict=True)
         )
 
     def changes(self, base: ItemStep, variant: ItemStep, compared: Compared | None = None, *, most: int) -> CellChanges:
@@ -166,6 +168,15 @@ class ItemReader:
         regressions, gains = tuple(found[: len(worse[:most])]), tuple(found[len(worse[:most]) :])
         model, cell = variant.predictions.model, variant.predictions.cell
         return CellChanges(model, cell, compared.metric, regressions, gains, len(worse), len(better))
+
+    def _prediction_lines(self, source: Predict | AskHarness) -> list[bytes]:
+        """Return a cell's predictions, not parsed yet; the base's are asked for again with every variant."""
+        if self._base == source.key:
+            return self._base_lines
+        lines = files.prediction_lines(self._store.file(source.kind, source.key, files.PREDICTIONS))
+        if source.model == BASE:
+            self._base, self._base_lines = source.key, lines
+        return lines
 
     def _scores(self, step: Score) -> CellScores:
         ids, statistics = files.read_statistics(self._store.file(step.kind, step.key, "statistics.json"))

@@ -167,6 +167,12 @@
     };
   }
 
+  function place(tip, cell) {
+    const box = cell.getBoundingClientRect();
+    tip.style.left = Math.max(8, Math.min(box.left, window.innerWidth - tip.offsetWidth - 8)) + "px";
+    tip.style.top = (box.bottom + tip.offsetHeight + 8 < window.innerHeight ? box.bottom + 4 : box.top - tip.offsetHeight - 4) + "px";
+  }
+
   function walk(table, open) {
     const rows = [...table.querySelectorAll("tr")].map((row) => [...row.querySelectorAll("td.c")]).filter((cells) => cells.length);
     const tip = at("tip");
@@ -176,9 +182,7 @@
       cell.addEventListener("focus", () => {
         tip.textContent = cell.title;
         tip.hidden = false;
-        const box = cell.getBoundingClientRect();
-        tip.style.left = Math.max(8, Math.min(box.left, window.innerWidth - tip.offsetWidth - 8)) + "px";
-        tip.style.top = (box.bottom + tip.offsetHeight + 8 < window.innerHeight ? box.bottom + 4 : box.top - tip.offsetHeight - 4) + "px";
+        place(tip, cell);
         cell.setAttribute("aria-describedby", "tip");
       });
       cell.addEventListener("blur", () => { tip.hidden = true; cell.removeAttribute("aria-describedby"); });
@@ -200,5 +204,6 @@
 
   const open = at("item-data") ? explore() : null;
   for (const table of document.querySelectorAll("table.matrix")) walk(table, open);
-  window.addEventListener("scroll", () => { at("tip").hidden = true; }, { passive: true });
+  // A step to a cell out of view moves the page; what is told of the cell goes along.
+  document.addEventListener("scroll", () => { if (!at("tip").hidden) place(at("tip"), document.activeElement); }, { passive: true, capture: true });
 })();
