@@ -8,15 +8,16 @@ import torch
 
 from spillover.models.generation import generate
 from spillover.models.scoring import PrefixCache, answer_log_likelihoods
-from spillover.records import BASE
+from spillover.study.files import PREDICTIONS, read_predictions
 from spillover.study.runner import run_study
+from spillover.study.step import Predict
 from spillover.study.store import Store
 from spillover.study.work import Workshop
 from spillover.training.fit import SharedPrefixLogits, fit, summed_loss
 from spillover.training.settings import TrainingSettings
 from tests.models.test_scoring import ANSWERS, ARCHITECTURES, plain_log_likelihood, prompts_of
 from tests.models.tiny import SHARING, tiny_model
-from tests.study.test_runner import Quiet, load, scores_of
+from tests.study.test_runner import Quiet, load
 from tests.training.made_rows import made_rows
 from tests.training.test_fit import plain_loss
 
@@ -83,16 +84,17 @@ def test_a_training_run_loses_what_it_loses_on_the_processor(checkpointing):
     assert autocast == pytest.approx(there, rel=0.05)
 
 
-def test_a_whole_study_scores_the_base_as_on_the_processor(made_study_file, tmp_path):
-    study, scores = load(made_study_file), {}
+def test_a_whole_study_answers_for_the_base_as_on_the_processor(made_study_file, tmp_path):
+    study, answers = load(made_study_file), {}
     for device in ("cpu", "cuda"):
         store = Store(tmp_path / device)
         assert not run_study(study, store, Workshop(store, device=device), Quiet()).failed
-        scores[device] = scores_of(study, store)
-    assert scores["cpu"].keys() == scores["cuda"].keys()
-    of_base = [name for name in scores["cpu"] if name[0] == BASE]
-    assert of_base
-    for name in of_base:
-        (ids, expected), (same_ids, found) = scores["cpu"][name], scores["cuda"][name]
-        assert same_ids == ids
-        assert np.allclose(found, expected, atol=1e-4), name
+        answers[device] = [
+            read_predictions(store.file(step.kind, step.key, PREDICTIONS))
+            for step in study.steps
+            if isinstance(step, Predict) and step.variant is None
+        ]
+    for cells in zip(answers["cpu"], answers["cuda"], strict=True):
+        for expected, found in zip(*cells, strict=True):
+            assert (found.example_id, found.token_ids) == (expected.example_id, expected.token_ids)
+            assert found.log_likelihoods == pytest.approx(expected.log_likelihoods, abs=1e-4)
