@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spillover.errors import UserError
+from spillover.models.memory import give_back_memory
 from spillover.records import FlipFloor, Prediction
 from spillover.study import files
 from spillover.study.adoption import check_adopted
@@ -100,6 +101,8 @@ class Workshop(StudyRows):
                 write_scores(step, self._store, folder)
             case _:
                 raise TypeError(f"{type(step).__name__} is not a kind of step")
+        if isinstance(step, Finetune | Derive | Drift):
+            give_back_memory()
         return {
             "label": step.label,
             "started": started,
