@@ -13,7 +13,8 @@ from spillover.study.runner import run_study
 from spillover.study.step import Predict
 from spillover.study.store import Store
 from spillover.study.work import Workshop
-from spillover.training.fit import SharedPrefixLogits, fit, summed_loss
+from spillover.training.fit import SharedPrefixLogits, fit
+from spillover.training.loss import summed_loss
 from spillover.training.settings import TrainingSettings
 from tests.models.test_scoring import ANSWERS, ARCHITECTURES, plain_log_likelihood, prompts_of
 from tests.models.tiny import SHARING, tiny_model

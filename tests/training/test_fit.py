@@ -11,8 +11,8 @@ from spillover.training.fit import (
     best_pack_tokens,
     fit,
     recompute_activations,
-    summed_loss,
 )
+from spillover.training.loss import summed_loss
 from spillover.training.rows import TrainingRow, TrainingRows
 from spillover.training.settings import TrainingSettings
 from tests.models.tiny import SHARING, tiny_model

@@ -19,6 +19,7 @@ from spillover.models.packing import chain, pack, packs, run
 from spillover.training.checkpoints import Checkpoints, RunState
 from spillover.training.constraints.constraint import Constraint, Training
 from spillover.training.constraints.timed import TimedConstraint
+from spillover.training.loss import summed_loss
 from spillover.training.optimizers import build_optimizer
 from spillover.training.probe import ForgettingProbe, Watch
 from spillover.training.processes import Processes
@@ -95,12 +96,6 @@ def recompute_activations(model: PreTrainedModel, *, on: bool = True) -> None:
         getattr(model, f"{prefix}_checkpointing_enable")({"use_reentrant": False})
     else:
         getattr(model, f"{prefix}_checkpointing_disable")()
-
-
-def summed_loss(logits: torch.Tensor, rows: Sequence[TrainingRow]) -> torch.Tensor:
-    """Return the sum over target tokens of the cross-entropy in nats."""
-    targets = torch.tensor([token for row in rows for token in row.target], dtype=torch.long, device=logits.device)
-    return nn.functional.cross_entropy(logits, targets, reduction="sum")
 
 
 def fit(

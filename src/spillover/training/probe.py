@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from spillover.training.loss import summed_loss
 from spillover.training.rows import TrainingRow
 
 if TYPE_CHECKING:
@@ -67,8 +68,7 @@ def general_loss(model: PreTrainedModel, logits: Logits, rows: Sequence[Training
     total = 0.0
     with evaluating(model):
         for row in rows:
-            targets = torch.tensor(row.target, device=model.device)
-            total += float(nn.functional.cross_entropy(logits([row], 0), targets, reduction="sum"))
+            total += float(summed_loss(logits([row], 0), [row]))
     return total / sum(len(row.target) for row in rows)
 
 

@@ -83,16 +83,16 @@ class ReplayConstraint(Constraint):
     def before_step(self, step: int) -> Tensor | None:
         import torch
 
+        from spillover.training.loss import summed_loss
+
         assert self._training is not None
         chosen = self._order[self._ends[step] : self._ends[step + 1]]
         self._seen = self._ends[step + 1]
         losses, token_count = [], 0
         for shared in dict.fromkeys(shared for _, shared in chosen):
             rows = [row for row, of_set in chosen if of_set == shared]
-            logits = self._training.logits(rows, shared)
-            targets = torch.tensor([token for row in rows for token in row.target], device=logits.device)
-            losses.append(torch.nn.functional.cross_entropy(logits, targets, reduction="sum"))
-            token_count += len(targets)
+            losses.append(summed_loss(self._training.logits(rows, shared), rows))
+            token_count += sum(len(row.target) for row in rows)
         if not losses:
             return None
         return len(chosen) / self._training.batch_sizes[step] * torch.stack(losses).sum() / token_count
