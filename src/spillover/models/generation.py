@@ -14,7 +14,7 @@ from transformers.cache_utils import DynamicLayer
 
 from spillover.models.attention import KeysAndValues, any_shape
 from spillover.models.packing import attention_mask, chain, pack, packs, run, shares_state, takes_layouts
-from spillover.models.scoring import PrefixCache, best_pack_tokens
+from spillover.models.scoring import PrefixCache, device_pack_tokens
 from spillover.prompts.encoding import TokenIds, common_prefix_length
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def _decode(
             free = lines.count - len(lines.rows)
             if waiting and free * REFILL_SHARE >= lines.count:
                 batch = [waiting.popleft() for _ in range(min(free, len(waiting)))]
-                for group in packs([len(queries[row]) for row in batch], best_pack_tokens(model)):
+                for group in packs([len(queries[row]) for row in batch], device_pack_tokens(model)):
                     members = [batch[index] for index in group]
                     for start in _first_tokens(model, [queries[row] for row in members], prefix, prefixes, apart=apart):
                         row = members[start.member]

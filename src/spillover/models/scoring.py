@@ -40,7 +40,7 @@ PREFIX_CHUNK_TOKENS = 64
 to the last bit whether it was grown or encoded at once."""
 
 
-def best_pack_tokens(model: PreTrainedModel) -> int:
+def device_pack_tokens(model: PreTrainedModel) -> int:
     """Return how many tokens a packed pass has where the model is."""
     return PACK_TOKENS.get(model.device.type, PACK_TOKENS["cpu"])
 
@@ -146,7 +146,7 @@ def answer_score_batches(
             if index not in known:
                 yield {index: _plain(model, prompt, of_prompt)}
         return
-    pack_tokens = pack_tokens or best_pack_tokens(model)
+    pack_tokens = pack_tokens or device_pack_tokens(model)
     shared = common_prefix_length(prompts)
     prefixes = prefixes or PrefixCache(model)
     rows = [with_answers(prompt[shared:], of_prompt) for prompt, of_prompt in zip(prompts, answers, strict=True)]
