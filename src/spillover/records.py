@@ -13,6 +13,9 @@ BASE = "base"
 
 FloatArray = NDArray[np.float64]
 
+RIGHT_ANSWERS = "right answers"
+"""The kind of every metric that is a share of answers which are right."""
+
 
 class Relation(StrEnum):
     """How a tested task relates to the task a variant was trained on."""
@@ -77,6 +80,13 @@ class MetricCard:
     unit: str
     """``share`` for 0..1, ``points`` for 0..100, ``nats``, ``correlation`` for -1..1, ``squared distance`` for 0..2."""
     higher_is_better: bool = True
+    own_kind: str = ""
+    """What it measures where other metrics measure the same, such as `RIGHT_ANSWERS`; empty for none but itself."""
+
+    @property
+    def kind(self) -> str:
+        """What it measures; only scores of one kind have a mean."""
+        return self.own_kind or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +157,11 @@ class TaskCard:
     """Mean of 1 / number of answers; None for free text."""
     is_closed_book: bool = False
     """Whether it asks for facts that are not in the prompt."""
+    floors: Mapping[str, float] = field(default_factory=dict)
+    """Metric to what knowing nothing scores on these items: of choices the better of chance and the best constant
+    answer, of text an empty answer. A metric whose floor nobody knows is absent."""
+    constant_scores: Mapping[str, float] = field(default_factory=dict)
+    """Metric to what the best constant text scores on these items; empty for choices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +176,15 @@ class PromptCard:
     target: str
     answer_token_ids: Mapping[str, tuple[int, ...]]
     """Token ids of each answer of the set; empty for free text."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommonAnswer:
+    """What a model answers most often in a cell."""
+
+    text: str
+    share: float
+    """Of the items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +256,8 @@ class StudyResults:
     """(variant id, cell) to its flip floor, where one was measured."""
     changes: tuple[CellChanges, ...] = ()
     """Of every variant and cell whose items are at hand."""
+    common_answers: Mapping[tuple[str, Cell], CommonAnswer] = field(default_factory=dict)
+    """(variant id, cell) to the most frequent answer, of the base too, where the answers are at hand."""
     margin: float = 0.02
     """Losses up to it count as nothing lost; a share: 0.02 is two answers in a hundred, or 2 points of 100."""
 

@@ -10,7 +10,7 @@ from spillover.errors import SpilloverError
 from spillover.evaluation import label_metrics, text_metrics
 from spillover.evaluation.choice import Scoring, chosen_answer
 from spillover.prompts.answers import is_bare_label
-from spillover.records import FloatArray, MetricCard, Prediction
+from spillover.records import RIGHT_ANSWERS, FloatArray, MetricCard, Prediction
 from spillover.registry import Registry
 
 BLEU_ORDER = 4
@@ -103,11 +103,11 @@ def _lower(name: str, combine: Callable[[FloatArray], FloatArray] = _mean, unit:
 
 
 _ENTRIES = (
-    Metric(MetricCard("accuracy", _mean, "share"), _correct),
+    Metric(MetricCard("accuracy", _mean, "share", own_kind=RIGHT_ANSWERS), _correct),
     Metric(MetricCard("rouge_l", _mean, "share"), _rouge_l),
     Metric(MetricCard("bleu", _bleu, "points"), _bleu_counts),
     Metric(_lower("label_share"), _bare_labels),
-    Metric(MetricCard("numeric_match", _mean, "share"), text_metrics.numeric_matches),
+    Metric(MetricCard("numeric_match", _mean, "share", own_kind=RIGHT_ANSWERS), text_metrics.numeric_matches),
     Metric(_lower("unparsed"), text_metrics.unparsed),
     Metric(MetricCard("token_f1", _mean, "share"), text_metrics.token_f1),
     Metric(
