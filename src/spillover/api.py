@@ -153,14 +153,14 @@ class Results:
 
     @property
     def relations(self) -> pandas.DataFrame:
-        """One row per variant and relation: the mean difference to the base, with its interval."""
+        """One row per variant, relation and kind of metric: the mean difference to the base, with its interval."""
         from spillover.analysis.relations import RelationSummary
 
         return _frame(self.analysis.relations, RelationSummary)
 
     @property
     def verdicts(self) -> Verdicts:
-        """One verdict per variant."""
+        """One verdict per variant, or per recipe where it has several training seeds."""
         return Verdicts(self.analysis.verdicts)
 
     def compare(self, first: str, second: str) -> Comparison:
@@ -230,27 +230,33 @@ class Comparison:
 
     @property
     def relations(self) -> pandas.DataFrame:
-        """One row per relation: the mean over its pairs and cells."""
+        """One row per relation and kind of metric: the mean over its pairs and cells."""
         from spillover.analysis.comparison import RelationDifference
 
         return _frame(self.records.relations, RelationDifference)
 
     def __repr__(self) -> str:
-        from spillover.analysis.verdicts import interval_words, signed
+        from spillover.analysis.wording import interval_words, signed
 
         found = self.records
         means = [
-            f"  {row.relation} {signed(row.difference)} {interval_words(row.low, row.high)} over {row.cell_count} cells"
+            f"  {row.relation} {row.kind} {signed(row.difference)} {interval_words(row.low, row.high)} "
+            f"over {row.cell_count} cells"
             for row in found.relations
         ]
         return "\n".join([f"{found.second} less {found.first}, {found.level:.0%} intervals", *means])
 
     def _repr_html_(self) -> str:
-        from spillover.analysis.verdicts import interval_words, plain, signed
+        from spillover.analysis.wording import interval_words, plain, signed
 
         found = self.records
         means = [
-            (row.relation, str(row.cell_count), signed(row.difference), interval_words(row.low, row.high))
+            (
+                f"{row.relation}, {row.kind}",
+                str(row.cell_count),
+                signed(row.difference),
+                interval_words(row.low, row.high),
+            )
             for row in found.relations
         ]
         rows = [

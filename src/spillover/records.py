@@ -258,6 +258,8 @@ class StudyResults:
     """Of every variant and cell whose items are at hand."""
     common_answers: Mapping[tuple[str, Cell], CommonAnswer] = field(default_factory=dict)
     """(variant id, cell) to the most frequent answer, of the base too, where the answers are at hand."""
+    item_seconds: Mapping[str, float] = field(default_factory=dict)
+    """Tested task to processor seconds that one item took in all its cells, of the base and one variant together."""
     margin: float = 0.02
     """Losses up to it count as nothing lost; a share: 0.02 is two answers in a hundred, or 2 points of 100."""
 
@@ -288,7 +290,7 @@ class Measurement:
     """Lower end of the Wilson interval of ``value``, where it is a share of independent items that are right or not."""
     value_high: float | None = None
     p_value: float | None = None
-    """Of no difference to the base: exact McNemar for items that are right or not, else a paired t-test."""
+    """Of no difference to the base, two-sided; of right and wrong answers McNemar's exact test."""
     holm_p_value: float | None = None
     """``p_value`` adjusted after Holm over the study's matrix, see analysis.multiplicity."""
     bh_p_value: float | None = None
@@ -296,7 +298,9 @@ class Measurement:
     is_equivalent: bool | None = None
     """Whether two one-sided tests show the difference to be smaller than the margin; None where they cannot say."""
     note: str = ""
-    """Why there is no interval, or on what else than resamples it rests; empty where it is the usual one."""
+    """Why there is no interval, or on what else than the items as they are it rests; mostly empty."""
+    is_primary: bool = True
+    """Whether it is in the task's primary metric."""
 
     @property
     def is_clear(self) -> bool:

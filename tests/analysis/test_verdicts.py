@@ -3,7 +3,9 @@ from collections.abc import Sequence
 import pytest
 
 from spillover.analysis.generalization import analyse
-from spillover.analysis.verdicts import RULE, Change, change, interval_words, light, plain, signed
+from spillover.analysis.readings import Change
+from spillover.analysis.verdicts import RULE, light
+from spillover.analysis.wording import interval_words, plain, signed
 from spillover.records import BASE, Relation
 from tests.analysis.made_scores import VARIANT, cell_scores, study, task
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spillover.analysis.generalization import analyse
-from spillover.analysis.verdicts import interval_words, signed
+from spillover.analysis.wording import interval_words, signed
 from spillover.report.explorer import explorer
 from spillover.report.page import _scientific, html_page, markdown_page
 from spillover.report.text import LIGHT_SYMBOLS

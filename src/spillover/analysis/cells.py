@@ -37,6 +37,10 @@ class ResampledScore:
     """``(n, k)``, as in `CellScores`."""
     units: NDArray[np.intp]
     """``(n,)``: which independent unit of the tested task each item belongs to; items that share a source share one."""
+    unit: str = "share"
+    """Of the metric, see `MetricCard.unit`."""
+    seed: int | None = None
+    """Training seed of the variant; None for the base."""
 
     @property
     def unit_count(self) -> int:
@@ -65,6 +69,7 @@ def resample_scores(results: StudyResults, *, resample_count: int) -> Scores:
     table = _indexed(results)
     _check_pairs(results, table)
     resampled: dict[ScoreKey, ResampledScore] = {}
+    seeds = {card.id: card.seed for card in results.variants}
     for task in results.tasks:
         entries = {key: scores for key, scores in table.items() if key.cell.tested_on == task.name}
         unit_of = _units(entries.values())
@@ -82,7 +87,15 @@ def resample_scores(results: StudyResults, *, resample_count: int) -> Scores:
             units, item_counts = of_items[example_ids]
             metrics = [(entries[key].statistics, results.metrics[key.metric].combine) for key in keys]
             for key, metric, replicates in zip(keys, metrics, resampled_together(metrics, item_counts), strict=True):
-                resampled[key] = ResampledScore(metric_value(*metric), replicates, example_ids, metric[0], units)
+                resampled[key] = ResampledScore(
+                    metric_value(*metric),
+                    replicates,
+                    example_ids,
+                    metric[0],
+                    units,
+                    results.metrics[key.metric].unit,
+                    seeds.get(key.variant),
+                )
     return {key: resampled[key] for key in table}
 
 

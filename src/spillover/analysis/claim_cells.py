@@ -7,7 +7,7 @@ from typing import Any
 
 from spillover.analysis.cells import ScoreKey, Scores, cells_of
 from spillover.analysis.contrasts import Contrast, minus
-from spillover.analysis.relations import enters_means
+from spillover.analysis.means import is_share
 from spillover.records import BASE, Relation, StudyResults, TaskCard, VariantCard
 
 
@@ -40,7 +40,7 @@ class ClaimCells:
     def __init__(self, results: StudyResults, scores: Scores) -> None:
         self._scores = scores
         self._relations = results.relations
-        self._tasks = [task for task in results.tasks if enters_means(task, results)]
+        self._tasks = [task for task in results.tasks if is_share(task, results)]
         families = {task.name: task for task in results.tasks}
         self.plain = [card for card in results.variants if is_plain(card.recipe) and card.trained_on in families]
         self.with_demonstrations = [

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from spillover.analysis.cells import ScoreKey, Scores, resample_scores
-from spillover.analysis.inference import Pair, infer, mcnemar_p_value
+from spillover.analysis.contrasts import estimate, minus
+from spillover.analysis.inference import infer
 from spillover.analysis.paired import LEVEL, RESAMPLE_COUNT, difference
-from spillover.analysis.relations import enters_means
 from spillover.errors import UserError, unknown_name
 from spillover.records import BASE, Cell, Relation, StudyResults, VariantCard
 
@@ -28,21 +28,25 @@ class CellDifference:
     """Of the interval; None where none would be honest, see ``note``."""
     high: float | None
     p_value: float | None
-    """Of no difference: exact McNemar for items that are right or not; not adjusted for many cells."""
+    """Of no difference, two-sided; not adjusted for many cells."""
     item_count: int
     note: str
 
 
 @dataclass(frozen=True, slots=True)
 class RelationDifference:
-    """The mean of the differences over all pairs and cells of one relation whose metric is a share."""
+    """The mean of the differences over all pairs and cells of one relation and kind of metric."""
 
     relation: Relation
+    kind: str
+    """What the cells' metrics measure, see `MetricCard.kind`."""
     cell_count: int
     difference: float
     low: float | None
     high: float | None
     p_value: float | None
+    seed_count: int
+    """Training seeds over which the interval holds; of one it says nothing of others."""
     note: str
 
 
@@ -63,8 +67,8 @@ def compare(
 ) -> Comparison:
     """Compare two variants by id, or all variants of two recipes that share training task, size and seed.
 
-    Differences are second less first, of the primary metrics; the items of a tested task are resampled jointly for all
-    its cells, as in the report.
+    Differences are second less first, of the primary metrics, on the same items. Those of recipes with several training
+    seeds hold for other seeds too.
 
     Raises:
         UserError: On an unknown name, or when nothing of the two can be paired.
@@ -86,11 +90,11 @@ def compare(
         for key in scores
         if key.variant == BASE
     )
-    means = {task.name for task in results.tasks if enters_means(task, results)}
+    kinds = list(dict.fromkeys((row.relation, results.metrics[row.metric].kind) for row in rows))
     relations = tuple(
-        _mean(results, relation, own, scores, level)
-        for relation in Relation
-        if (own := [row for row in rows if row.relation == relation and row.cell.tested_on in means])
+        _mean(relation, kind, own, scores, level)
+        for relation, kind in sorted(kinds, key=lambda pair: list(Relation).index(pair[0]))
+        if (own := [row for row in rows if (row.relation, results.metrics[row.metric].kind) == (relation, kind)])
     )
     return Comparison(first, second, rows, relations, level)
 
@@ -137,7 +141,6 @@ def _difference(
 ) -> CellDifference:
     pair = scores[second], scores[first]
     found = infer([[pair]], results.metrics[first.metric], level=level, margin=results.margin)
-    exact = mcnemar_p_value(*pair)
     judged = first.variant if second.variant == BASE else second.variant
     return CellDifference(
         first=first.variant,
@@ -150,20 +153,17 @@ def _difference(
         difference=difference(scores[second].value, scores[first].value),
         low=found.low,
         high=found.high,
-        p_value=found.p_value if exact is None else exact,
+        p_value=found.p_value,
         item_count=len(scores[first].example_ids),
         note=found.note,
     )
 
 
 def _mean(
-    results: StudyResults, relation: Relation, rows: Sequence[CellDifference], scores: Scores, level: float
+    relation: Relation, kind: str, rows: Sequence[CellDifference], scores: Scores, level: float
 ) -> RelationDifference:
-    by_task: dict[str, list[Pair]] = {}
-    for row in rows:
-        first = ScoreKey(row.first, row.cell, row.metric)
-        by_task.setdefault(row.cell.tested_on, []).append((scores[first._replace(variant=row.second)], scores[first]))
-    card = results.metrics[rows[0].metric]
-    found = infer(list(by_task.values()), card, level=level, margin=results.margin)
-    mean = sum(row.difference for row in rows) / len(rows)
-    return RelationDifference(relation, len(rows), mean, found.low, found.high, found.p_value, found.note)
+    keys = [(ScoreKey(row.first, row.cell, row.metric), ScoreKey(row.second, row.cell, row.metric)) for row in rows]
+    found = estimate([minus([second], [first]) for first, second in keys], scores, level=level)
+    return RelationDifference(
+        relation, kind, len(rows), found.mean, found.low, found.high, found.p_value, found.seed_count, found.note
+    )

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from spillover.analysis.cells import ScoreKey, Scores
-from spillover.analysis.inference import Pair, mean_difference, resampled_interval
+from spillover.analysis.inference import Scatter, Weighted, weighted_sum
 from spillover.analysis.paired import difference, differences
+from spillover.analysis.resampled import resampled_interval
+from spillover.analysis.scatter import scatter_of_seeds
 from spillover.records import FloatArray
 
 
@@ -42,6 +44,12 @@ class Estimate:
     """Of the interval; None where none would be honest: too few independent items, or too few that differ."""
     high: float | None
     contrast_count: int
+    p_value: float | None = None
+    """Of zero, two-sided; None without an interval, and where a best over shots is picked."""
+    note: str = ""
+    """Why there is no interval, or on what it rests."""
+    seed_count: int = 1
+    """Training seeds that the interval holds over; of one it says nothing of others."""
 
     @property
     def is_above_zero(self) -> bool:
@@ -60,10 +68,10 @@ def minus(left: Sequence[ScoreKey], right: Sequence[ScoreKey]) -> Contrast:
 
 
 def estimate(contrasts: Sequence[Contrast], scores: Scores, *, level: float) -> Estimate:
-    """Return the mean of contrasts of shares, resampled jointly so that what models share cancels.
+    """Return the mean of contrasts of one metric, in which what models share cancels.
 
-    Differences of two scores have the interval of `mean_difference`, like those of the relations; what picks a best
-    over shots or sums several differences has that of `resampled_interval`.
+    The interval is that of `weighted_sum`; of several training seeds it holds for others too. What picks a best over
+    shots is no sum of scores and has that of `resampled_interval`.
 
     Raises:
         ValueError: Without a contrast; a mean over nothing has no value.
@@ -71,26 +79,49 @@ def estimate(contrasts: Sequence[Contrast], scores: Scores, *, level: float) -> 
     if not contrasts:
         raise ValueError("a mean over no contrast has no value")
     values = [difference(sum(term.value(scores) for term in contrast), 0.0) for contrast in contrasts]
-    mean, pairs = float(np.mean(values)), _pairs(contrasts, scores)
-    if pairs is not None:
-        found = mean_difference(pairs, level=level, are_shares=True)
-        return Estimate(mean, found.low, found.high, len(contrasts))
-    replicates = np.mean(
-        [np.sum([term.replicates(scores) for term in contrast], axis=0) for contrast in contrasts], axis=0
-    )
+    mean = float(np.mean(values))
+    if all(len(term.keys) == 1 for contrast in contrasts for term in contrast):
+        scatter = _scatter(contrasts, values, scores)
+        found, note = weighted_sum(_by_task(contrasts, scores), unit=_unit(contrasts, scores), scatter=scatter)
+        seed_count = int(scatter[0].freedom) + 1 if scatter else 1
+        if found is None:
+            return Estimate(mean, None, None, len(contrasts), None, note, seed_count)
+        return Estimate(mean, *found.interval(level), len(contrasts), found.p_value, note, seed_count)
+    replicates = np.mean([_replicates(contrast, scores) for contrast in contrasts], axis=0)
     fewest = min(scores[key].unit_count for contrast in contrasts for term in contrast for key in term.keys)
     low, high = resampled_interval(differences(replicates, np.zeros_like(replicates)), fewest, level)
     return Estimate(mean, low, high, len(contrasts))
 
 
-def _pairs(contrasts: Sequence[Contrast], scores: Scores) -> list[list[Pair]] | None:
-    """Return the scores by tested task where every contrast is a difference of two on the same items, else None."""
-    by_task: dict[str, list[Pair]] = {}
+def _replicates(contrast: Contrast, scores: Scores) -> FloatArray:
+    return np.asarray(np.sum([term.replicates(scores) for term in contrast], axis=0), dtype=np.float64)
+
+
+def _unit(contrasts: Sequence[Contrast], scores: Scores) -> str:
+    return scores[contrasts[0][0].keys[0]].unit
+
+
+def _by_task(contrasts: Sequence[Contrast], scores: Scores) -> list[list[Weighted]]:
+    """Return the scores by tested task, each once, with their weights in the mean."""
+    weights: dict[str, dict[ScoreKey, float]] = {}
     for contrast in contrasts:
-        if [(term.weight, len(term.keys)) for term in contrast] != [(1.0, 1), (-1.0, 1)]:
-            return None
-        (key,), (other,) = (term.keys for term in contrast)
-        if scores[key].example_ids != scores[other].example_ids:
-            return None
-        by_task.setdefault(key.cell.tested_on, []).append((scores[key], scores[other]))
-    return list(by_task.values())
+        for term in contrast:
+            (key,) = term.keys
+            own = weights.setdefault(key.cell.tested_on, {})
+            own[key] = own.get(key, 0.0) + term.weight / len(contrasts)
+    return [[(weight, scores[key]) for key, weight in own.items()] for own in weights.values()]
+
+
+def _scatter(contrasts: Sequence[Contrast], values: Sequence[float], scores: Scores) -> list[Scatter]:
+    """Return how the mean varies with training seeds, where each contrast is of one of several."""
+    by_seed: dict[int, list[int]] = {}
+    for index, contrast in enumerate(contrasts):
+        seeds = {scores[term.keys[0]].seed for term in contrast} - {None}
+        if len(seeds) != 1:
+            return []
+        by_seed.setdefault(next(seed for seed in seeds if seed is not None), []).append(index)
+    if len(by_seed) < 2:
+        return []
+    of_seeds = np.array([np.mean([values[index] for index in own]) for own in by_seed.values()])
+    noise = [np.mean([_replicates(contrasts[index], scores) for index in own], axis=0) for own in by_seed.values()]
+    return [scatter_of_seeds(of_seeds, np.stack(noise))]

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from spillover.analysis.inference import percentiles_or_none
 from spillover.analysis.paired import differences
+from spillover.analysis.resampled import percentiles_or_none
 from spillover.records import FloatArray
 
 

@@ -25,6 +25,8 @@ class DriftCorrelation:
     """Whether the variants that drifted more lost more, in one relation."""
 
     relation: Relation
+    kind: str
+    """Of the metrics that lost score is in, see `MetricCard.kind`."""
     summary: str
     """One of `SUMMARIES`."""
     variant_count: int
@@ -94,18 +96,22 @@ def drift_summary(drift: Mapping[str, Any]) -> dict[str, float]:
 
 
 def drift_correlations(results: StudyResults, relations: Sequence[RelationSummary]) -> tuple[DriftCorrelation, ...]:
-    """Return the Spearman correlation over variants of each drift summary with lost score, per relation.
+    """Return the Spearman correlation over variants of each drift summary with lost score, per relation and kind.
 
-    Lost score is the base's mean minus the variant's (`RelationSummary`).
+    Lost score is the base's mean minus the variant's (`RelationSummary`), the other way where lower is better.
     """
     summaries = {card.id: drift_summary(card.drift) for card in results.variants if card.drift}
     rows = []
-    for relation in Relation:
-        own = [item for item in relations if item.relation == relation and item.variant in summaries]
-        lost = np.array([-item.mean_difference for item in own])
-        for name in SUMMARIES if own else ():
+    measured = [item for item in relations if item.variant in summaries]
+    order = list(Relation)
+    for relation, kind in sorted(
+        {(item.relation, item.kind) for item in measured}, key=lambda one: (order.index(one[0]), one[1])
+    ):
+        own = [item for item in measured if (item.relation, item.kind) == (relation, kind)]
+        lost = np.array([-item.mean_difference if item.higher_is_better else item.mean_difference for item in own])
+        for name in SUMMARIES:
             moved = np.array([summaries[item.variant][name] for item in own])
-            rows.append(DriftCorrelation(relation, name, len(own), _spearman(moved, lost)))
+            rows.append(DriftCorrelation(relation, kind, name, len(own), _spearman(moved, lost)))
     return tuple(rows)
 
 

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spillover.analysis.cells import ScoreKey, Scores, cells_of
+from spillover.analysis.cells import ScoreKey, Scores
 from spillover.analysis.curves import (
     CurvePoint,
     Estimate,
@@ -16,12 +17,15 @@ from spillover.analysis.curves import (
     matched_comparisons,
     segments_of,
 )
-from spillover.analysis.inference import percentile_level
-from spillover.analysis.paired import differences
-from spillover.analysis.relations import enters_means
+from spillover.analysis.means import is_share, mean_difference, primary_cells
+from spillover.analysis.paired import content_seed
+from spillover.analysis.resampled import percentile_level
+from spillover.analysis.scatter import seed_noise
 from spillover.records import BASE, FloatArray, Relation, StudyResults, VariantCard
 
-_ELSEWHERE = {Relation.OUT_OF_DOMAIN, Relation.CROSS_TASK}
+_AT_HOME = frozenset({Relation.IN_DOMAIN})
+_ELSEWHERE = frozenset({Relation.OUT_OF_DOMAIN, Relation.CROSS_TASK})
+_OTHER_DATA = frozenset({Relation.OUT_OF_DOMAIN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,10 @@ class Frontier:
 
     trained_on: str
     size: int
+    target_kind: str
+    """What the metric of the target measures, see `MetricCard.kind`."""
+    retained_kind: str
+    """The same of what is retained."""
     points: tuple[FrontierPoint, ...]
     """The base first."""
     segments: tuple[tuple[str, str], ...]
@@ -73,11 +81,12 @@ class Frontier:
 
 
 def frontiers(results: StudyResults, scores: Scores, *, level: float) -> tuple[Frontier, ...]:
-    """Return one frontier per training task and size that at least two variants share.
+    """Return one frontier per training task and size that at least two variants share, and per kinds of metric.
 
     Variants that differ in their training seed alone are one point. A task and size without a tested in-domain cell, or
-    without any other, has no frontier; only primary metrics that are shares enter, as in the relation means. Intervals
-    are those of `resampled_interval`.
+    without any other, has no frontier; only primary metrics that are shares enter, and never two kinds in one mean.
+    Gains and changes have the intervals of `mean_difference`, what else there is those of `resampled_interval`; both
+    hold for other training seeds where a point has several.
 
     Raises:
         ValueError: When a mean score is negative or not finite.
@@ -87,12 +96,21 @@ def frontiers(results: StudyResults, scores: Scores, *, level: float) -> tuple[F
         groups.setdefault((card.trained_on, card.size), []).append(card)
     made = []
     for (trained_on, size), cards in groups.items():
-        points = _points(cards, results, scores)
-        if len(points) > 2:
-            keys = _keys(cards[:1], BASE, frozenset(Relation), results, scores)
-            fewest = min(scores[key].unit_count for key in keys)
-            made.append(_frontier(trained_on, size, points, percentile_level(fewest, level)))
+        plane = _Plane(results, scores, level)
+        near, far = (plane.kinds(cards[0], side) for side in (_AT_HOME, _ELSEWHERE))
+        for target_kind, retained_kind in product(near, far):
+            points = [plane.point(own, target_kind, retained_kind) for own in _named(cards)]
+            if len(points) > 1:
+                base = plane.base(cards[0], target_kind, retained_kind)
+                made.append(_frontier((trained_on, size, target_kind, retained_kind), base, points, level))
     return tuple(made)
+
+
+def _named(cards: Sequence[VariantCard]) -> list[list[VariantCard]]:
+    named: dict[str, list[VariantCard]] = {}
+    for card in cards:
+        named.setdefault(card.name, []).append(card)
+    return list(named.values())
 
 
 def harmonic_mean(first: FloatArray, second: FloatArray) -> FloatArray:
@@ -121,57 +139,96 @@ def on_front(targets: FloatArray, retained: FloatArray) -> NDArray[np.bool_]:
     return member
 
 
-def _points(cards: Sequence[VariantCard], results: StudyResults, scores: Scores) -> list[CurvePoint]:
-    """Return the base and each differently named variant; nothing where a side of the plane has no cell."""
-    named: dict[str, list[VariantCard]] = {}
-    for card in cards:
-        named.setdefault(card.name, []).append(card)
-    points: list[CurvePoint] = []
-    for model, name, own in [(BASE, BASE, cards[:1]), *(("", name, own) for name, own in named.items())]:
-        near, far, other_data, other_tasks = (
-            _mean(_keys(own, model, frozenset(side), results, scores), scores)
-            for side in ({Relation.IN_DOMAIN}, _ELSEWHERE, {Relation.OUT_OF_DOMAIN}, {Relation.CROSS_TASK})
-        )
-        if near is None or far is None:
-            return []
-        recipe, *settings = re.split("[~@]", name)
-        kind = (own[0].recipe.get("afterwards") or {}).get("kind")
-        points.append(
-            CurvePoint(
-                name=name,
-                recipe=recipe,
-                settings={word: value for word, _, value in (item.partition("=") for item in settings)},
-                starts_at_base=kind in ("interpolate", "lora-scale"),
-                is_plain=not model and _is_plain(own[0]),
-                seed_count=len(own),
-                target=near,
-                retained=far,
-                out_of_domain=None if other_tasks is None else other_data,
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """A point as its curve sees it, and its differences to the base."""
+
+    curve: CurvePoint
+    gain: Estimate
+    change: Estimate
+    domain_change: Estimate | None
+    unit_count: int
+    """Independent items of the smallest task."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plane:
+    """Scores of a study, on the plane of a target and what is retained."""
+
+    results: StudyResults
+    scores: Scores
+    level: float
+
+    def kinds(self, card: VariantCard, side: Set[Relation]) -> list[str]:
+        """Return the kinds of metric that a variant was tested by on one side of the plane."""
+        keys = self._keys(card, side, None)
+        return list(dict.fromkeys(self.results.metrics[key.metric].kind for key in keys))
+
+    def base(self, card: VariantCard, target_kind: str, retained_kind: str) -> _Point:
+        """Return the base's point, in the cells of a variant."""
+        return self.point([card], target_kind, retained_kind, model=BASE)
+
+    def point(self, cards: Sequence[VariantCard], target_kind: str, retained_kind: str, *, model: str = "") -> _Point:
+        """Return the point of variants that differ in their training seed alone, or in their cells the ``model``'s."""
+        sides = [(_AT_HOME, target_kind), (_ELSEWHERE, retained_kind), (_OTHER_DATA, retained_kind)]
+        keys = [[self._keys(card, side, kind, model) for card in cards] for side, kind in sides]
+        other_tasks = self._keys(cards[0], {Relation.CROSS_TASK}, retained_kind)
+        has_domain = bool(other_tasks) and bool(keys[2][0])
+        near, far, *domain = self._scores_of(keys if has_domain else keys[:2])
+        differences_to_base = [
+            None
+            if model or not own[0]
+            else mean_difference(
+                own, self.scores, self.results.metrics[own[0][0].metric], level=self.level, margin=self.results.margin
             )
+            for own in keys
+        ]
+        gain, change, domain_change = (
+            Estimate(mean.difference, mean.found.low, mean.found.high) if mean else Estimate(0.0, 0.0, 0.0)
+            for mean in differences_to_base
         )
-    return points
+        recipe, *settings = re.split("[~@]", model or cards[0].name)
+        kind = (cards[0].recipe.get("afterwards") or {}).get("kind")
+        curve = CurvePoint(
+            name=model or cards[0].name,
+            recipe=recipe,
+            settings={word: value for word, _, value in (item.partition("=") for item in settings)},
+            starts_at_base=kind in ("interpolate", "lora-scale"),
+            is_plain=not model and _is_plain(cards[0]),
+            seed_count=len(cards),
+            target=near,
+            retained=far,
+            out_of_domain=domain[0] if domain else None,
+        )
+        fewest = min(self.scores[key].unit_count for side in keys[:2] for own in side for key in own)
+        return _Point(curve, gain, change, domain_change if has_domain else None, fewest)
 
+    def _keys(self, card: VariantCard, side: Set[Relation], kind: str | None, model: str = "") -> list[ScoreKey]:
+        tasks = [
+            task
+            for task in self.results.tasks
+            if self.results.relations.get((card.id, task.name)) in side
+            and is_share(task, self.results)
+            and kind in (None, self.results.metrics[task.primary_metric].kind)
+        ]
+        return [key._replace(variant=model or card.id) for key in primary_cells(self.scores, card.id, tasks)]
 
-def _keys(
-    cards: Sequence[VariantCard], model: str, relations: Set[Relation], results: StudyResults, scores: Scores
-) -> list[ScoreKey]:
-    """Return the scores of the cards' cells of some relations; those of ``model`` where one is given."""
-    return [
-        ScoreKey(model or card.id, cell, task.primary_metric)
-        for card in cards
-        for task in results.tasks
-        if results.relations.get((card.id, task.name)) in relations and enters_means(task, results)
-        for cell in cells_of(scores, card.id, task)
-    ]
+    def _scores_of(self, sides: Sequence[Sequence[Sequence[ScoreKey]]]) -> list[FloatArray]:
+        """Return the mean score of each side ``(1 + resample_count,)``, over all items first.
 
+        Several seeds are drawn anew in each resample, as Student's t of their mean has it, jointly for all sides.
+        """
+        stacked = np.array([[self._mean(own) for own in side] for side in sides])
+        means = stacked.mean(axis=1)
+        if stacked.shape[1] > 1:
+            generator = np.random.default_rng(content_seed(*(key.variant for own in sides[0] for key in own[:1])))
+            means[:, 1:] += seed_noise(stacked[:, :, 0], stacked[:, :, 1:], generator)
+        # Sums of equal scores in another order must stay equal; a share is never below zero.
+        return [np.asarray(row.round(12).clip(min=0), dtype=np.float64) for row in means]
 
-def _mean(keys: Sequence[ScoreKey], scores: Scores) -> FloatArray | None:
-    """Return the mean score ``(1 + resample_count,)``, over all items first; None over nothing."""
-    if not keys:
-        return None
-    stacked = np.stack([np.concatenate([[scores[key].value], scores[key].replicates]) for key in keys])
-    # Sums of equal scores in another order must stay equal.
-    return np.asarray(stacked.mean(axis=0).round(12), dtype=np.float64)
+    def _mean(self, keys: Sequence[ScoreKey]) -> FloatArray:
+        rows = [np.concatenate([[self.scores[key].value], self.scores[key].replicates]) for key in keys]
+        return np.asarray(np.mean(rows, axis=0), dtype=np.float64)
 
 
 def _is_plain(card: VariantCard) -> bool:
@@ -181,44 +238,43 @@ def _is_plain(card: VariantCard) -> bool:
     return is_alone and not demonstrations.get("count") and kinds <= {None, "full", "none"}
 
 
-def _frontier(trained_on: str, size: int, points: list[CurvePoint], level: float | None) -> Frontier:
-    base, *variants = points
-    targets = np.stack([point.target for point in points])
-    member = on_front(targets, np.stack([point.retained for point in points]))
-    domain = [point.out_of_domain for point in points if point.out_of_domain is not None]
+def _frontier(where: tuple[str, int, str, str], base: _Point, others: Sequence[_Point], level: float) -> Frontier:
+    points = [base, *others]
+    curves = [point.curve for point in points]
+    targets = np.stack([curve.target for curve in curves])
+    member = on_front(targets, np.stack([curve.retained for curve in curves]))
+    domain = [curve.out_of_domain for curve in curves if curve.out_of_domain is not None]
     on_domain_front = on_front(targets, np.stack(domain))[:, 0] if domain else np.zeros(len(points), dtype=bool)
     recipes: dict[str, list[CurvePoint]] = {}
-    for point in variants:
-        recipes.setdefault(point.recipe, []).append(point)
-    segments = {recipe: segments_of(own, base) for recipe, own in recipes.items()}
+    for curve in curves[1:]:
+        recipes.setdefault(curve.recipe, []).append(curve)
+    segments = {recipe: segments_of(own, base.curve) for recipe, own in recipes.items()}
+    percentiles = percentile_level(min(point.unit_count for point in points), level)
     return Frontier(
-        trained_on=trained_on,
-        size=size,
+        *where,
         points=tuple(
-            _described(point, base, front, bool(domain_front), level)
+            _described(point, front, bool(domain_front), percentiles)
             for point, front, domain_front in zip(points, member, on_domain_front, strict=True)
         ),
         segments=tuple((first.name, second.name) for pieces in segments.values() for first, second in pieces),
-        matched=matched_comparisons(recipes, segments, level=level),
+        matched=matched_comparisons(recipes, segments, level=percentiles),
     )
 
 
-def _described(
-    point: CurvePoint, base: CurvePoint, front: NDArray[np.bool_], on_domain_front: bool, level: float | None
-) -> FrontierPoint:
-    own, others = point.out_of_domain, base.out_of_domain
+def _described(point: _Point, front: NDArray[np.bool_], on_domain_front: bool, level: float | None) -> FrontierPoint:
+    curve = point.curve
     return FrontierPoint(
-        name=point.name,
-        recipe=point.recipe,
-        seed_count=point.seed_count,
-        target=estimate(point.target, level),
-        retained=estimate(point.retained, level),
-        harmonic=estimate(harmonic_mean(point.target, point.retained), level),
-        arithmetic=estimate((point.target + point.retained) / 2, level),
-        gain=estimate(differences(point.target, base.target), level),
-        change=estimate(differences(point.retained, base.retained), level),
+        name=curve.name,
+        recipe=curve.recipe,
+        seed_count=curve.seed_count,
+        target=estimate(curve.target, level),
+        retained=estimate(curve.retained, level),
+        harmonic=estimate(harmonic_mean(curve.target, curve.retained), level),
+        arithmetic=estimate((curve.target + curve.retained) / 2, level),
+        gain=point.gain,
+        change=point.change,
         is_on_front=bool(front[0]),
         front_share=float(front[1:].mean()),
-        domain_change=None if own is None or others is None else estimate(differences(own, others), level),
+        domain_change=point.domain_change,
         is_on_domain_front=on_domain_front,
     )

@@ -1,18 +1,20 @@
 """From a study's scores to measurements, relation summaries, best-of-shots and in-context gains, and verdicts."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from spillover.analysis.cells import ResampledScore, ScoreKey, Scores, resample_scores
 from spillover.analysis.claims import Claim, claims
 from spillover.analysis.drift import DriftFindings, drift_findings
 from spillover.analysis.frontier import Frontier, frontiers
+from spillover.analysis.idle import IdleCell, idle_cells
 from spillover.analysis.in_context import InContextGain, in_context_gains
-from spillover.analysis.inference import Inference, infer, mcnemar_p_value, wilson
+from spillover.analysis.inference import Inference, infer, wilson
 from spillover.analysis.losses import AccuracyDrop, accuracy_drops
 from spillover.analysis.mixing import Mixing, mixing
 from spillover.analysis.multiplicity import adjusted
 from spillover.analysis.paired import LEVEL, RESAMPLE_COUNT, difference
-from spillover.analysis.relations import BestOfShots, RelationSummary, best_of_shots, enters_means, relation_summaries
+from spillover.analysis.readings import subjects
+from spillover.analysis.relations import BestOfShots, RelationSummary, best_of_shots, relation_summaries
 from spillover.analysis.seeds import RecipeSummary, recipe_summaries
 from spillover.analysis.verdicts import Verdict, verdicts
 from spillover.records import BASE, Measurement, StudyResults
@@ -36,8 +38,8 @@ class Analysis:
     """One per training task and size that several variants share."""
     mixing: Mixing | None
     """None where no variant was trained on a mixture."""
-    left_out: tuple[str, ...]
-    """Tested tasks whose primary metric is not a share that is better when higher, and so enters no relation mean."""
+    idle: tuple[IdleCell, ...]
+    """Cells that cannot show a loss: their base scores what knowing nothing scores."""
     resample_count: int
     level: float
     recipes: tuple[RecipeSummary, ...] = ()
@@ -52,19 +54,21 @@ def analyse(results: StudyResults, *, resample_count: int = RESAMPLE_COUNT, leve
     """
     scores = resample_scores(results, resample_count=resample_count)
     rows = adjusted(_measurements(results, scores, level), results.tasks)
-    relations = relation_summaries(results, scores, level=level)
+    idle = idle_cells(results, scores)
+    judged = subjects(results, scores, idle, level=level)
+    relations = relation_summaries(results, scores, judged, level=level)
     return Analysis(
         measurements=rows,
         relations=relations,
         best_of_shots=best_of_shots(results, scores, level=level),
-        verdicts=verdicts(results, relations, rows),
+        verdicts=verdicts(results, judged, idle, rows),
         accuracy_drops=accuracy_drops(rows),
         in_context_gains=in_context_gains(results, scores, level=level),
         drift=drift_findings(results, relations, level=level),
         claims=claims(results, scores, level=level),
         frontiers=frontiers(results, scores, level=level),
         mixing=mixing(results, scores, level=level),
-        left_out=tuple(task.name for task in results.tasks if not enters_means(task, results)),
+        idle=idle,
         resample_count=resample_count,
         level=level,
         recipes=recipe_summaries(results, scores, level=level),
@@ -102,6 +106,7 @@ def _measurements(results: StudyResults, scores: Scores, level: float) -> tuple[
                 p_value=found.p_value,
                 is_equivalent=found.is_equivalent,
                 note=found.note,
+                is_primary=key.metric == task.primary_metric,
             )
         )
     return tuple(rows)
@@ -112,6 +117,4 @@ def _inference(
 ) -> Inference:
     if key.variant == BASE:
         return Inference(0.0, 0.0)
-    found = infer([[(score, base)]], results.metrics[key.metric], level=level, margin=results.margin)
-    exact = mcnemar_p_value(score, base)
-    return found if exact is None else replace(found, p_value=exact)
+    return infer([[(score, base)]], results.metrics[key.metric], level=level, margin=results.margin)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from spillover.analysis.cells import ScoreKey, Scores, cells_of
-from spillover.analysis.inference import gain_interval
+from spillover.analysis.contrasts import estimate, minus
 from spillover.analysis.paired import difference
 from spillover.records import BASE, Cell, Relation, StudyResults
 
@@ -23,7 +23,7 @@ class InContextGain:
     difference: float
     """``variant_gain - base_gain``; below zero the variant has lost some of its learning in context."""
     low: float | None
-    """Of the interval (`gain_interval`); None where none would be honest."""
+    """Of the interval; None where none would be honest."""
     high: float | None
 
     @property
@@ -35,8 +35,7 @@ class InContextGain:
 def in_context_gains(results: StudyResults, scores: Scores, *, level: float) -> tuple[InContextGain, ...]:
     """Return the gain of every variant in every cell with demonstrations whose task was also tested without any.
 
-    All four scores of a row are resampled on the same items, so the interval is that of a difference of paired
-    differences.
+    All four scores of a row are of the same items, so the interval is that of a difference of paired differences.
     """
     rows: list[InContextGain] = []
     for card in results.variants:
@@ -47,14 +46,13 @@ def in_context_gains(results: StudyResults, scores: Scores, *, level: float) -> 
                 if cell.shots == 0 or cell.prompt_form not in zero:
                     continue
                 own, own_zero, base, base_zero = (
-                    scores[ScoreKey(model, asked, task.primary_metric)]
+                    ScoreKey(model, asked, task.primary_metric)
                     for model in (card.id, BASE)
                     for asked in (cell, zero[cell.prompt_form])
                 )
-                variant_gain = difference(own.value, own_zero.value)
-                base_gain = difference(base.value, base_zero.value)
-                are_shares = results.metrics[task.primary_metric].unit == "share"
-                low, high = gain_interval((own_zero, own), (base_zero, base), level=level, are_shares=are_shares)
+                variant_gain = difference(scores[own].value, scores[own_zero].value)
+                base_gain = difference(scores[base].value, scores[base_zero].value)
+                found = estimate([(*minus([own], [own_zero]), *minus([base_zero], [base]))], scores, level=level)
                 rows.append(
                     InContextGain(
                         card.id,
@@ -64,8 +62,8 @@ def in_context_gains(results: StudyResults, scores: Scores, *, level: float) -> 
                         base_gain,
                         variant_gain,
                         difference(variant_gain, base_gain),
-                        low,
-                        high,
+                        found.low,
+                        found.high,
                     )
                 )
     return tuple(rows)

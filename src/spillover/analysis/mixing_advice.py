@@ -8,7 +8,7 @@ from spillover.analysis.contrasts import Estimate
 from spillover.analysis.mixing_arms import ArmScores
 from spillover.analysis.mixing_choice import Choice, chosen, settings_of
 from spillover.analysis.mixing_gains import ArmResult
-from spillover.analysis.verdicts import interval_words, signed
+from spillover.analysis.wording import interval_words, signed
 
 Confidence = Literal["high", "moderate", "low", "none"]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spillover.analysis.inference import percentile_level
 from spillover.analysis.mixing_arms import CONTROLS, Arm, ArmScores
+from spillover.analysis.resampled import percentile_level
 from spillover.records import FloatArray
 
 

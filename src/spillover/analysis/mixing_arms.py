@@ -9,7 +9,7 @@ import numpy as np
 
 from spillover.analysis.cells import ScoreKey, Scores
 from spillover.analysis.contrasts import Contrast, Estimate, Term, estimate, minus
-from spillover.analysis.relations import enters_means
+from spillover.analysis.means import is_share
 from spillover.records import BASE, FloatArray, StudyResults, VariantCard
 
 GROUPED = ("alone", "target+general", "extra-steps")
@@ -149,7 +149,7 @@ class ArmScores:
         self._keys: dict[tuple[str, str, str], list[ScoreKey]] = {}
         for key in scores:
             self._keys.setdefault((key.variant, key.cell.tested_on, key.metric), []).append(key)
-        self._counted = {task.name for task in results.tasks if enters_means(task, results)}
+        self._counted = {task.name for task in results.tasks if is_share(task, results)}
 
     def alone(self, arm: Arm) -> Arm | None:
         """Return the arm that was trained on the same target rows and nothing else."""

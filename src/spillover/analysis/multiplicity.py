@@ -25,16 +25,21 @@ def adjusted(measurements: Sequence[Measurement], tasks: Sequence[TaskCard]) -> 
     rows = list(measurements)
     for members in families.values():
         p_values = np.array([rows[index].p_value for index in members], dtype=np.float64)
-        both = _adjusted_p_values(p_values)
-        for index, holm, bh in zip(members, *(values.tolist() for values in both), strict=True):
-            rows[index] = replace(rows[index], holm_p_value=holm, bh_p_value=bh)
+        both = zip(holm(p_values).tolist(), benjamini_hochberg(p_values).tolist(), strict=True)
+        for index, (of_holm, of_bh) in zip(members, both, strict=True):
+            rows[index] = replace(rows[index], holm_p_value=of_holm, bh_p_value=of_bh)
     return tuple(rows)
 
 
-def _adjusted_p_values(p_values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return those of Holm, and of Benjamini and Hochberg, ``(n,)`` each, in the order of ``p_values``."""
+def holm(p_values: FloatArray) -> FloatArray:
+    """Return p-values adjusted after Holm (1979), ``(n,)``: the chance of any false one below 5 % is 5 % at most."""
     order, count = np.argsort(p_values), len(p_values)
-    rising, ranks, back = p_values[order], np.arange(1, count + 1), np.argsort(order)
-    holm = np.maximum.accumulate(rising * (count + 1 - ranks))
-    bh = np.minimum.accumulate((rising * count / ranks)[::-1])[::-1]
-    return holm.clip(max=1)[back], bh.clip(max=1)[back]
+    stepped = np.maximum.accumulate(p_values[order] * (count - np.arange(count)))
+    return np.asarray(stepped.clip(max=1)[np.argsort(order)], dtype=np.float64)
+
+
+def benjamini_hochberg(p_values: FloatArray) -> FloatArray:
+    """Return p-values adjusted after Benjamini and Hochberg (1995), ``(n,)``, by the expected share of false ones."""
+    order, count = np.argsort(p_values), len(p_values)
+    stepped = np.minimum.accumulate((p_values[order] * count / np.arange(1, count + 1))[::-1])[::-1]
+    return np.asarray(stepped.clip(max=1)[np.argsort(order)], dtype=np.float64)

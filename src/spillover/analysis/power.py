@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from spillover.analysis.inference import degrees_of_freedom
+from spillover.analysis.resampled import degrees_of_freedom
 
 ALPHA = 0.05
 POWER = 0.8

@@ -6,17 +6,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from spillover.analysis.cells import ScoreKey, Scores, cells_of
-from spillover.analysis.inference import Pair, infer, resampled_interval
 from spillover.analysis.paired import difference, differences
+from spillover.analysis.readings import Change, Reading, Subject, subject_of
+from spillover.analysis.resampled import resampled_interval
 from spillover.records import BASE, Cell, FloatArray, Relation, StudyResults, TaskCard
 
 
 @dataclass(frozen=True, slots=True)
 class RelationSummary:
-    """The mean difference of a variant to the base over all cells of one relation."""
+    """The mean difference of a variant to the base over all cells of one relation and one kind of metric."""
 
     variant: str
     relation: Relation
+    kind: str
+    """What the cells' primary metrics measure, see `MetricCard.kind`: accuracy and ROUGE-L have no mean."""
+    unit: str
+    """Of the difference."""
+    higher_is_better: bool
+    tasks: tuple[str, ...]
     cell_count: int
     item_count: int
     """Distinct examples; an example tested at several shot counts is one."""
@@ -27,11 +34,17 @@ class RelationSummary:
     base_mean: float
     variant_mean: float
     p_value: float | None = None
-    """Of no difference, two-sided; not adjusted: a variant has three relations."""
+    """Of no difference, two-sided; not adjusted."""
+    adjusted_p_value: float | None = None
+    """The same after Holm over all rows and tasks of the study; None where the recipe's several seeds are judged."""
+    change: Change | None = None
+    """What is known of the difference; None where the recipe's several seeds are judged."""
     is_equivalent: bool | None = None
     """Whether the difference is shown to be smaller than the margin, either way."""
     nothing_lost: bool | None = None
     """Whether a loss of the margin or more is refuted."""
+    largest_loss: float | None = None
+    """The largest loss that is not excluded, one-sided at 95 %, over the cells that could have shown one."""
     note: str = ""
 
 
@@ -55,63 +68,50 @@ class BestOfShots:
     high: float | None
 
 
-def enters_means(task: TaskCard, results: StudyResults) -> bool:
-    """True when the task's primary metric is a share, better when higher, so that a mean over tasks makes sense."""
-    card = results.metrics[task.primary_metric]
-    return card.unit == "share" and card.higher_is_better
+def relation_summaries(
+    results: StudyResults, scores: Scores, judged: Sequence[Subject], *, level: float
+) -> tuple[RelationSummary, ...]:
+    """Return one summary per variant, relation and kind of metric, over the primary metrics.
 
+    The difference is taken per cell and averaged over cells, so that every cell weighs the same. A relation without
+    cells is absent.
 
-def relation_summaries(results: StudyResults, scores: Scores, *, level: float) -> tuple[RelationSummary, ...]:
-    """Return one summary per variant and relation, over the primary metrics that are shares.
-
-    Items are resampled per tested task, jointly for its shots; the difference is taken per cell and averaged over
-    cells, so that every cell weighs the same. A relation without cells is absent.
+    Args:
+        results: Of the study.
+        scores: Of the study.
+        judged: Its variants, and recipes with several seeds: what is judged by its recipe has no change of its own.
+        level: Coverage of the intervals.
     """
-    tasks = [task for task in results.tasks if enters_means(task, results)]
-    summaries: list[RelationSummary] = []
-    for card in results.variants:
-        for relation in Relation:
-            keys = [
-                ScoreKey(card.id, cell, task.primary_metric)
-                for task in tasks
-                if results.relations.get((card.id, task.name)) == relation
-                for cell in cells_of(scores, card.id, task)
-            ]
-            if keys:
-                summaries.append(_summary(card.id, relation, keys, scores, results, level))
-    return tuple(summaries)
+    by_id: dict[str, list[RelationSummary]] = {}
+    for subject in judged:
+        for card in subject.cards:
+            rows = subject.rows if len(subject.cards) == 1 else subject_of(results, scores, card, level=level).rows
+            by_id[card.id] = [_summary(card.id, row, is_judged=len(subject.cards) == 1) for row in rows]
+    return tuple(row for card in results.variants for row in by_id.get(card.id, ()))
 
 
-def _summary(
-    variant: str, relation: Relation, keys: Sequence[ScoreKey], scores: Scores, results: StudyResults, level: float
-) -> RelationSummary:
-    own = [scores[key] for key in keys]
-    base = [scores[key._replace(variant=BASE)] for key in keys]
-    items = {
-        (key.cell.tested_on, example_id)
-        for key, score in zip(keys, own, strict=True)
-        for example_id in score.example_ids
-    }
-    by_task: dict[str, list[Pair]] = {}
-    for key, pair in zip(keys, zip(own, base, strict=True), strict=True):
-        by_task.setdefault(key.cell.tested_on, []).append(pair)
-    card = results.metrics[keys[0].metric]
-    found = infer(list(by_task.values()), card, level=level, margin=results.margin)
-    base_mean = float(np.mean([score.value for score in base]))
-    variant_mean = float(np.mean([score.value for score in own]))
+def _summary(variant: str, row: Reading, *, is_judged: bool) -> RelationSummary:
+    mean, found = row.mean, row.mean.found
     return RelationSummary(
         variant=variant,
-        relation=relation,
-        cell_count=len(keys),
-        item_count=len(items),
-        mean_difference=difference(variant_mean, base_mean),
+        relation=row.relation,
+        kind=row.metric.kind,
+        unit=row.metric.unit,
+        higher_is_better=row.metric.higher_is_better,
+        tasks=row.tasks,
+        cell_count=row.cell_count,
+        item_count=row.item_count,
+        mean_difference=mean.difference,
         low=found.low,
         high=found.high,
-        base_mean=base_mean,
-        variant_mean=variant_mean,
+        base_mean=mean.base_mean,
+        variant_mean=mean.variant_mean,
         p_value=found.p_value,
+        adjusted_p_value=row.adjusted_p_value,
+        change=row.change if is_judged else None,
         is_equivalent=found.is_equivalent,
         nothing_lost=found.nothing_lost,
+        largest_loss=row.largest_loss,
         note=found.note,
     )
 

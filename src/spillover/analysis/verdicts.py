@@ -1,20 +1,28 @@
-"""The sentence and the light that sum up a variant, and how differences are put into words."""
+"""The sentence and the light that sum up a variant, and what would settle an open one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Literal
 
-from spillover.analysis.relations import RelationSummary, enters_means
-from spillover.records import Measurement, Relation, StudyResults, VariantCard
+from spillover.analysis.idle import IdleCell
+from spillover.analysis.inference import unit_margin
+from spillover.analysis.readings import Change, Reading, Subject
+from spillover.analysis.settling import settling
+from spillover.analysis.wording import interval_words, named, plain, signed
+from spillover.records import BASE, Measurement, Relation, StudyResults
 
-Light = Literal["keeps", "unclear", "mixed", "loses"]
+Light = Literal["keeps", "unclear", "mixed", "loses", "untested"]
+
+TASK_FACTOR = 2.5
+"""How many times the margin a single task may have lost at the most, where its relation as a whole lost less."""
 
 RULE = (
-    "A variant keeps when every relation is gained (the whole 95 % interval of its mean difference to the base lies "
-    "above zero) or shown to have lost less than {margin:g} (one-sided test at 5 %), loses when some relation's whole "
-    "interval lies below zero, is mixed when it gains one and loses another, and is unclear otherwise: too few items "
-    "to tell. An unstated relation's gain may be on its own task, so it does not count."
+    "A variant loses when some relation, or some task, is significantly below the base, and is mixed when another is "
+    "significantly above. Else it is untested when no test outside its own task could have shown a loss (a base that "
+    "scores what knowing nothing scores cannot lose). It keeps when every relation is shown to have lost less than "
+    "{margin:g} and every task less than {task_margin:g} (one-sided tests at 5 %, over the cells that could have shown "
+    "a loss). Otherwise it is unclear: too few items to tell. Significant means at 5 % after Holm's adjustment over "
+    "all variants, relations, kinds of metric and tasks of the study; intervals are 95 %, not adjusted."
 )
 
 LABEL_SHARE = "label_share"
@@ -23,32 +31,34 @@ LABEL_SHARE = "label_share"
 LABEL_SHARE_MENTIONED = 0.1
 """From this share on a verdict mentions label words in generations; below it a few coincidences can explain them."""
 
-NAMED_TASK_COUNT = 3
-"""Tasks with negative transfer that a sentence names; the matrix marks all."""
+CONSTANT_SHARE = 0.9
+"""From this share of equal answers on a verdict says so, where the targets do not have it."""
 
 
-class Change(StrEnum):
-    """What an interval says of a difference."""
-
-    GAINED = "gained"
-    LOST = "lost"
-    KEPT = "nothing lost"
-    UNCLEAR = "no clear change"
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Verdict:
-    """What happened to one variant, in one sentence."""
+    """What happened to one variant, or to a recipe with several training seeds, in one sentence."""
 
     variant: str
+    """The variant's id, or the recipe's name, task and size."""
+    variants: tuple[str, ...]
+    """Ids of the variants that it is of."""
     sentence: str
     """``id: numbers: reading.``"""
     numbers: tuple[str, ...]
-    """One relation each: ``in-domain +0.21 [0.15, 0.27] ROUGE-L``."""
+    """One relation and kind each: ``in-domain +0.21 [0.15, 0.27] ROUGE-L``."""
     reading: str
-    """``gains its task, loses out of domain``"""
+    """``this seed gains its task, loses out of domain``"""
     light: Light
     rule: str
+    worst: str
+    """The task with the largest fall, with its interval and items; empty without one."""
+    largest_loss: str
+    """The largest loss of a task that is not excluded; empty where none could have been shown."""
+    settle: str
+    """What would settle an unclear one; empty for others."""
+    idle: tuple[str, ...]
+    """Tasks that cannot show a loss here."""
     negative_transfer: tuple[str, ...] = ()
     """Tasks it was not trained on and in which some cell is significantly below the base, after Holm's adjustment."""
 
@@ -59,118 +69,169 @@ _WHERE = {
     Relation.CROSS_TASK: "across tasks",
     Relation.UNSTATED: "over the tested tasks, of which any may be its own",
 }
+_ELSEWHERE = (Relation.OUT_OF_DOMAIN, Relation.CROSS_TASK)
 
 
-def change(low: float | None, high: float | None, *, nothing_lost: bool | None = False) -> Change:
-    """Return what an interval of a difference says, when higher is better.
-
-    Args:
-        low: Lower end of the interval; None where there is none.
-        high: Upper end.
-        nothing_lost: Whether a loss as large as the margin is refuted.
-    """
-    if low is not None and low > 0:
-        return Change.GAINED
-    if high is not None and high < 0:
-        return Change.LOST
-    return Change.KEPT if nothing_lost else Change.UNCLEAR
-
-
-def light(changes: Sequence[Change]) -> Light:
-    """Return the light of a variant from the changes of its relations, see `RULE`."""
+def light(subject: Subject, margin: float) -> Light:
+    """Return the light of what is judged, see `RULE`."""
+    changes = {entry.change for entry in (*subject.rows, *subject.tasks)}
     if Change.LOST in changes:
         return "mixed" if Change.GAINED in changes else "loses"
-    return "unclear" if Change.UNCLEAR in changes else "keeps"
+    if not is_tested(subject):
+        return "untested"
+    return "unclear" if open_questions(subject, margin) else "keeps"
 
 
-def signed(value: float, digits: int = 2) -> str:
-    """Write a difference with its sign: ``+0.21``, ``−0.05``, ``±0.00`` for what rounds to zero."""
-    text = f"{abs(value):.{digits}f}"
-    if float(text) == 0:
-        return f"±{text}"
-    return f"{'+' if value > 0 else '−'}{text}"
+def is_tested(subject: Subject) -> bool:
+    """Return whether a test outside the own task could have shown a loss.
+
+    Where it is not stated what a variant was trained on, one of two tasks is outside.
+    """
+    able = [entry for entry in subject.tasks if entry.can_lose is not None]
+    unstated = [entry for entry in able if entry.relation is Relation.UNSTATED]
+    return any(entry.relation in _ELSEWHERE for entry in able) or len(unstated) > 1
 
 
-def interval_words(low: float | None, high: float | None) -> str:
-    """Write an interval: ``[−0.09, −0.01]``; with more digits where two would round an end to zero."""
-    if low is None or high is None:
-        return "(no interval)"
-    nearest = min((abs(value) for value in (low, high) if value != 0), default=1.0)
-    digits = next((count for count in (2, 3, 4, 5) if round(nearest, count) > 0), 6)
-    return f"[{plain(low, digits)}, {plain(high, digits)}]"
-
-
-def plain(value: float, digits: int = 2) -> str:
-    """Write a number with a true minus sign."""
-    text = f"{abs(value):.{digits}f}"
-    return f"−{text}" if value < 0 and float(text) != 0 else text
+def open_questions(subject: Subject, margin: float) -> list[tuple[Reading, float]]:
+    """Return what is not shown to have lost little enough, with how much that is."""
+    rows = [(row, margin) for row in subject.rows]
+    tasks = [(task, TASK_FACTOR * margin) for task in subject.tasks]
+    return [
+        (entry, allowed)
+        for entry, allowed in (*rows, *tasks)
+        if entry.can_lose is not None and not entry.excludes_loss_of(allowed)
+    ]
 
 
 def verdicts(
-    results: StudyResults, relations: Sequence[RelationSummary], measurements: Sequence[Measurement]
+    results: StudyResults,
+    judged: Sequence[Subject],
+    idle: Sequence[IdleCell],
+    measurements: Sequence[Measurement],
 ) -> tuple[Verdict, ...]:
-    """Return one verdict per variant.
+    """Return one verdict per variant, or per recipe where that has several training seeds.
 
     Raises:
-        ValueError: When a variant has no relation to judge.
+        ValueError: When nothing was tested.
     """
-    found: list[Verdict] = []
-    for card in results.variants:
-        own = [summary for summary in relations if summary.variant == card.id]
-        if not own:
-            raise ValueError(
-                f"{card.id}: no tested task has a share, better when higher, as its primary metric; cannot judge"
+    rule = RULE.format(margin=results.margin, task_margin=TASK_FACTOR * results.margin)
+    found = []
+    for subject in judged:
+        if not subject.rows:
+            raise ValueError(f"{subject.name}: no tested cell; cannot judge")
+        numbers = tuple(_number(row) for row in subject.rows)
+        own, ids = light(subject, results.margin), tuple(card.id for card in subject.cards)
+        harmed = _negative_transfer(results, subject, measurements)
+        settle = settling(results, subject, open_questions(subject, results.margin)) if own == "unclear" else ""
+        idle_tasks = _idle_tasks(subject, idle)
+        parts = [
+            _seeds(subject) + ", ".join(_clause(row, results.margin) for row in subject.rows),
+            _lost_tasks(subject),
+            f"negative transfer to {named(harmed)}" if harmed else "",
+            _label_words(results, ids, measurements),
+            _constant(results, ids),
+            f"{named(idle_tasks)} cannot lose here: the base scores what knowing nothing scores" if idle_tasks else "",
+            _to_add(subject) if own == "untested" else "",
+        ]
+        reading = "; ".join(part for part in parts if part)
+        worst, largest = _worst(subject), _largest_loss(subject)
+        ends = "; ".join(part for part in (worst, largest, settle) if part)
+        sentence = f"{subject.name}: {', '.join(numbers)}: {reading}{f'; {ends}' if ends else ''}."
+        found.append(
+            Verdict(
+                subject.name, ids, sentence, numbers, reading, own, rule, worst, largest, settle, idle_tasks, harmed
             )
-        changes = {
-            summary.relation: change(summary.low, summary.high, nothing_lost=summary.nothing_lost) for summary in own
-        }
-        numbers = tuple(_number(summary, results) for summary in own)
-        clauses = ", ".join(_clause(relation, outcome, results.margin) for relation, outcome in changes.items())
-        harmed = _negative_transfer(results, card, measurements)
-        named = f"; negative transfer to {_listed(harmed)}" if harmed else ""
-        reading = clauses + named + _label_words(results, card.id, measurements)
-        sentence = f"{card.id}: {', '.join(numbers)}: {reading}."
-        rule = RULE.format(margin=results.margin)
-        found.append(Verdict(card.id, sentence, numbers, reading, light(_judged(changes)), rule, harmed))
+        )
     return tuple(found)
 
 
-def _judged(changes: Mapping[Relation, Change]) -> list[Change]:
-    """Return the changes that decide the light."""
-    own_task_may_be_in_it = changes.get(Relation.UNSTATED) is Change.GAINED
-    return [Change.UNCLEAR] if own_task_may_be_in_it else list(changes.values())
+def _number(row: Reading) -> str:
+    mean = row.mean
+    doubt = " (not after adjustment)" if row.excludes_zero and not row.is_significant else ""
+    interval = interval_words(mean.found.low, mean.found.high)
+    return f"{row.relation} {signed(mean.difference)} {interval} {row.metric.kind}{doubt}"
 
 
-def _number(summary: RelationSummary, results: StudyResults) -> str:
-    names = {
-        results.metrics[task.primary_metric].name
-        for task in results.tasks
-        if results.relations.get((summary.variant, task.name)) == summary.relation and enters_means(task, results)
-    }
-    metric = f" {names.pop()}" if len(names) == 1 else ""
-    return f"{summary.relation} {signed(summary.mean_difference)} {interval_words(summary.low, summary.high)}{metric}"
+def _seeds(subject: Subject) -> str:
+    """Say of how many training seeds it is; nothing of models that were trained elsewhere."""
+    if len(subject.cards) > 1:
+        return f"over {len(subject.cards)} seeds "
+    return "this seed " if subject.cards[0].training else ""
 
 
-def _clause(relation: Relation, outcome: Change, margin: float) -> str:
-    where = _WHERE[relation]
-    if outcome is Change.GAINED:
-        return f"gains {where}"
-    if outcome is Change.LOST:
-        return f"loses {where}"
-    if outcome is Change.KEPT:
-        return f"nothing lost {'on ' if relation is Relation.IN_DOMAIN else ''}{where} (within {margin:g})"
-    return f"no clear change {'on ' if relation is Relation.IN_DOMAIN else ''}{where}"
+def _clause(row: Reading, margin: float) -> str:
+    where = _WHERE[row.relation]
+    on = f"{'on ' if row.relation is Relation.IN_DOMAIN else ''}{where}"
+    match row.change:
+        case Change.GAINED:
+            return f"gains {on if row.relation is Relation.UNSTATED else where}"
+        case Change.LOST:
+            return f"loses {on if row.relation is Relation.UNSTATED else where}"
+        case Change.KEPT:
+            return f"has lost nothing {on} (within {margin * unit_margin(row.metric):g})"
+        case Change.IDLE:
+            floor = ", still at what knowing nothing scores" if row.is_at_floor and row.excludes_zero else ""
+            return f"cannot have lost {on}{floor}"
+        case Change.UNCLEAR:
+            return f"shows no clear change {on}"
 
 
-def _negative_transfer(
-    results: StudyResults, card: VariantCard, measurements: Sequence[Measurement]
-) -> tuple[str, ...]:
+def _lost_tasks(subject: Subject) -> str:
+    """Name the tasks that are significantly below where their relation as a whole is not."""
+    whole = {row.relation for row in subject.rows if row.change is Change.LOST}
+    lost = [
+        f"{entry.tasks[0]} {signed(entry.mean.difference)}"
+        for entry in subject.tasks
+        if entry.change is Change.LOST and entry.relation not in whole
+    ]
+    return f"loses {named(lost)}" if lost else ""
+
+
+def _worst(subject: Subject) -> str:
+    fallen = sorted(subject.tasks, key=lambda entry: entry.sign * entry.mean.difference / unit_margin(entry.metric))
+    worst = fallen[0]
+    if worst.sign * worst.mean.difference >= 0:
+        return ""
+    found = worst.mean.found
+    return (
+        f"worst task {worst.tasks[0]} {signed(worst.mean.difference)} {interval_words(found.low, found.high)} "
+        f"of {worst.item_count} items"
+    )
+
+
+def _largest_loss(subject: Subject) -> str:
+    able = [(entry.largest_loss / unit_margin(entry.metric), entry) for entry in subject.tasks if entry.largest_loss]
+    if not able:
+        return ""
+    _, entry = max(able, key=lambda pair: pair[0])
+    loss = entry.largest_loss or 0.0
+    if loss <= 0:
+        return "no loss of any task is left open"
+    return f"a loss of up to {plain(loss, 2 if loss >= 0.01 else 3)} on {entry.tasks[0]} is not excluded"
+
+
+def _idle_tasks(subject: Subject, idle: Sequence[IdleCell]) -> tuple[str, ...]:
+    tasks = {entry.tasks[0] for entry in subject.tasks if entry.can_lose is None}
+    return tuple(dict.fromkeys(entry.cell.tested_on for entry in idle if entry.cell.tested_on in tasks))
+
+
+def _to_add(subject: Subject) -> str:
+    elsewhere = [entry for entry in subject.tasks if entry.relation in _ELSEWHERE]
+    if elsewhere:
+        return "add tests that the base can do better than by chance"
+    if any(entry.relation is Relation.UNSTATED for entry in subject.tasks):
+        return "say what it was trained on, or add tests of other tasks that the base can do"
+    return "add tests other than its own task: other data of its kind, and other tasks"
+
+
+def _negative_transfer(results: StudyResults, subject: Subject, measurements: Sequence[Measurement]) -> tuple[str, ...]:
     """Return the tasks, other than the one trained on, of which some cell is significantly worse than the base's."""
     primary = {task.name: task.primary_metric for task in results.tasks}
+    ids = {card.id for card in subject.cards}
     harmed = [
         row.tested_on
         for row in measurements
-        if row.variant == card.id
+        if row.variant in ids
         and row.relation != Relation.IN_DOMAIN
         and row.metric == primary[row.tested_on]
         and row.is_clear
@@ -179,17 +240,12 @@ def _negative_transfer(
     return tuple(dict.fromkeys(harmed))
 
 
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:NAMED_TASK_COUNT])
-    return f"{shown} and {len(names) - NAMED_TASK_COUNT} more" if len(names) > NAMED_TASK_COUNT else shown
-
-
-def _label_words(results: StudyResults, variant: str, measurements: Sequence[Measurement]) -> str:
+def _label_words(results: StudyResults, variants: Sequence[str], measurements: Sequence[Measurement]) -> str:
     free_text = {task.name for task in results.tasks if not task.answers}
     rows = [
         row
         for row in measurements
-        if row.variant == variant
+        if row.variant in variants
         and row.metric == LABEL_SHARE
         and row.relation == Relation.CROSS_TASK
         and row.tested_on in free_text
@@ -198,4 +254,22 @@ def _label_words(results: StudyResults, variant: str, measurements: Sequence[Mea
     if not rows:
         return ""
     worst = max(rows, key=lambda row: row.value)
-    return f"; {worst.value:.0%} of its answers to {worst.tested_on} ({worst.shots} shots) are bare label words"
+    return f"{worst.value:.0%} of its answers to {worst.tested_on} ({worst.shots} shots) are bare label words"
+
+
+def _constant(results: StudyResults, variants: Sequence[str]) -> str:
+    """Say where nearly all answers are the same, though the targets are not."""
+    majority = {task.name: task.majority_accuracy for task in results.tasks}
+    found = []
+    for (model, cell), common in results.common_answers.items():
+        usual = majority.get(cell.tested_on)
+        before = results.common_answers.get((BASE, cell))
+        is_odd = usual is not None and common.share >= max(CONSTANT_SHARE, usual + (1 - CONSTANT_SHARE))
+        if model in variants and is_odd and (before is None or before.share < common.share):
+            found.append(
+                (common.share, f"answers {common.text!r} to {common.share:.0%} of {cell.tested_on}", cell.shots)
+            )
+    if not found:
+        return ""
+    _, words, shots = max(found)
+    return f"{words} ({shots} shots)"

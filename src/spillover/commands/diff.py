@@ -115,7 +115,7 @@ def _plain(found: CellChanges, only: Only | None) -> dict[str, object]:
 def _print_cells(compared: Comparison, cells: Sequence[CellDifference], changes: Sequence[CellChanges]) -> None:
     from rich.text import Text
 
-    from spillover.analysis.verdicts import interval_words, plain, signed
+    from spillover.analysis.wording import interval_words, plain, signed
 
     header = ("tested on", "shots", "metric", "A", "B", "B - A", "interval", "▼", "▲")
     for first, second in dict.fromkeys((row.first, row.second) for row in cells):
@@ -137,10 +137,17 @@ def _print_cells(compared: Comparison, cells: Sequence[CellDifference], changes:
         terminal.table(header, rows)
     if len(compared.cells) == len(cells):
         means = [
-            (row.relation, str(row.cell_count), signed(row.difference), interval_words(row.low, row.high))
+            (
+                row.relation,
+                row.kind,
+                str(row.cell_count),
+                signed(row.difference),
+                interval_words(row.low, row.high),
+                str(row.seed_count),
+            )
             for row in compared.relations
         ]
-        terminal.table(("mean over", "cells", "B - A", "interval"), means)
+        terminal.table(("mean over", "metric", "cells", "B - A", "interval", "training seeds"), means)
 
 
 def _condition(row: CellDifference) -> str:

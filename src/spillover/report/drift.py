@@ -99,18 +99,18 @@ def drift_facts(results: StudyResults) -> dict[str, object]:
 
 
 def correlation_rows(analysis: Analysis) -> tuple[CorrelationRow, ...]:
-    """Return one row per relation that any variant was tested in."""
-    found = {(item.relation, item.summary): item for item in analysis.drift.correlations}
+    """Return one row per relation and kind of metric that any variant was tested in."""
+    found = {(item.relation, item.kind, item.summary): item for item in analysis.drift.correlations}
     rows = []
-    for relation in dict.fromkeys(relation for relation, _ in found):
-        own = [found[relation, name] for name in SUMMARIES]
+    for relation, kind in dict.fromkeys((relation, kind) for relation, kind, _ in found):
+        own = [found[relation, kind, name] for name in SUMMARIES]
         count, values = own[0].variant_count, tuple(item.spearman for item in own)
         sentence = ""
         if count < LEAST_VARIANT_COUNT:
             sentence = f"{count} variant{'s' * (count != 1)}: a rank correlation needs at least {LEAST_VARIANT_COUNT}"
         elif values == (None,) * len(values):
             sentence = f"all {count} variants lost, or moved, the same"
-        rows.append(CorrelationRow(relation, count, values, sentence))
+        rows.append(CorrelationRow(f"{relation}, {kind}", count, values, sentence))
     return tuple(rows)
 
 

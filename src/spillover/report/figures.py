@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from spillover.analysis.generalization import Analysis
-from spillover.analysis.verdicts import Change, change
+from spillover.analysis.readings import Change
 from spillover.records import BASE, Relation, StudyResults, TaskCard
 from spillover.report.text import printable
 
@@ -67,15 +67,16 @@ def relation_chart(analysis: Analysis) -> Markup:
         Change.LOST: "var(--down)",
         Change.KEPT: "var(--soft)",
         Change.UNCLEAR: "var(--muted)",
+        Change.IDLE: "var(--muted)",
     }
     rows: list[Row] = [
         {
             "variant": printable(item.variant),
-            "relation": item.relation.value,
+            "relation": f"{item.relation}, {printable(item.kind)}",
             "difference": item.mean_difference,
             "low": item.mean_difference if item.low is None else item.low,
             "high": item.mean_difference if item.high is None else item.high,
-            "change": change(item.low, item.high, nothing_lost=item.nothing_lost).value,
+            "change": (item.change or Change.UNCLEAR).value,
         }
         for item in analysis.relations
     ]
@@ -84,7 +85,14 @@ def relation_chart(analysis: Analysis) -> Markup:
         legend=None,
         scale=alt.Scale(domain=[item.value for item in Change], range=[colors[item] for item in Change]),
     )
-    present = [relation.value for relation in Relation if any(row["relation"] == relation for row in rows)]
+    order = list(Relation)
+    present = [
+        f"{relation}, {printable(kind)}"
+        for relation, kind in sorted(
+            dict.fromkeys((item.relation, item.kind) for item in analysis.relations),
+            key=lambda one: order.index(one[0]),
+        )
+    ]
     axis = alt.Axis(title=None, labelLimit=260, domain=False, ticks=False, labelPadding=8)
     y = alt.Y("variant:N", sort=None, axis=axis)
     x_axis = alt.Axis(tickCount=6, labelOverlap="greedy", labelSeparation=8)
@@ -99,7 +107,8 @@ def relation_chart(analysis: Analysis) -> Markup:
             "change:N",
             legend=None,
             scale=alt.Scale(
-                domain=[item.value for item in Change], range=["triangle-right", "triangle-left", "square", "circle"]
+                domain=[item.value for item in Change],
+                range=["triangle-right", "triangle-left", "square", "circle", "diamond"],
             ),
         ),
     )

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from spillover.analysis.generalization import Analysis
-from spillover.analysis.verdicts import interval_words, plain, signed
+from spillover.analysis.wording import interval_words, plain, signed
 from spillover.records import StudyResults
 from spillover.report.tables import Matrix, matrices
 from spillover.report.text import printable
@@ -32,11 +32,12 @@ def latex(text: str) -> str:
 def latex_tables(results: StudyResults, analysis: Analysis) -> str:
     """Return one table of the relations and one a task trained on, to be read into a document as they are."""
     level = f"{analysis.level:.0%}"
-    header = ("variant", "relation", "cells", "items", "base", "variant", "difference", f"{level} interval")
+    header = ("variant", "relation", "metric", "cells", "items", "base", "variant", "difference", f"{level} interval")
     relations = [
         (
             item.variant,
             item.relation.value,
+            item.kind,
             str(item.cell_count),
             str(item.item_count),
             plain(item.base_mean),
@@ -49,7 +50,7 @@ def latex_tables(results: StudyResults, analysis: Analysis) -> str:
     tables = [
         _table(
             f"{results.name}: mean differences to the base by relation, with {level} intervals.",
-            "llrrrrrl",
+            "lllrrrrrl",
             [_row(header)],
             [list(map(_row, relations))],
         )

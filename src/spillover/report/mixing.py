@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from spillover.analysis.contrasts import Estimate
 from spillover.analysis.mixing import Mixing, SynergyMatrix
 from spillover.analysis.mixing_gains import ArmResult
-from spillover.analysis.verdicts import interval_words, signed
+from spillover.analysis.wording import interval_words, signed
 from spillover.report.figures import COLOR_COUNT, DASHES, ROWS, SHAPES, Panel, Row, Series, svg
 from spillover.report.tables import TINTS
 

@@ -13,7 +13,9 @@ from markupsafe import Markup
 from spillover.analysis.calibration import reliabilities
 from spillover.analysis.claims import MARGIN
 from spillover.analysis.generalization import Analysis
-from spillover.analysis.verdicts import LABEL_SHARE_MENTIONED, RULE, change, interval_words, plain, signed
+from spillover.analysis.relations import RelationSummary
+from spillover.analysis.verdicts import LABEL_SHARE_MENTIONED, RULE, TASK_FACTOR
+from spillover.analysis.wording import interval_words, plain, signed
 from spillover.records import BASE, PromptCard, StudyResults
 from spillover.report import figures, tables
 from spillover.report.drift import correlation_rows, drift_facts, drift_rows, forgetting_rows
@@ -89,8 +91,7 @@ def _facts(results: StudyResults, analysis: Analysis) -> dict[str, object]:
         "trained_on": list(dict.fromkeys(card.trained_on for card in results.variants)),
         "families": list(dict.fromkeys(task.family for task in results.tasks)),
         "clear_counts": {
-            (item.variant, item.relation): _clear_counts(analysis, results, item.variant, item.relation)
-            for item in analysis.relations
+            (item.variant, item.relation, item.kind): _clear_counts(analysis, item) for item in analysis.relations
         },
         "matrices": tables.matrices(results, analysis),
         "choice_rows": tables.choice_rows(results, analysis),
@@ -111,22 +112,20 @@ def _facts(results: StudyResults, analysis: Analysis) -> dict[str, object]:
         "base_facts": list(tables.flat_rows(results.base)),
         "command": results.provenance.get("command"),
         "claim_margin": MARGIN,
-        "rule": RULE.format(margin=results.margin),
+        "rule": RULE.format(margin=results.margin, task_margin=TASK_FACTOR * results.margin),
         "symbols": LIGHT_SYMBOLS,
-        "change": change,
     }
 
 
-def _clear_counts(analysis: Analysis, results: StudyResults, variant: str, relation: str) -> tuple[int, int]:
-    """Return how many cells of a relation are significantly above the base and how many below."""
-    primary = {task.name: task.primary_metric for task in results.tasks if task.name not in analysis.left_out}
+def _clear_counts(analysis: Analysis, item: RelationSummary) -> tuple[int, int]:
+    """Return how many cells of a row are significantly better than the base's and how many worse."""
     rows = [
         row
         for row in analysis.measurements
-        if row.variant == variant and row.relation == relation and primary.get(row.tested_on) == row.metric
+        if row.variant == item.variant and row.tested_on in item.tasks and row.is_primary and row.is_clear
     ]
-    clear = [row.difference > 0 for row in rows if row.is_clear]
-    return sum(clear), len(clear) - sum(clear)
+    better = sum((row.difference > 0) == item.higher_is_better for row in rows)
+    return better, len(rows) - better
 
 
 def _prompts_of(results: StudyResults, task: str) -> list[PromptCard]:

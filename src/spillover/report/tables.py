@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from spillover.analysis.generalization import Analysis
-from spillover.analysis.verdicts import LABEL_SHARE, interval_words, plain, signed
+from spillover.analysis.verdicts import LABEL_SHARE
+from spillover.analysis.wording import interval_words, plain, signed
 from spillover.records import (
     BASE,
     Cell,

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from spillover.analysis.generalization import Analysis
-from spillover.analysis.verdicts import Change, change, interval_words, plain, signed
+from spillover.analysis.readings import Change
+from spillover.analysis.wording import interval_words, plain, signed
 from spillover.records import StudyResults
 from spillover.report.tables import Matrix, MatrixCell, matrices
 from spillover.report.terminal_table import table, text
@@ -30,12 +31,13 @@ def text_report(results: StudyResults, analysis: Analysis, *, width: int) -> Ite
     for matrix in matrices(results, analysis):
         yield from _matrix(matrix, width)
     yield table(
-        ("variant", "relation", "base", "own", "difference", "interval"),
+        ("variant", "relation", "metric", "base", "own", "difference", "interval", "reading"),
         [
             (
-                *map(text, (item.variant, item.relation, plain(item.base_mean), plain(item.variant_mean))),
-                text(signed(item.mean_difference), STYLES.get(change(item.low, item.high), "")),
+                *map(text, (item.variant, item.relation, item.kind, plain(item.base_mean), plain(item.variant_mean))),
+                text(signed(item.mean_difference), STYLES.get(item.change, "") if item.change else ""),
                 text(interval_words(item.low, item.high)),
+                text(item.change or "see its recipe"),
             )
             for item in analysis.relations
         ],

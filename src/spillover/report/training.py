@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from spillover.analysis.verdicts import signed
+from spillover.analysis.wording import signed
 from spillover.records import StudyResults
 
 

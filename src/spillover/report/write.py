@@ -81,10 +81,20 @@ def summary(results: StudyResults, analysis: Analysis) -> dict[str, object]:
         "interval": {
             "level": analysis.level,
             "resample_count": analysis.resample_count,
-            "kind": "paired expanded percentile",
+            "kind": "Gaffke, tasks combined by MOVER; expanded percentiles where a metric is no mean of items",
         },
         "verdicts": [
-            {"variant": item.variant, "sentence": item.sentence, "light": item.light} for item in analysis.verdicts
+            {
+                "variant": item.variant,
+                "variants": list(item.variants),
+                "sentence": item.sentence,
+                "light": item.light,
+                "worst": item.worst,
+                "largest_loss": item.largest_loss,
+                "settle": item.settle,
+                "cannot_lose": list(item.idle),
+            }
+            for item in analysis.verdicts
         ],
         "margin": results.margin,
         "negative_transfer": {item.variant: list(item.negative_transfer) for item in analysis.verdicts},
@@ -100,7 +110,10 @@ def summary(results: StudyResults, analysis: Analysis) -> dict[str, object]:
             {"variant": variant, **dataclasses.asdict(cell), **dataclasses.asdict(floor)}
             for (variant, cell), floor in results.flip_floors.items()
         ],
-        "not_in_relations": list(analysis.left_out),
+        "cells_that_cannot_lose": [
+            {**dataclasses.asdict(item.cell), "metric": item.metric, "base": item.base_value, "floor": item.floor}
+            for item in analysis.idle
+        ],
         "drift": {card.id: dict(card.drift) for card in results.variants if card.drift},
         "drift_findings": dataclasses.asdict(analysis.drift),
         "forgetting": {

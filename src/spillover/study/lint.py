@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from spillover.analysis.inference import MINIMUM_UNIT_COUNT
 from spillover.analysis.power import WANTED
+from spillover.analysis.resampled import MINIMUM_UNIT_COUNT
 from spillover.errors import UserError
 from spillover.study import row_faults, token_faults
 from spillover.study.findings import Evidence, Finding, Severity, gather

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spillover.analysis.inference import MINIMUM_UNIT_COUNT
 from spillover.analysis.power import (
     ANSWER_DEVIATION,
     OVERLAP_DEVIATION,
@@ -19,6 +18,7 @@ from spillover.analysis.power import (
     items_factor,
     macro_factor,
 )
+from spillover.analysis.resampled import MINIMUM_UNIT_COUNT
 from spillover.evaluation.metrics import METRICS
 from spillover.records import Example, Relation
 from spillover.study import files
