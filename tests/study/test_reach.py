@@ -63,7 +63,7 @@ def test_the_tasks_that_are_too_small_are_named_with_their_items():
         "margin 0.05 takes 59"
     )
     # 0.05 ** (1 / 80) = 0.96325
-    assert found.mend == "raise test_limit to 160; or set margin: 0.037, which all can show"
+    assert found.mend == "raise test_limit to 160; or widen margin to 0.037 at least"
     assert fewest_items(0.037) == 80
     many = Reach(0.05, limits({"z": 12, **dict.fromkeys("abcdefg", 24)}, 0.05), {})
     assert many.sentence == (
@@ -79,5 +79,5 @@ def test_where_every_task_is_large_enough_one_sentence_says_so():
 
 def test_no_margin_is_proposed_that_one_would_not_ship_by():
     # 29 items can show 0.099, 28 only 0.102.
-    assert "margin: 0.099" in Reach(0.02, limits({"siqa": 29}, 0.02), {"siqa": 149}).mend
+    assert "widen margin to 0.099" in Reach(0.02, limits({"siqa": 29}, 0.02), {"siqa": 149}).mend
     assert Reach(0.02, limits({"siqa": 28}, 0.02), {"siqa": 149}).mend == "raise test_limit to 149"

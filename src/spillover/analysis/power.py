@@ -74,7 +74,7 @@ class TaskLimit:
     fewest: int
     """Independent items that it takes at least: `fewest_items`."""
     can_show: bool
-    """Whether some answers would show it; of sources of unequal sizes the interval is wider, and may never."""
+    """Whether it has so many; sources of unequal sizes have a wider interval and take some more."""
 
 
 def fewest_items(margin: float, level: float = ALPHA) -> int:

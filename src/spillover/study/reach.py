@@ -72,7 +72,7 @@ class Reach:
         # In thousandths, rounded up, or the margin would be just out of reach.
         margin = math.ceil(1000 * smallest_margin(min(task.unit_count for task in self.short))) / 1000
         if margin <= COARSE:
-            ways.append(f"or set margin: {margin:g}, which all can show")
+            ways.append(f"or widen margin to {margin:g} at least")
         return "; ".join(ways)
 
     def plain(self) -> dict[str, object]:
