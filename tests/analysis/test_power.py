@@ -1,8 +1,20 @@
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from statsmodels.stats.power import TTestPower
 
-from spillover.analysis.power import AskedItems, detectable_difference, items_factor, macro_factor
+from spillover.analysis.few_changes import few_changes_intervals
+from spillover.analysis.power import (
+    AskedItems,
+    TaskLimit,
+    detectable_difference,
+    fewest_items,
+    items_factor,
+    items_to_show,
+    limits,
+    macro_factor,
+    smallest_margin,
+)
 from tests.analysis.simulated import binary, worlds
 
 
@@ -54,3 +66,71 @@ def test_a_mean_over_labels_varies_with_the_rare_one() -> None:
     found = macro_factor({"common": 95, "rare": 5})
     assert found == pytest.approx(macro_recall.std() / right.mean(axis=1).std(), rel=0.02)
     assert found > 2
+
+
+def test_a_margin_takes_as_many_items_as_make_no_change_in_any_unlikely_enough() -> None:
+    # 0.98 ** 148 = 0.0503 and 0.98 ** 149 = 0.0493; 0.95 ** 58 = 0.0510 and 0.95 ** 59 = 0.0485.
+    assert (fewest_items(0.02), fewest_items(0.05)) == (149, 59)
+    assert fewest_items(0.5, level=0.25) == 2  # 0.5 ** 2 is the level itself
+    assert fewest_items(0.99) == 1
+
+
+@pytest.mark.parametrize("margin", [0.01, 0.02, 0.037, 0.05, 0.1, 0.3])
+def test_the_exact_interval_of_no_change_excludes_the_margin_from_the_fewest_items_on(margin: float) -> None:
+    fewest = fewest_items(margin)
+    for count, excludes in ((fewest - 1, False), (fewest, True)):
+        # Both ends at 5 %, as one-sided bounds.
+        assert (binomtest(0, count).proportion_ci(0.9, "exact").high <= margin) is excludes
+        assert (smallest_margin(count) <= margin) is excludes
+    # The interval of the report is drawn; its end moves by some hundredths of itself.
+    ((low, _),) = few_changes_intervals(np.zeros(fewest), np.full(fewest, 1 / fewest), [0.9])
+    assert -low == pytest.approx(smallest_margin(fewest), rel=0.03)
+
+
+def _power(count: int, changed: float, margin: float, study_count: int = 2000) -> float:
+    """Return how often studies in which nothing is lost show it, by a bound that imagines one more item lost."""
+    draws = np.random.default_rng(0)
+    shown: dict[tuple[int, int], bool] = {}
+    found = 0
+    for gained, lost, same in draws.multinomial(count, [changed / 2, changed / 2, 1 - changed], size=study_count):
+        if (gained, lost) not in shown:
+            shares = draws.dirichlet([gained + 1e-12, lost + 1, same + 1e-12], size=3000)
+            shown[gained, lost] = bool(np.quantile(shares[:, 0] - shares[:, 1], 0.05) > -margin)
+        found += shown[gained, lost]
+    return found / study_count
+
+
+@pytest.mark.parametrize(("margin", "changed"), [(0.05, 0.2), (0.02, 0.05), (0.1, 0.1)])
+def test_the_items_it_takes_show_that_nothing_was_lost_in_four_of_five_studies(margin: float, changed: float) -> None:
+    # Binomial(2000, 0.8) lies within 0.023 of 0.8 with probability 0.99; the formula itself is 0.01 to 0.02 below.
+    assert _power(items_to_show(margin, changed), changed, margin) == pytest.approx(0.79, abs=0.03)
+
+
+def test_the_items_it_takes_are_those_of_the_formula() -> None:
+    assert (items_to_show(0.02), items_to_show(0.05)) == (3194, 537)
+    # The textbook's 0.2 * (2.4865 / margin) ** 2 and what the imagined item adds, about 2 / margin.
+    assert items_to_show(0.02) == pytest.approx(0.2 * (2.4865 / 0.02) ** 2 + 2 / 0.02, rel=0.002)
+    assert items_to_show(0.05) == pytest.approx(0.2 * (2.4865 / 0.05) ** 2 + 2 / 0.05, rel=0.01)
+    assert items_to_show(0.02, changed=0) == 149
+    assert items_to_show(0.02, power=0.9) > items_to_show(0.02)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"margin": 0}, "margin is 0; expected a share above 0 and below 1"),
+        ({"margin": 2}, "margin is 2; expected a share above 0 and below 1"),
+        ({"margin": 0.02, "changed": 1.5}, "changed is 1.5; expected a share from 0 to 1"),
+        ({"margin": 0.02, "power": 1}, "power is 1; expected a share above 0 and below 1"),
+    ],
+)
+def test_what_is_no_share_is_refused(given: dict[str, float], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        items_to_show(**given)
+
+
+def test_a_task_can_show_a_margin_from_the_fewest_items_on() -> None:
+    assert limits({"siqa": 148, "snli": 149}, 0.02) == (
+        TaskLimit("siqa", 148, 149, can_show=False),
+        TaskLimit("snli", 149, 149, can_show=True),
+    )

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from spillover.analysis.power import WANTED, fewest_items
 from spillover.cli import main
+from spillover.commands.study_text import MARGIN
 from spillover.config import load_study
 from spillover.study.runner import missing_steps
 from spillover.study.store import Store
+from spillover.study.study_file import StudyFile
 from spillover.tasks.prepare import prepare, training_rows
 from spillover.tasks.suite import load_suite
 from tests.study.made_study import make_model
@@ -143,6 +146,51 @@ def test_every_kind_of_data_becomes_a_study_that_loads_and_plans(folder, rows, g
     assert task.generation.stop == ("\n###" if family == "writing" else "\n\n")
     assert bool(prepared["mine"].shortened) == (family == "summary")
     assert {related.family for related in study.test_on} >= {family, "paraphrase", "sentiment"}
+
+
+@pytest.mark.parametrize(
+    ("count", "also", "margin", "comments"),
+    [
+        (500, None, 0.02, ["0.02 takes 149 test rows of a task at least, and 3,194 where 20 % of its answers change"]),
+        (400, None, 0.05, ["0.02 takes 149 test rows of a task at least, and reviews has 133"]),
+        (
+            100,
+            None,
+            0.05,
+            [
+                "0.02 takes 149 test rows of a task at least\n",
+                "reviews (33 test rows) can never show so little: 59 rows could, if nothing changed",
+            ],
+        ),
+        (
+            500,
+            42,
+            0.02,
+            [
+                "149 test rows of a task at least, and 3,194 where 20 % of its answers change\n",
+                "other (40 test rows) can never show so little: 149 rows could, if nothing changed",
+            ],
+        ),
+        (500, 102, 0.05, ["149 test rows of a task at least, and other has 100\n"]),
+    ],
+)
+def test_the_margin_is_one_that_the_test_rows_can_show_or_the_study_says_which_cannot(
+    folder, count, also, margin, comments
+):
+    write_csv(folder / "reviews.csv", reviews(count))
+    write_csv(folder / "other.csv", reviews(also or 42, seed=1))
+    more = ["--also", "other.csv"] if also else []
+    assert call("init", "--train", "reviews.csv", "--input", "Review Text", "--base", "./model", *more) == 0
+    study, rows = planned()
+    assert study.margin == margin
+    own = [len(task.test) for task in rows.values()]
+    text = (folder / "study.yaml").read_text()
+    assert all(comment in text for comment in comments)
+    assert ("can never show" in text) == (min(own) < fewest_items(WANTED))
+
+
+def test_the_usual_margin_is_the_one_of_a_study_that_names_none():
+    assert StudyFile.model_fields["margin"].default == MARGIN
 
 
 def test_without_arguments_it_asks_and_takes_the_answers_of_a_pipe(folder, monkeypatch, capsys):

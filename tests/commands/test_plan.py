@@ -12,12 +12,15 @@ from spillover.config import load_study
 from spillover.models.fingerprint import tensor_entries
 from spillover.study.calibration import Cost, calibrate
 from spillover.study.plan import detectable_differences, expected_cost
+from spillover.study.reach import Reach
 from spillover.study.runner import missing_steps, run_study, step_work
 from spillover.study.step import Drift, Finetune
 from spillover.study.store import Store
 from spillover.study.work import Workshop
 from tests.study.made_study import make_study
 from tests.study.test_runner import Quiet
+
+NOTHING = Reach(0.02, (), {})
 
 
 def call(*arguments):
@@ -58,11 +61,38 @@ def test_a_plan_without_calibration_says_no_time_and_how_many_rows_would_do(made
     assert "first has fewer: test on more tasks" in printed
 
 
+def test_a_plan_names_the_tasks_that_can_never_show_that_nothing_was_lost(made_study_file, tmp_path, capsys):
+    options = ["--store", tmp_path / "store", "--no-calibration"]
+    assert call("plan", made_study_file, *options) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert (
+        "margin 0.02: first, second, words (10 independent items) can never show that less than 0.02 was lost: 149 "
+        "could, if nothing changed; margin 0.05 takes 59; where 20 % of the answers change and nothing is lost, it "
+        "takes about 3,194, of one task or of a relation's tasks together" in printed
+    )
+    assert call("plan", made_study_file, *options, "--json") == 0
+    found = json.loads(capsys.readouterr().out)["limits"]
+    numbers = {key: found[key] for key in ("margin", "fewest_items", "items_to_show", "changed")}
+    assert numbers == {"margin": 0.02, "fewest_items": 149, "items_to_show": 3194, "changed": 0.2}
+    assert found["tasks"] == [
+        {"name": name, "unit_count": 10, "fewest": 149, "can_show": False, "test_limit_needed": None}
+        for name in ("first", "second", "words")
+    ]
+
+
+def test_a_plan_says_in_one_line_that_every_task_is_large_enough(tmp_path, capsys):
+    path = make_study(tmp_path, more="margin: 0.4")  # 0.6 ** 6 = 0.047
+    assert call("plan", path, "--store", tmp_path / "store", "--no-calibration") == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "margin 0.4: every tested task has the 6 independent items that showing it takes at least; where" in printed
+    assert "can never show" not in printed
+
+
 @pytest.mark.parametrize(
     ("device", "wall", "is_busy"), [("cpu", 3.0, True), ("cpu", 1.1, False), ("cpu", 0.6, False), ("cuda", 3.0, False)]
 )
 def test_a_plan_measured_on_a_busy_processor_says_so(capsys, device, wall, is_busy):
-    plan = Plan((), frozenset(), (), 0, {"predict": Cost(wall_seconds=wall, cpu_seconds=1.0)}, device, (), ())
+    plan = Plan((), frozenset(), (), 0, {"predict": Cost(wall_seconds=wall, cpu_seconds=1.0)}, device, (), (), NOTHING)
     assert plan.is_busy is plain_plan(plan)["machine_is_busy"] is is_busy
     print_plan(plan)
     printed = " ".join(capsys.readouterr().out.split())

@@ -19,6 +19,7 @@ from spillover.report.write import write_report
 from spillover.study import files
 from spillover.study.harness import AskHarness
 from spillover.study.kept_weights import kept_weights
+from spillover.study.reach import margin_reach
 from spillover.study.results import collect
 from spillover.study.runner import missing_steps, run_study
 from spillover.study.store import Store
@@ -335,6 +336,17 @@ def test_diff_compares_two_variants_on_lm_evals_tasks(finished, file, capsys):
     assert zero["cell"]["shots"] == 0
     assert two["regression_count"] == sum(old.answer == old.target != new.answer for old, new in pairs)
     assert two["gain_count"] == sum(old.answer != old.target == new.answer for old, new in pairs)
+
+
+def test_their_documents_count_as_items_that_can_show_a_margin_or_not(finished):
+    study, store, _ = finished
+    reach = margin_reach(study, Workshop(store))
+    # Ten rows of `first`, and of lm-eval's tasks as many documents as are asked.
+    asked = {cell.task.name: len(cell.items) for cell in study.harness if cell.task.may_enter_means}
+    assert {task.name: task.unit_count for task in reach.tasks} == {"first": 10, **asked}
+    assert asked
+    assert max(asked.values()) == 10  # the limit, beyond which a task may have more
+    assert reach.test_limits == {name: 149 for name, count in asked.items() if count == 10}
 
 
 def test_running_again_computes_nothing(finished, file):

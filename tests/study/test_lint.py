@@ -6,13 +6,14 @@ from dataclasses import replace
 import pytest
 from transformers import AutoTokenizer
 
-from spillover.analysis.power import WANTED
+from spillover.analysis.power import WANTED, limits
 from spillover.config import load_study
 from spillover.errors import UserError
 from spillover.records import Relation
 from spillover.study.findings import Finding, Severity
-from spillover.study.lint import COARSE, lint, refuse_errors, too_few_items
-from spillover.study.plan import Detectable
+from spillover.study.lint import lint, margin_out_of_reach, refuse_errors, too_few_items
+from spillover.study.plan import COARSE, Detectable
+from spillover.study.reach import Reach
 from spillover.study.store import Store
 from spillover.study.work import Workshop
 from tests.study.made_study import TASK, WORDS, make_study
@@ -34,6 +35,7 @@ def found(path):
         assert "\n" not in finding.line
         by_check.setdefault(finding.check, []).append(finding)
     by_check.pop("too-few-items", None)
+    by_check.pop("margin", None)
     return by_check
 
 
@@ -313,6 +315,30 @@ def test_a_design_is_too_small_where_its_coarsest_variant_misses_what_one_looks_
     assert none.what == "a task has 9 independent rows, or sources of rows"
     both = too_few_items((warned, replace(noted, relation=Relation.CROSS_TASK)))
     assert [(found.where, found.severity) for found in both] == [("in-domain", WARNING), ("cross-task", NOTE)]
+
+
+@pytest.mark.parametrize(
+    ("counts", "found"),
+    [
+        ({"siqa": 149, "snli": 250}, []),
+        ({"siqa": 148, "snli": 250}, [(NOTE, "1 of 2 tested tasks")]),
+        ({"siqa": 148, "snli": 20}, [(WARNING, "every tested task")]),
+    ],
+)
+def test_one_finding_names_the_tasks_that_can_never_show_the_margin(counts, found):
+    findings = list(margin_out_of_reach(Reach(0.02, limits(counts, 0.02), {"siqa": 150})))
+    assert [(finding.severity, finding.where) for finding in findings] == found
+    for finding in findings:
+        assert "siqa (148" in finding.what
+        assert finding.mend.startswith("raise test_limit to 150")
+
+
+def test_lint_finds_the_margin_out_of_reach_of_a_study(path):
+    store = Store(path.parent / "store")
+    study = load_study(path, cache=path.parent / "cache", notice=lambda line: None)
+    for margin, count in ((0.02, 1), (0.26, 0)):
+        findings = lint(replace(study, margin=margin), store, Workshop(store))
+        assert len([found for found in findings if found.check == "margin"]) == count
 
 
 def test_a_run_refuses_errors_in_one_line_and_says_warnings_but_no_notes():

@@ -10,6 +10,7 @@ from spillover.commands.terminal import terminal
 from spillover.progress import duration
 from spillover.study.calibration import Cost, calibrate
 from spillover.study.plan import Detectable, detectable_differences, expected_cost, suggestions
+from spillover.study.reach import Reach, margin_reach
 from spillover.study.runner import disk_bytes, missing_steps
 from spillover.study.store import Store
 from spillover.study.work import Workshop
@@ -38,6 +39,7 @@ class Plan:
     """Where that was measured."""
     detectable: tuple[Detectable, ...]
     suggestions: tuple[str, ...]
+    reach: Reach
 
     @property
     def total(self) -> Cost:
@@ -71,6 +73,7 @@ def made_plan(study: Study, store: Store, *, device: str | None, notice: Callabl
         device,
         rows,
         suggestions(study, rows, workshop),
+        margin_reach(study, workshop),
     )
 
 
@@ -89,6 +92,8 @@ def print_plan(plan: Plan) -> None:
     ]
     terminal.table(("variant", "relation", "cells", "items", "smallest detectable", "items vary as"), detectable)
     terminal.say("A true difference of that size is found with 80 % power at 5 %, before any adjustment.")
+    if plan.reach.tasks:
+        terminal.say(f"margin {plan.reach.margin:g}: {plan.reach.sentence}; {plan.reach.usual}")
     for sentence in plan.suggestions:
         terminal.say(f"suggestion: {sentence}")
     if plan.costs:
@@ -125,4 +130,5 @@ def plain_plan(plan: Plan) -> dict[str, object]:
         "machine_is_busy": plan.is_busy,
         "detectable": [asdict(row) for row in plan.detectable],
         "suggestions": list(plan.suggestions),
+        "limits": plan.reach.plain(),
     }

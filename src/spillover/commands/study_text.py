@@ -6,9 +6,12 @@ from pathlib import Path
 
 import yaml
 
+from spillover.analysis.power import CHANGED, WANTED, fewest_items, items_to_show
 from spillover.tasks.look import relative_file
 from spillover.tasks.propose import MOST_TEST, OwnTask, Proposal
 
+MARGIN = 0.02
+"""What a study's `margin` is where it says nothing."""
 LABEL_METRICS, TEXT_METRICS = ("accuracy", "macro_f1", "mcc", "ece", "brier"), ("rouge_l", "bleu", "label_share")
 
 
@@ -76,12 +79,33 @@ def study_text(proposal: Proposal, base: str, suite_file: str) -> str:
             "",
             f"shots: [0, {proposal.shots}] # every model is asked without demonstrations, and with so many",
             f"test_limit: {MOST_TEST} # the most test rows of a cell; `plan` says how small a loss they show",
+            *_margin_lines(proposal),
             "seeds: [0] # training seeds; three say how much of a difference is chance",
             "training: # a rate for bases up to a billion parameters; larger ones take 2e-5",
             "  {epochs: 2, batch_size: 8, learning_rate: 1.0e-4}",
             "",
         ]
     )
+
+
+def _margin_lines(proposal: Proposal) -> Iterable[str]:
+    """Yield the study's margin, a wider one where the user's own tasks could never show it, and what it takes.
+
+    Tasks that are too small for both have no say: what they could show is no margin one would ship by.
+    """
+    counts = {task.name: task.test_count for task in (proposal.trained, *proposal.also)}
+    usual, wide = fewest_items(MARGIN), fewest_items(WANTED)
+    between = {name: count for name, count in counts.items() if wide <= count < usual}
+    margin = WANTED if between or max(counts.values()) < wide else MARGIN
+    why = f"{MARGIN:g} takes {usual} test rows of a task at least"
+    if margin == MARGIN:
+        why += f", and {items_to_show(MARGIN):,} where {100 * CHANGED:g} % of its answers change"
+    elif between:
+        why += f", and {', '.join(f'{name} has {count}' for name, count in between.items())}"
+    yield f"margin: {margin:g} # losses up to it count as nothing lost; {why}"
+    small = [f"{name} ({count} test rows)" for name, count in counts.items() if count < wide]
+    if small:
+        yield f"  # {', '.join(small)} can never show so little: {fewest_items(margin)} rows could, if nothing changed"
 
 
 def _answer_lines(proposal: Proposal) -> Iterable[str]:

@@ -9,13 +9,11 @@ from spillover.analysis.resampled import MINIMUM_UNIT_COUNT
 from spillover.errors import UserError
 from spillover.study import row_faults, token_faults
 from spillover.study.findings import Evidence, Finding, Severity, gather
-from spillover.study.plan import Detectable, detectable_differences
+from spillover.study.plan import COARSE, Detectable, detectable_differences
+from spillover.study.reach import Reach, margin_reach
 from spillover.study.store import Store
 from spillover.study.study import Study
 from spillover.study.work import Workshop
-
-COARSE = 2 * WANTED
-"""A design that cannot show a difference of this size is warned of; 10 points are a loss that one would not ship."""
 
 Check = Callable[[Evidence], Iterator[Finding]]
 CHECKS: tuple[Check, ...] = (
@@ -42,8 +40,10 @@ def lint(study: Study, store: Store, workshop: Workshop) -> tuple[Finding, ...]:
     evidence, findings = gather(study, workshop)
     for check in CHECKS:
         findings += check(evidence)
-    if evidence.trained and len(evidence.asked_once) == len(study.test_on):
-        findings += too_few_items(detectable_differences(study, store, workshop))
+    if len(evidence.asked_once) == len(study.test_on):
+        findings += margin_out_of_reach(margin_reach(study, workshop))
+        if evidence.trained:
+            findings += too_few_items(detectable_differences(study, store, workshop))
     return tuple(sorted(findings, key=lambda finding: list(Severity).index(finding.severity)))
 
 
@@ -72,6 +72,21 @@ def too_few_items(rows: tuple[Detectable, ...]) -> Iterator[Finding]:
                 "a smaller loss will most likely stay undecided, and 'no difference found' will not mean 'no loss'",
                 f"{row.rows_needed} test rows a task would show {WANTED}: raise test_limit or test on more tasks",
             )
+
+
+def margin_out_of_reach(reach: Reach) -> Iterator[Finding]:
+    """Yield one finding for all tasks with too few items to ever show that less than the margin was lost."""
+    if reach.short:
+        is_all = len(reach.short) == len(reach.tasks)
+        yield Finding(
+            "margin",
+            Severity.WARNING if is_all else Severity.NOTE,
+            "every tested task" if is_all else f"{len(reach.short)} of {len(reach.tasks)} tested tasks",
+            reach.sentence,
+            "whatever they answer, 'nothing lost' cannot be said of any of them, and of a relation only where its "
+            "tasks have that many together",
+            reach.mend,
+        )
 
 
 def refuse_errors(findings: tuple[Finding, ...], notice: Callable[[str], None], *, study_file: str) -> None:

@@ -33,6 +33,9 @@ from spillover.tasks.prepare import protocol_rows
 from spillover.tasks.relation import relation
 from spillover.tasks.task import Task
 
+COARSE = 2 * WANTED
+"""A design that cannot show a difference of this size is warned of, and no wider margin proposed; 10 points are a loss
+that one would not ship."""
 NO_INTERVAL = f"a task has fewer than {MINIMUM_UNIT_COUNT} rows, or sources of rows, and so no interval; test on more"
 
 
@@ -100,7 +103,7 @@ def detectable_differences(study: Study, store: Store, workshop: Workshop) -> tu
 
     Items vary as the base's stored scores do where there are any, else as `analysis.power` assumes.
     """
-    tested = [_tested(task, study, store, workshop) for task in study.test_on if _is_share(task)]
+    tested = [_tested(task, study, store, workshop) for task in study.test_on if is_share(task)]
     rows: list[Detectable] = []
     for model in study.models:
         for wanted in Relation:
@@ -136,10 +139,10 @@ def suggestions(study: Study, rows: Sequence[Detectable], workshop: Workshop) ->
         tasks = [
             task
             for task in study.test_on
-            if _is_share(task)
+            if is_share(task)
             and any(model.variant == row.variant and relation(model.trained_on, task) == kind for model in study.models)
         ]
-        short = [task.name for task in tasks if len(_test_rows(task, study, workshop)) < (row.rows_needed or 0)]
+        short = [task.name for task in tasks if len(rows_at_hand(task, study, workshop)) < (row.rows_needed or 0)]
         lacking = f"; {', '.join(short)} has fewer: test on more tasks or seeds of demonstrations" if short else ""
         found.append(
             f"{kind}: this design shows differences from {row.difference:.2f} on; {row.rows_needed} test rows a task "
@@ -149,12 +152,14 @@ def suggestions(study: Study, rows: Sequence[Detectable], workshop: Workshop) ->
     return tuple(found)
 
 
-def _is_share(task: Task) -> bool:
+def is_share(task: Task) -> bool:
+    """Whether the task's primary metric is a share that is better when higher, as verdicts rest on."""
     card = METRICS[task.primary_metric].card
     return card.unit == "share" and card.higher_is_better
 
 
-def _test_rows(task: Task, study: Study, workshop: Workshop) -> Sequence[Example]:
+def rows_at_hand(task: Task, study: Study, workshop: Workshop) -> Sequence[Example]:
+    """Return all rows that a task could be tested on, of which `test_limit` asks the first."""
     prepared = workshop.prepared(_base_scores(study, task)[0].predictions.data)
     return protocol_rows(prepared, split="test", protocol=study.protocol)[0]
 
@@ -168,7 +173,7 @@ def _base_scores(study: Study, task: Task) -> list[Score]:
 
 
 def _tested(task: Task, study: Study, store: Store, workshop: Workshop) -> _TestedTask:
-    rows = _test_rows(task, study, workshop)[: study.test_limits[task.name]]
+    rows = rows_at_hand(task, study, workshop)[: study.test_limits[task.name]]
     assumed = ANSWER_DEVIATION if task.is_classification else OVERLAP_DEVIATION
     if task.primary_metric == "macro_f1":
         assumed *= macro_factor(Counter(row.target for row in rows))
