@@ -81,7 +81,7 @@ def fewest_items(margin: float, level: float = ALPHA) -> int:
     """Return how many independent items could show, if none changed, that less than a margin was lost.
 
     Fewer never can, whatever they answer. The one-sided bound on the loss allows for one imagined item that changed as
-    much as can be (`analysis.few_changes`); of ``n`` unchanged items it is ``1 - level ** (1 / n)``, which is Clopper
+    much as can be (`analysis.gaffke`); of ``n`` unchanged items it is ``1 - level ** (1 / n)``, which is Clopper
     and Pearson's (1934). So it takes the smallest ``n`` with ``(1 - margin) ** n <= level``: 149 for 0.02, 59 for 0.05.
 
     Args:
@@ -108,7 +108,7 @@ def items_to_show(margin: float, changed: float = CHANGED, power: float = POWER,
 
         margin * n >= 1 + z(1 - level) * sqrt(changed * n + 1) + z(power) * sqrt(changed * n)
 
-    in items: the imagined one that the bound allows for (`analysis.few_changes`), the spread of the bound, to which
+    in items: the imagined one that the bound allows for (`analysis.gaffke`), the spread of the bound, to which
     that one adds, and the spread of what is gained less what is lost. Without the imagined item it is the textbook's
     ``changed * ((z(1 - level) + z(power)) / margin) ** 2`` (Liu et al. 2002, "Tests for equivalence or non-inferiority
     for paired binary data"), 3,092 in place of 3,194 for 0.02, with which that bound has a power of 0.78. In

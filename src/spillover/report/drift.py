@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from spillover.analysis.drift import LEAST_VARIANT_COUNT, SUMMARIES, drift_summary
 from spillover.analysis.generalization import Analysis
-from spillover.records import Relation, StudyResults
+from spillover.records import StudyResults
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,8 @@ class DriftRow:
 class CorrelationRow:
     """How drift goes with lost score in one relation."""
 
-    relation: Relation
+    relation: str
+    """And kind of metric."""
     variant_count: int
     values: tuple[float | None, ...]
     """In the order of `SUMMARIES`."""
