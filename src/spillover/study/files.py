@@ -16,6 +16,8 @@ from spillover.tasks.prepare import PreparedTask, from_record, to_record
 ROWS = "rows.json"
 PREDICTIONS = "predictions.jsonl"
 PROMPT_IDS = "prompt_ids.json"
+_STORED = {"raw_answer": "answer"}
+"""Fields of a prediction that have another name in its file."""
 
 
 def write_json(path: Path, value: object) -> None:
@@ -40,7 +42,8 @@ def read_prepared(path: Path) -> PreparedTask:
 
 def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
     """Write predictions, one a line, in order."""
-    _write_lines(path, map(asdict, predictions))
+    rows = map(asdict, predictions)
+    _write_lines(path, ({_STORED.get(name, name): value for name, value in row.items()} for row in rows))
 
 
 def read_predictions(path: Path) -> list[Prediction]:
