@@ -43,7 +43,9 @@ def floors(predictions: Sequence[Prediction], scoring: Scoring, metrics: Sequenc
     constants = [[_chosen(*row, place) for row in zip(kinds, options, strict=True)] for place in places]
     given = np.array([[place < len(row) for row in options] for place in places])
     # A data set that lists the right answer first (or last) in every row does so for nobody to see.
-    counted = [bool(scoring.answers) or any(chosen_answer(p, rule) != p.target for p in constant) for constant in constants]
+    counted = [
+        bool(scoring.answers) or any(chosen_answer(p, rule) != p.target for p in constant) for constant in constants
+    ]
     found = {}
     for name in _rising(metrics):
         statistics = np.stack([METRICS[name].statistics(constant, rule) for constant in constants])

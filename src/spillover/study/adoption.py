@@ -63,7 +63,7 @@ def require_same_ids(cell: EncodedCell, encoder: Encoder, *, where: str) -> None
     option_ids = [answer for of_example in cell.options for answer in of_example]
     pairs = [
         *zip(texts, ids, encoder.prompts(texts), strict=True),
-        *zip(asked.is_answered, cell.answers, encoder.targets(asked.answers), strict=True),
+        *zip(asked.answers, cell.answers, encoder.targets(asked.answers), strict=True),
         *zip(options, option_ids, encoder.targets(options), strict=True),
     ]
     for text, of_base, of_variant in pairs:

@@ -114,7 +114,7 @@ def balance(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _majority(asked: Asked) -> Finding | None:
-    answers, rows = asked.cell.asked.is_answered, asked.cell.asked.examples
+    answers, rows = asked.cell.asked.answers, asked.cell.asked.examples
     if not answers:
         return None
     (most, count), *_ = Counter(row.target for row in rows).most_common()

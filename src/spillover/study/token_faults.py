@@ -101,8 +101,8 @@ def seams(evidence: Evidence) -> Iterator[Finding]:
         prompts = asked.cell.asked.prompts[:SEAMS]
         examples = asked.cell.asked.examples[:SEAMS]
         targets = [example.target for example in examples]
-        if asked.cell.asked.is_answered:
-            targets = [answer for answer, _ in zip(cycle(asked.cell.asked.is_answered), prompts, strict=False)]
+        if asked.cell.asked.answers:
+            targets = [answer for answer, _ in zip(cycle(asked.cell.asked.answers), prompts, strict=False)]
         merged = merged_answers(evidence.encoder, prompts, targets)
         if merged:
             answer, whole, pieces = merged[0]
@@ -123,7 +123,7 @@ def answers(evidence: Evidence) -> Iterator[Finding]:
     """No answer hides another one, and it is said where two begin alike."""
     raw = evidence.study.scoring == "raw"
     for asked in evidence.asked_once:
-        where, names, ids = f"task {asked.step.data.task.name!r}", asked.cell.asked.is_answered, asked.cell.answers
+        where, names, ids = f"task {asked.step.data.task.name!r}", asked.cell.asked.answers, asked.cell.answers
         for short, long in hidden_answers(names, ids):
             yield Finding(
                 "answer-prefix",
