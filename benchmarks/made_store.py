@@ -13,10 +13,14 @@ import numpy as np
 from spillover.config import load_study
 from spillover.evaluation.metrics import statistics
 from spillover.records import Example, Prediction, PromptCard
-from spillover.study import files
+from spillover.store import files
 from spillover.study.items import rendered_prompts
-from spillover.study.step import Finetune, Predict, Prepare, Score, Step
-from spillover.study.store import Store
+from spillover.steps.finetune import Finetune
+from spillover.steps.predict import Predict
+from spillover.steps.prepare import Prepare
+from spillover.steps.score import Score
+from spillover.steps.step import Step
+from spillover.store.store import Store
 from spillover.tasks.prepare import prepare, protocol_rows
 
 LABELS = {"mood": ("positive", "negative"), "logic": ("entailment", "contradiction", "neutral"), "question": ()}
@@ -95,11 +99,11 @@ def _finish(store: Store, step: Step) -> None:
         fill(target)
         return {"duration_seconds": 1.0, "cpu_seconds": 1.0}
 
-    store.write(step.kind, step.key, write, fields=step.fields())
+    store.write(step, write)
 
 
 def _predict(store: Store, step: Predict, folder: Path) -> None:
-    task, rows = step.data.task, files.read_prepared(store.file("prepare", step.data.key, files.ROWS))
+    task, rows = step.data.task, files.read_prepared(store.file(step.data, files.ROWS))
     examples = protocol_rows(rows, split="test", protocol=step.protocol)[0][: step.test_limit]
     _, prompts = rendered_prompts(step, rows, examples)
     draw = np.random.default_rng(int(step.key[:8], 16))
@@ -129,7 +133,7 @@ def _prediction(answers: Sequence[str], example: Example, draw: np.random.Genera
 
 def _score(store: Store, step: Score, folder: Path) -> None:
     source = step.predictions
-    predictions = files.read_predictions(store.file(source.kind, source.key, files.PREDICTIONS))
+    predictions = files.read_predictions(store.file(source, files.PREDICTIONS))
     values = {metric: statistics(metric, predictions, step.rule) for metric in step.metrics}
     files.write_statistics(folder / "statistics.json", [row.example_id for row in predictions], values)
 

@@ -36,8 +36,8 @@ def finished_study(tmp_path_factory) -> tuple[Path, Path]:
 
     from spillover.config import load_study
     from spillover.study.runner import run_study
-    from spillover.study.store import Store
-    from spillover.study.work import Workshop
+    from spillover.store.store import Store
+    from spillover.steps.workshop import Workshop
     from tests.study.test_runner import Quiet
 
     torch.set_num_threads(1)

@@ -11,9 +11,9 @@ from spillover.config import load_study
 from spillover.evaluation.predict import predict
 from spillover.models.load import load_model, load_tokenizer
 from spillover.prompts.encoding import Encoder
-from spillover.study.step import Predict
-from spillover.study.store import Store
-from spillover.study.work import Workshop
+from spillover.steps.predict import Predict
+from spillover.store.store import Store
+from spillover.steps.workshop import Workshop
 
 pytestmark = pytest.mark.real
 

@@ -72,9 +72,9 @@ def run(
     from rich.console import Console
 
     from spillover.progress import progress
+    from spillover.store.store import Store
     from spillover.study.completion import complete
     from spillover.study.halving import budget_seconds
-    from spillover.study.store import Store
 
     console = Console(stderr=True)
     failed = complete(
@@ -98,8 +98,8 @@ def load_results(study: Study, *, store: str | Path = "store") -> Results:
     Raises:
         UserError: If no variant is finished.
     """
+    from spillover.store.store import Store
     from spillover.study.results import collect
-    from spillover.study.store import Store
 
     return Results(collect(study, Store(Path(store)), command=HOW))
 

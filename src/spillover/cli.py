@@ -69,8 +69,8 @@ def run(
     as_json: SummaryAsJson = False,
 ) -> None:
     """Do whatever is missing of a study, then write its report."""
+    from spillover.store.store import Store
     from spillover.study.halving import budget_seconds
-    from spillover.study.store import Store
 
     seconds, kept = budget_seconds(budget) if budget else None, Store(store)
     with _crew(device, threads) as crew:
@@ -107,7 +107,7 @@ def plan(
 ) -> None:
     """Say what is to be done, what it takes in time and disk, and how small a difference it can show."""
     from spillover.commands.plan import made_plan, plain_plan, print_plan
-    from spillover.study.store import Store
+    from spillover.store.store import Store
 
     chosen = terminal.device(device, threads) if calibration else None
     found = made_plan(terminal.study(study_file, folder), Store(store), device=chosen, notice=terminal.notice)
@@ -135,7 +135,7 @@ def report(
     """Write the report of what is in the store, without computing anything."""
     # Before NumPy is there: its products here are small, and waiting threads would burn more time than they spare.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from spillover.study.store import Store
+    from spillover.store.store import Store
 
     if as_text + as_json + bool(formats) > 1:
         raise UserError("report takes one of --text, --json and --format; leave out the others")

@@ -12,9 +12,9 @@ from spillover.models.adopted import resolve_adapter, resolve_whole
 from spillover.models.fingerprint import tensor_entries
 from spillover.models.precision import preferred_precision
 from spillover.models.spec import ResolvedModel, resolve_model
-from spillover.study.harness import harness_cells, harness_tasks, is_harness_name
+from spillover.steps.adopt import Adopt
+from spillover.study.harness_cells import harness_cells, harness_tasks, is_harness_name
 from spillover.study.mix import Arm, contradiction_with_stages
-from spillover.study.step import Adopt
 from spillover.study.study import Study, VariantPlan
 from spillover.study.study_file import DEFAULT_TEST_LIMIT, AdoptedEntry, StudyFile, SuiteEntry, VariantEntry
 from spillover.tasks.mixture import Mixture, label_collisions

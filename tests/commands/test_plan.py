@@ -10,13 +10,15 @@ from spillover.cli import main
 from spillover.commands.plan import Plan, plain_plan, print_plan
 from spillover.config import load_study
 from spillover.models.fingerprint import tensor_entries
-from spillover.study.calibration import Cost, calibrate
+from spillover.steps.speed import Cost
+from spillover.study.machine_speed import calibrate
 from spillover.study.plan import detectable_differences, expected_cost
 from spillover.study.reach import Reach
 from spillover.study.runner import missing_steps, run_study, step_work
-from spillover.study.step import Drift, Finetune
-from spillover.study.store import Store
-from spillover.study.work import Workshop
+from spillover.steps.drift import Drift
+from spillover.steps.finetune import Finetune
+from spillover.store.store import Store
+from spillover.steps.workshop import Workshop
 from tests.study.made_study import make_study
 from tests.study.test_runner import Quiet
 

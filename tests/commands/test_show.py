@@ -3,9 +3,9 @@ import json
 import pytest
 
 from spillover.config import load_study
-from spillover.study import files
+from spillover.store import files
 from spillover.study.cells import find_score
-from spillover.study.store import Store
+from spillover.store.store import Store
 from tests.commands.called import call
 
 CELL = "sft/first/16/0:first:2"
@@ -20,7 +20,7 @@ def shown(capsys, *arguments):
 def predictions(path, store, cell):
     study = load_study(path, cache=path.parent / "cache", notice=lambda line: None)
     step = find_score(study, cell).predictions
-    return files.read_predictions(Store(store).file(step.kind, step.key, files.PREDICTIONS))
+    return files.read_predictions(Store(store).file(step, files.PREDICTIONS))
 
 
 def test_every_item_of_a_cell_is_shown_with_its_prompt_and_both_answers(finished_study, capsys):

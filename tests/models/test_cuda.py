@@ -8,11 +8,11 @@ import torch
 
 from spillover.models.generation import generate
 from spillover.models.scoring import PrefixCache, answer_log_likelihoods
-from spillover.study.files import PREDICTIONS, read_predictions
+from spillover.store.files import PREDICTIONS, read_predictions
 from spillover.study.runner import run_study
-from spillover.study.step import Predict
-from spillover.study.store import Store
-from spillover.study.work import Workshop
+from spillover.steps.predict import Predict
+from spillover.store.store import Store
+from spillover.steps.workshop import Workshop
 from spillover.training.fit import SharedPrefixLogits, fit
 from spillover.training.loss import summed_loss
 from spillover.training.settings import TrainingSettings
@@ -91,7 +91,7 @@ def test_a_whole_study_answers_for_the_base_as_on_the_processor(made_study_file,
         store = Store(tmp_path / device)
         assert not run_study(study, store, Workshop(store, device=device), Quiet()).failed
         answers[device] = [
-            read_predictions(store.file(step.kind, step.key, PREDICTIONS))
+            read_predictions(store.file(step, PREDICTIONS))
             for step in study.steps
             if isinstance(step, Predict) and step.variant is None
         ]

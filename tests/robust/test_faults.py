@@ -9,7 +9,7 @@ import pytest
 
 from spillover.config import load_study
 from spillover.study.results import collect
-from spillover.study.store import MANIFEST, Store
+from spillover.store.store import MANIFEST, Store
 from tests.robust.processes import Fault, changes_of, disk_full, killed, start
 
 STEPS = 57
@@ -29,7 +29,7 @@ def measured(study_file, root):
     study = load_study(study_file, cache=study_file.parent / "cache", notice=lambda line: None)
     results = collect(study, Store(root), command="spillover run")
     for step in study.steps:
-        Store(root).check(step.kind, step.key)
+        Store(root).check(step)
     scores = {(s.variant, s.cell, s.metric): (s.example_ids, s.statistics.tolist()) for s in results.scores}
     return scores, results.changes
 
@@ -214,7 +214,7 @@ def test_steps_of_another_version_are_computed_again_beside_the_old_ones(
     finished, made_study_file, copied, monkeypatch
 ):
     from spillover.study.runner import missing_steps
-    from spillover.study.step import Drift
+    from spillover.steps.drift import Drift
 
     monkeypatch.setattr(Drift, "version", Drift.version + 1)
     study = load_study(made_study_file, cache=made_study_file.parent / "cache", notice=lambda line: None)

@@ -14,9 +14,9 @@ from spillover.errors import UserError
 from spillover.records import Relation
 from spillover.study.results import collect
 from spillover.study.runner import run_study
-from spillover.study.step import Adopt
-from spillover.study.store import Store
-from spillover.study.work import Workshop
+from spillover.steps.adopt import Adopt
+from spillover.store.store import Store
+from spillover.steps.workshop import Workshop
 from tests.study.made_study import make_study
 from tests.study.test_runner import Quiet, run
 
@@ -53,7 +53,7 @@ def trained(tmp_path_factory):
     path = with_variants(make_study(folder), TRAINED)
     study, store, outcome = run(path, folder / "store")
     assert not outcome.failed
-    whole, part = (store.folder(step.kind, step.key) for step in study.models)
+    whole, part = (store.folder(step) for step in study.models)
     shutil.copytree(whole / "weights", folder / "whole")
     shutil.copytree(part / "adapter", folder / "part")
     return path, study, store
@@ -314,7 +314,7 @@ def test_a_model_keeps_its_own_settings_added_rows_and_end_token(folder):
     step = next(s for s in study.steps if s.label == "ask whole first at 0 shots")
     encoded, _ = Workshop(store).encoded_cell(step)
     own = AutoModelForCausalLM.from_pretrained(folder / "whole").eval()
-    lines = store.file(step.kind, step.key, "predictions.jsonl").read_text().splitlines()
+    lines = store.file(step, "predictions.jsonl").read_text().splitlines()
     for line, prompt in zip(map(json.loads, lines), encoded.prompts, strict=True):
         for answer, found in zip(encoded.answers, line["log_likelihoods"], strict=True):
             with torch.no_grad():

@@ -1,7 +1,7 @@
 import json
 
 from spillover.records import Prediction
-from spillover.study import files
+from spillover.store import files
 
 OLD = {
     "example_id": "0",

@@ -5,8 +5,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from spillover.study.kept_weights import kept_weights
-from spillover.study.store import Store
+from spillover.steps.variant import kept_weights
+from spillover.store.store import Store
 from tests.robust.processes import start
 from tests.study.test_recipes import write_study
 from tests.study.test_runner import run
@@ -93,7 +93,7 @@ def both(tmp_path_factory):
 def test_two_processes_learn_what_one_does_on_the_same_batches(both):
     study, alone, together, _ = both
     for step in study.finetunes:
-        logs = [json.loads(store.file(step.kind, step.key, "training.json").read_text()) for store in (alone, together)]
+        logs = [json.loads(store.file(step, "training.json").read_text()) for store in (alone, together)]
         assert logs[1]["losses"] == pytest.approx(logs[0]["losses"], rel=1e-5), step.name
         assert logs[1]["target_token_count"] == logs[0]["target_token_count"]
         # Dealt out to two processes, the same rows have one more shared prefix in each of the first three batches.
@@ -114,7 +114,7 @@ def test_only_the_leading_process_speaks_and_writes(both):
     assert other == ""
     kinds = {folder.name for folder in together.root.iterdir()}
     assert kinds == {folder.name for folder in alone.root.iterdir()}
-    assert all(together.has(step.kind, step.key) for step in study.steps)
+    assert all(together.has(step) for step in study.steps)
 
 
 def test_only_the_leading_process_tracks_and_finishes_each_training_before_the_next(both):
@@ -123,7 +123,7 @@ def test_only_the_leading_process_tracks_and_finishes_each_training_before_the_n
     assert {line["rank"] for line in said} == {"0"}
     expected = []
     for step in study.finetunes:
-        log = json.loads(together.file(step.kind, step.key, "training.json").read_text())
+        log = json.loads(together.file(step, "training.json").read_text())
         expected += [(step.variant, number, loss) for number, loss in enumerate(log["losses"], start=1)]
         expected.append((step.variant, "finished", None))
     assert [(line["name"], line["step"], line.get("loss")) for line in said] == expected
@@ -153,7 +153,7 @@ def test_a_model_that_is_split_over_processes_learns_what_a_whole_one_does(both,
     assert codes == (0, 0), printed
     split, compared = Store(tmp_path / "split"), [step for step in study.finetunes if step.name in ("sft", "kl")]
     for step in compared:
-        logs = [json.loads(store.file(step.kind, step.key, "training.json").read_text()) for store in (alone, split)]
+        logs = [json.loads(store.file(step, "training.json").read_text()) for store in (alone, split)]
         assert logs[1]["losses"] == pytest.approx(logs[0]["losses"], rel=1e-5), step.name
         ours, theirs = (load_file(next(kept_weights(store, step).glob("*.safetensors"))) for store in (split, alone))
         assert ours.keys() == theirs.keys()

@@ -7,10 +7,10 @@ from spillover.prompts.demonstrations import text_of
 from spillover.study.halving import budget_seconds, within_budget
 from spillover.study.results import collect
 from spillover.study.runner import run_study
-from spillover.study.step import Predict
-from spillover.study.store import Store
-from spillover.study.validation import Validate
-from spillover.study.work import Workshop
+from spillover.steps.predict import Predict
+from spillover.store.store import Store
+from spillover.steps.validate import Validate
+from spillover.steps.workshop import Workshop
 from tests.study.test_mix import mix_study
 from tests.study.test_recipes import write_study
 from tests.study.test_runner import Quiet, load
@@ -80,7 +80,7 @@ def validations(store):
 
 def test_arms_are_chosen_on_validation_before_any_variant_is_asked_a_test_row(least):
     study, _, store, _, _ = least
-    asked = [step for step in study.steps if isinstance(step, Predict) and store.has(step.kind, step.key)]
+    asked = [step for step in study.steps if isinstance(step, Predict) and store.has(step)]
     assert asked
     assert all(step.variant is None for step in asked)
     assert len(list((store.root / "predict").iterdir())) == len(asked)

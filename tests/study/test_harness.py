@@ -19,14 +19,14 @@ from spillover.evaluation.harness.samples import read_runs
 from spillover.records import BASE, RIGHT_ANSWERS, Relation
 from spillover.report.explorer import explorer
 from spillover.report.write import write_report
-from spillover.study import files
-from spillover.study.harness import AskHarness
-from spillover.study.kept_weights import kept_weights
+from spillover.store import files
+from spillover.steps.harness import AskHarness
+from spillover.steps.variant import kept_weights
 from spillover.study.reach import margin_reach
 from spillover.study.results import collect
 from spillover.study.runner import missing_steps, run_study
-from spillover.study.store import Store
-from spillover.study.work import Workshop
+from spillover.store.store import Store
+from spillover.steps.workshop import Workshop
 from tests.commands.called import call
 from tests.study.made_study import make_study
 from tests.study.test_runner import Quiet
@@ -310,13 +310,13 @@ def test_answers_to_every_item_are_kept_and_the_prompt_is_the_same_for_every_mod
     steps = [step for step in study.steps if isinstance(step, AskHarness)]
     warmth = [step for step in steps if step.cell.tested_on == "lm-eval/warmth" and step.cell.shots == 2]
     assert len(warmth) == 3
-    rows = files.read_predictions(store.file(warmth[0].kind, warmth[0].key, "predictions.jsonl"))
+    rows = files.read_predictions(store.file(warmth[0], "predictions.jsonl"))
     assert len({row.example_id for row in rows}) == len(rows) == 10
     for row in rows:
         assert row.options == ("warm", "cold")
         assert row.raw_answer == row.options[row.log_likelihoods.index(max(row.log_likelihoods))]
         assert row.target in row.options
-    prompts = {store.file(step.kind, step.key, "prompt.json").read_text() for step in warmth}
+    prompts = {store.file(step, "prompt.json").read_text() for step in warmth}
     assert len(prompts) == 1
     assert json.loads(prompts.pop())["text"].count("Thing:") == 3
 
@@ -329,7 +329,7 @@ def asked(study, task: str, model: str = BASE) -> AskHarness:
 
 
 def answers_of(store, step):
-    return files.read_predictions(store.file(step.kind, step.key, files.PREDICTIONS))
+    return files.read_predictions(store.file(step, files.PREDICTIONS))
 
 
 def test_choices_have_a_flip_floor_at_their_largest_shot_count(finished):
@@ -494,8 +494,8 @@ def test_a_metric_that_some_items_lack_is_left_out_and_named(tmp_path):
     workshop = Workshop(store)
     scores = [step for step in study.harness_scores if step.predictions is asked[0]]
     for step in (*asked, *scores):
-        store.write(step.kind, step.key, lambda folder, step=step: workshop.compute(step, folder, float), fields={})
-    rules = files.read_json(store.file(scores[0].kind, scores[0].key, "metrics.json"))
+        store.write(step, lambda folder, step=step: workshop.compute(step, folder, float), fields={})
+    rules = files.read_json(store.file(scores[0], "metrics.json"))
     assert set(rules["rules"]) == {"acc"}
     assert rules["left_out"] == ["lm-eval/partly: metric where_cold: not every item has a number"]
 

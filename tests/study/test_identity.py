@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from spillover.study.identity import canonical, digest
+from spillover.store.identity import canonical, digest
 
 
 def test_keys_do_not_depend_on_the_order_of_fields_or_on_list_and_tuple():
@@ -27,7 +27,7 @@ def test_values_without_stable_bytes_are_refused(value):
 
 
 def test_a_key_is_the_same_in_a_fresh_process():
-    code = "from spillover.study.identity import digest; print(digest({'b': [1.5, 'é'], 'a': None}))"
+    code = "from spillover.store.identity import digest; print(digest({'b': [1.5, 'é'], 'a': None}))"
     outputs = {
         subprocess.run(
             [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True

@@ -10,12 +10,12 @@ from transformers import AutoTokenizer
 from spillover.config import load_study
 from spillover.errors import SpilloverError
 from spillover.records import BASE
-from spillover.study import files
+from spillover.store import files
 from spillover.study.items import ItemReader
 from spillover.study.results import MOST_ITEMS, collect
 from spillover.study.runner import run_study
-from spillover.study.store import Store
-from spillover.study.work import Workshop
+from spillover.store.store import Store
+from spillover.steps.workshop import Workshop
 from tests.study.made_study import make_study
 from tests.study.test_runner import Quiet
 

@@ -14,8 +14,8 @@ from spillover.study.findings import Finding, Severity
 from spillover.study.lint import lint, margin_out_of_reach, refuse_errors, too_few_items
 from spillover.study.plan import COARSE, Detectable
 from spillover.study.reach import Reach
-from spillover.study.store import Store
-from spillover.study.work import Workshop
+from spillover.store.store import Store
+from spillover.steps.workshop import Workshop
 from tests.study.made_study import TASK, WORDS, make_study
 
 

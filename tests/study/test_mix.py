@@ -3,8 +3,8 @@ import pytest
 from spillover.config import load_study
 from spillover.errors import UserError
 from spillover.study.halving import _contests
-from spillover.study.store import Store
-from spillover.study.work import Workshop
+from spillover.store.store import Store
+from spillover.steps.workshop import Workshop
 from tests.study.made_study import TASK, make_rows, make_study
 from tests.study.test_recipes import write_study
 from tests.study.test_runner import load

@@ -6,8 +6,8 @@ import pytest
 from spillover.errors import UserError
 from spillover.report.training import source_rows
 from spillover.study.results import collect
-from spillover.study.store import Store
-from spillover.study.work import Workshop
+from spillover.store.store import Store
+from spillover.steps.workshop import Workshop
 from spillover.tasks.prepare import prepare
 from tests.robust.processes import SERVER
 from tests.study.made_study import make_study

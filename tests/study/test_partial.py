@@ -7,11 +7,11 @@ import signal
 import pytest
 import torch
 
-from spillover.study.partial import PartialCell
+from spillover.store.partial import PartialCell
 from spillover.study.runner import run_study
-from spillover.study.step import Predict
-from spillover.study.store import Store
-from spillover.study.work import Workshop
+from spillover.steps.predict import Predict
+from spillover.store.store import Store
+from spillover.steps.workshop import Workshop
 from tests.robust.processes import SERVER
 from tests.study.test_runner import Quiet, load, run
 

@@ -3,8 +3,8 @@ import json
 from spillover.analysis.power import TaskLimit, fewest_items, limits
 from spillover.config import load_study
 from spillover.study.reach import Reach, margin_reach
-from spillover.study.store import Store
-from spillover.study.work import Workshop
+from spillover.store.store import Store
+from spillover.steps.workshop import Workshop
 from tests.study.made_study import make_study
 
 

@@ -10,9 +10,10 @@ from spillover.report.training import recipe_rows
 from spillover.study.export import export
 from spillover.study.results import collect
 from spillover.study.runner import disk_bytes
-from spillover.study.step import Derive, Finetune
-from spillover.study.store import Store
-from spillover.study.work import Workshop
+from spillover.steps.derive import Derive
+from spillover.steps.finetune import Finetune
+from spillover.store.store import Store
+from spillover.steps.workshop import Workshop
 from tests.study.made_study import make_study
 from tests.study.test_runner import load, run
 
@@ -93,7 +94,7 @@ def test_a_study_of_every_recipe_runs_to_results(finished):
 def test_watching_a_study_is_logged_and_is_no_part_of_what_is_trained(finished, tmp_path):
     study, store, _ = finished
     for step in study.finetunes:
-        log = json.loads(store.file(step.kind, step.key, "training.json").read_text())
+        log = json.loads(store.file(step, "training.json").read_text())
         assert [entry["step"] for entry in log["forgetting"]] == [0, 3, 4]
         assert log["forgetting"][0]["kl_to_base"] == pytest.approx(0, abs=1e-4)
     unwatched = load(write_study(tmp_path, VARIANTS.replace("watch: 3", "")))
@@ -113,7 +114,7 @@ def test_variants_that_differ_in_what_is_done_afterwards_share_one_training(fini
 def test_adapters_are_kept_as_adapters_and_planned_as_small(finished):
     study, store, _ = finished
     for step in study.models:
-        folder = store.folder(step.kind, step.key)
+        folder = store.folder(step)
         assert (folder / "adapter").is_dir() == step.saves_adapter
         assert (folder / "weights").is_dir() != step.saves_adapter
     steps = {step.name: step for step in study.models}
@@ -217,7 +218,7 @@ def test_saved_models_load_with_transformers_and_hold_the_interpolated_weights(f
     steps = {step.name: step for step in study.models}
     base = load_model(study.base.path, dtype="float32", device="cpu").state_dict()
     tuned, half = (
-        load_model(store.folder(step.kind, step.key) / "weights", dtype="float32", device="cpu").state_dict()
+        load_model(store.folder(step) / "weights", dtype="float32", device="cpu").state_dict()
         for step in (steps["sft"], steps["wise@alpha=0.5"])
     )
     for name, weight in half.items():

@@ -9,11 +9,11 @@ from spillover.config import load_study
 from spillover.records import BASE, CommonAnswer, Prediction
 from spillover.report.formats import Format
 from spillover.report.write import write_report
-from spillover.study import files
+from spillover.store import files
 from spillover.study.results import collect
 from spillover.study.runner import run_study
-from spillover.study.store import Store
-from spillover.study.work import Workshop
+from spillover.store.store import Store
+from spillover.steps.workshop import Workshop
 from tests.study.made_study import make_study
 from tests.study.test_runner import Quiet
 
@@ -47,7 +47,7 @@ def test_a_variant_whose_drift_alone_is_missing_is_reported_without_it(tmp_path)
     study, store = load_study(path, cache=tmp_path / "cache", notice=lambda line: None), Store(tmp_path / "store")
     assert not run_study(study, store, Workshop(store), Quiet()).failed
     (drift,) = (step for step in study.drifts if step.variant.variant == "fticl/first/16/0")
-    shutil.rmtree(store.folder(drift.kind, drift.key))
+    shutil.rmtree(store.folder(drift))
     results = collect(study, store, command="spillover run study.yaml")
     moved = {card.id: bool(card.drift) for card in results.variants}
     assert moved == {"sft/first/16/0": True, "fticl/first/16/0": False}
@@ -56,7 +56,7 @@ def test_a_variant_whose_drift_alone_is_missing_is_reported_without_it(tmp_path)
         0
     ].read_text()
     assert "drift of fticl/first/16/0: not measured yet" in page
-    shutil.rmtree(store.folder(study.scores[-1].kind, study.scores[-1].key))
+    shutil.rmtree(store.folder(study.scores[-1]))
     (left,) = collect(study, store, command="spillover run study.yaml").variants
     assert left.id == "sft/first/16/0"
 

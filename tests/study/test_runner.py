@@ -15,12 +15,14 @@ from spillover.config import load_study
 from spillover.errors import UserError
 from spillover.models.spec import ResolvedModel
 from spillover.records import BASE, Relation
-from spillover.study.identity import digest
+from spillover.store.identity import digest
 from spillover.study.results import collect
 from spillover.study.runner import missing_steps, run_study
-from spillover.study.step import Finetune, Predict, Score
-from spillover.study.store import Store
-from spillover.study.work import Workshop
+from spillover.steps.finetune import Finetune
+from spillover.steps.predict import Predict
+from spillover.steps.score import Score
+from spillover.store.store import Store
+from spillover.steps.workshop import Workshop
 from tests.robust import processes
 from tests.robust.processes import Run
 from tests.study.made_study import make_study
@@ -95,7 +97,7 @@ def test_base_and_variants_are_asked_the_same_token_ids_in_every_cell(finished):
     asked: dict[object, set[str]] = {}
     for step in study.steps:
         if isinstance(step, Predict):
-            prompt = store.file(step.kind, step.key, "prompt.json").read_text()
+            prompt = store.file(step, "prompt.json").read_text()
             asked.setdefault(step.cell, set()).add(prompt)
     assert len(asked) == 6
     assert all(len(prompts) == 1 for prompts in asked.values())
@@ -151,7 +153,7 @@ def test_steps_removed_from_a_store_are_computed_again_and_nothing_else_is(finis
     predicted = next(step for step in study.steps if isinstance(step, Predict) and step.variant)
     removed = [predicted, study.finetunes[0]]
     for step in removed:
-        shutil.rmtree(copied.folder(step.kind, step.key))
+        shutil.rmtree(copied.folder(step))
     outcome = run_study(study, copied, Workshop(copied), Quiet())
     assert {step.key for step in outcome.computed} == {step.key for step in removed}
     assert scores_of(study, copied) == scores_of(study, store)

@@ -8,10 +8,12 @@ import pytest
 from spillover.config import load_study
 from spillover.evaluation.metrics import METRICS
 from spillover.records import Prediction
-from spillover.study import files
-from spillover.study.step import Predict, Prepare, Score
-from spillover.study.store import Store
-from spillover.study.work import Workshop
+from spillover.store import files
+from spillover.steps.predict import Predict
+from spillover.steps.prepare import Prepare
+from spillover.steps.score import Score
+from spillover.store.store import Store
+from spillover.steps.workshop import Workshop
 from spillover.tasks.prepare import protocol_rows
 from tests.study.made_study import make_study
 

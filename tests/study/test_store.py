@@ -8,7 +8,7 @@ import textwrap
 import pytest
 
 from spillover.errors import UserError
-from spillover.study.store import Store
+from spillover.store.store import Store
 
 
 def fill_with(text):
@@ -85,7 +85,7 @@ def test_what_a_killed_process_left_behind_is_removed_and_computed_again(tmp_pat
     code = f"""
         import os, signal
         from pathlib import Path
-        from spillover.study.store import Store
+        from spillover.store.store import Store
         def die(folder):
             (folder / "result.txt").write_text("half")
             os.kill(os.getpid(), signal.SIGKILL)
@@ -105,7 +105,7 @@ def test_two_processes_that_share_a_store_compute_a_step_once(tmp_path):
     code = f"""
         import time
         from pathlib import Path
-        from spillover.study.store import Store
+        from spillover.store.store import Store
         def slow(folder):
             time.sleep(0.3)
             with (Path({str(tmp_path)!r}) / "log").open("a") as log:

@@ -2,7 +2,7 @@ import pytest
 
 from spillover.errors import UserError
 from spillover.study.results import collect
-from spillover.study.work import Workshop
+from spillover.steps.workshop import Workshop
 from tests.study.test_mix import FACTORIAL, mix_study
 from tests.study.test_runner import load, run
 

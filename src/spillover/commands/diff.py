@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from spillover.analysis.comparison import CellDifference, Comparison
     from spillover.records import CellChanges, ItemChange
-    from spillover.study.store import Store
+    from spillover.store.store import Store
     from spillover.study.study import Study
 
 commands = typer.Typer()
@@ -53,15 +53,15 @@ def diff(
     """Compare two variants cell by cell: B less A on the same items, and the items that changed."""
     from spillover.analysis.comparison import compare
     from spillover.records import Relation
+    from spillover.store.store import Store
     from spillover.study.results import collect
-    from spillover.study.store import Store
 
     study, kept = terminal.study(study_file, folder), Store(store)
     tested = [*(tested.name for tested in study.test_on), *dict.fromkeys(cell.task.name for cell in study.harness)]
     for name in task or ():
         if name not in tested:
             raise unknown_name("tested task", name, tested)
-    unfinished = {step.variant for step in study.models if not kept.has(step.kind, step.key)}
+    unfinished = {step.variant for step in study.models if not kept.has(step)}
     for name in (variant_a, variant_b):
         if name in unfinished:
             raise UserError(f"variant {name!r} is not finished in {store}; go on with: spillover run {study_file}")

@@ -61,7 +61,7 @@ def add_evaluate(app: typer.Typer, terminal: Terminal) -> None:
     ) -> None:
         """Measure an adapter or a whole model that was trained elsewhere, in every task of a suite."""
         from spillover.config import resolve_study
-        from spillover.study.store import Store
+        from spillover.store.store import Store
 
         given = str(adapter) if adapter else model
         if given is None or (adapter and model):

@@ -20,8 +20,8 @@ def export(
     folder: FromFolder = None,
 ) -> None:
     """Write a variant's whole model, an adapter merged after proving that merging changes nothing."""
+    from spillover.store.store import Store
     from spillover.study.export import export as export_variant
-    from spillover.study.store import Store
 
     gap = export_variant(terminal.study(study_file, folder), Store(store), variant, to)
     terminal.say(f"{to}: whole model in float32; merging moved no logit by more than {gap:.1g}")

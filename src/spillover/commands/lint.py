@@ -34,9 +34,9 @@ def add_lint(app: typer.Typer, out: Console, read_study: Callable[[Path, Path | 
         as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
     ) -> None:
         """Find faults of a study's protocol before compute is spent; exit 2 if `run` would refuse it."""
+        from spillover.steps.workshop import Workshop
+        from spillover.store.store import Store
         from spillover.study.lint import lint as findings_of
-        from spillover.study.store import Store
-        from spillover.study.work import Workshop
 
         kept = Store(store)
         findings = findings_of(read_study(study_file, folder), kept, Workshop(kept))

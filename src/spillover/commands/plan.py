@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 from spillover.commands.terminal import terminal
 from spillover.progress import duration
-from spillover.study.calibration import Cost, calibrate
+from spillover.steps.speed import Cost
+from spillover.steps.workshop import Workshop
+from spillover.store.store import Store
+from spillover.study.machine_speed import calibrate
 from spillover.study.plan import Detectable, detectable_differences, expected_cost, suggestions
 from spillover.study.reach import Reach, margin_reach
 from spillover.study.runner import disk_bytes, missing_steps
-from spillover.study.store import Store
-from spillover.study.work import Workshop
 
 if TYPE_CHECKING:
-    from spillover.study.step import Step
+    from spillover.steps.step import Step
     from spillover.study.study import Study
 
 

@@ -63,9 +63,9 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show the items of a cell: prompt, target, and the answers of base and variant."""
+    from spillover.store.store import Store
     from spillover.study.cell_items import read_cell_items
     from spillover.study.cells import find_score
-    from spillover.study.store import Store
 
     study = terminal.study(study_file, folder)
     found = read_cell_items(study, Store(store), find_score(study, cell))

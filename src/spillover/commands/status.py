@@ -15,8 +15,8 @@ def status(
     study_file: StudyPath, store: StorePath = Path("store"), folder: FromFolder = None, as_json: AsJson = False
 ) -> None:
     """Count what is done, by kind of step."""
+    from spillover.store.store import Store
     from spillover.study.runner import missing_steps
-    from spillover.study.store import Store
 
     study = terminal.study(study_file, folder)
     todo = {step.key for step in missing_steps(study, Store(store))}

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from spillover.analysis.generalization import Analysis
     from spillover.records import StudyResults
-    from spillover.study.step import Step
-    from spillover.study.store import Store
+    from spillover.steps.step import Step
+    from spillover.store.store import Store
     from spillover.study.study import Study
     from spillover.training.processes import Crew
 

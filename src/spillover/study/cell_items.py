@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from spillover.errors import UserError
 from spillover.records import BASE, AskedItem, Cell, ItemAnswer
+from spillover.store.store import Store
 from spillover.study.cells import base_of, cell_name
 from spillover.study.items import ItemReader, ItemStep
-from spillover.study.store import Store
 from spillover.study.study import Study
 
 
@@ -47,7 +47,7 @@ def read_cell_items(study: Study, store: Store, step: ItemStep) -> CellItems:
     """
     base = base_of(study, step)
     for needed in (base, step):
-        if not store.has(needed.kind, needed.key):
+        if not store.has(needed):
             raise UserError(f"cell {cell_name(study, needed)!r} is not finished in {store.root}; run the study first")
     reader = ItemReader(store)
     compared = reader.compared(base, step)

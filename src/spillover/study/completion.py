@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+from spillover.steps.step import Step
+from spillover.steps.workshop import Workshop
+from spillover.store.store import Store
 from spillover.study.halving import within_budget
 from spillover.study.lint import lint, refuse_errors
 from spillover.study.mending import remove_damaged
 from spillover.study.runner import Observer, missing_steps, run_study
-from spillover.study.step import Step
-from spillover.study.store import Store
 from spillover.study.study import Study
-from spillover.study.work import Workshop
 from spillover.training.tracking import Tracking
 
 

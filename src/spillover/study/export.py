@@ -6,8 +6,7 @@ import shutil
 from pathlib import Path
 
 from spillover.errors import UserError, unknown_name
-from spillover.study.kept_weights import kept_weights
-from spillover.study.store import Store
+from spillover.store.store import Store
 from spillover.study.study import Study
 
 
@@ -30,11 +29,11 @@ def export(study: Study, store: Store, variant: str, folder: Path) -> float:
     if variant not in steps:
         raise unknown_name("variant", variant, steps)
     step = steps[variant]
-    if not store.has(step.kind, step.key):
+    if not store.has(step):
         raise UserError(f"variant {variant!r} is not finished in {store.root}; run the study first")
     if folder.exists():
         raise UserError(f"{folder}: exists; name a new folder")
-    path = kept_weights(store, step)
+    path = step.weights(store)
     if not step.saves_adapter:
         shutil.copytree(path, folder)
         return 0.0

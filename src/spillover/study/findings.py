@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from spillover.errors import UserError
 from spillover.prompts.encoding import Encoder, TokenIds
 from spillover.records import Example
-from spillover.study.mixed import replayed_examples
-from spillover.study.step import Finetune, Predict
+from spillover.steps.finetune import Finetune
+from spillover.steps.mixed import replayed_examples
+from spillover.steps.predict import Predict
+from spillover.steps.workshop import Workshop
 from spillover.study.study import Study
-from spillover.study.work import Workshop
 from spillover.tasks.prepare import PreparedTask, protocol_rows, training_rows
 
 if TYPE_CHECKING:
@@ -146,15 +147,15 @@ def gather(study: Study, workshop: Workshop) -> tuple[Evidence, list[Finding]]:
     predictions = [score.predictions for score in study.scores if score.predictions.variant is None]
     for step in (*steps.values(), *{step.key: step for step in predictions}.values()):
         try:
-            rows = prepared[step.data.task.name] = workshop.prepared(step.data)
+            rows = prepared[step.data.task.name] = step.data.rows(workshop)
             if isinstance(step, Finetune):
                 selected = training_rows(rows, step.size, seed=step.seed)
-                kept, _ = protocol_rows(rows, split="train", protocol=step.protocol, rows=selected)
-                others = replayed_examples(step, workshop.prepared)
-                replayed = {data.task.name: own for (data, _), (own, _) in zip(step.replayed, others, strict=True)}
-                trained.append(Trained(step, kept, workshop.training_rows(step)[0], replayed))
+                kept, _ = protocol_rows(rows, split="train", protocol=step.rows.protocol, rows=selected)
+                others = replayed_examples(step.rows, lambda data: data.rows(workshop))
+                replayed = {data.task.name: own for (data, _), (own, _) in zip(step.rows.replayed, others, strict=True)}
+                trained.append(Trained(step, kept, step.encoded(workshop)[0], replayed))
             else:
-                asked.append(Asked(step, *workshop.encoded_cell(step)))
+                asked.append(Asked(step, *step.encoded(workshop)))
         except UserError as error:
             failed.append(_unusable(step.label, error))
     encoder = Encoder(load_tokenizer(study.base.path))

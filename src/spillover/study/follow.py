@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from spillover.errors import SpilloverError
-from spillover.study.store import Store
-from spillover.study.work import Workshop
+from spillover.steps.step import Told
+from spillover.steps.workshop import Workshop
+from spillover.store.store import Store
 
 if TYPE_CHECKING:
     from spillover.study.study import Study
@@ -31,4 +32,4 @@ def follow(crew: Crew, load: Callable[[], Study], store: Store) -> None:
     while (key := crew.next_key()) is not None:
         steps = steps or {step.key: step for step in load().finetunes}
         with contextlib.suppress(SpilloverError):  # the leading process meets and reports the same one
-            workshop.take_part(steps[key])
+            steps[key].train(workshop, Told())

@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from spillover.errors import SpilloverError, UserError
-from spillover.study import files
-from spillover.study.runner import Observer, missing_steps, run_steps, step_work
-from spillover.study.step import Finetune, Predict, Prepare, Step, with_inputs
-from spillover.study.store import Store
+from spillover.steps.finetune import Finetune
+from spillover.steps.step import Step, with_inputs
+from spillover.steps.validate import VALIDATION_ROWS, Validate
+from spillover.steps.variant import Variant
+from spillover.steps.workshop import Workshop
+from spillover.store.store import Store
+from spillover.study.runner import Observer, missing_steps, run_steps
 from spillover.study.study import Study, VariantPlan
-from spillover.study.validation import VALIDATION, VALIDATION_ROWS, Validate
-from spillover.study.work import Workshop
 from spillover.tasks.mixture import Mixture
 
 REGISTERED = frozenset({"alone", "all", "general-alone", "extra-steps"})
@@ -87,7 +88,7 @@ def _validated(study: Study) -> Study:
 
 
 def _is_of_base(step: Step) -> bool:
-    return isinstance(step, Prepare) or (isinstance(step, Predict) and step.variant is None)
+    return not any(isinstance(needed, Variant) for needed in with_inputs([step]))
 
 
 Contest = list[list[VariantPlan]]
@@ -107,29 +108,33 @@ def _contests(plans: Sequence[VariantPlan]) -> list[Contest]:
 
 def _estimate(study: Study, store: Store, workshop: Workshop) -> float:
     """Return the seconds that the missing steps take, at the speed of the finished ones."""
-    counted = [step for step in study.steps if isinstance(step, Predict | Finetune)]
-    done = [step for step in counted if store.has(step.kind, step.key)]
-    spent = sum(store.manifest(step.kind, step.key)["provenance"]["duration_seconds"] for step in done)
-    speed = sum(step_work(step, workshop) for step in done) / spent
-    return float(sum(step_work(step, workshop) for step in counted if not store.has(step.kind, step.key)) / speed)
+    missing = {step.key for step in missing_steps(study, store)}
+    work = {step.key: step.work(workshop) for step in study.steps}
+    spent = sum(
+        store.manifest(step)["provenance"]["duration_seconds"] for step in study.steps if step.key not in missing
+    )
+    done, left = (sum(work[key] for key in work if (key in missing) == is_left) for is_left in (False, True))
+    return float(left * spent / done)
 
 
 def _worse_half(
     study: Study, contest: Contest, part: int, store: Store, workshop: Workshop, observer: Observer
 ) -> list[VariantPlan]:
     """Train each mixture on one part of its rows, with the study's first seed, and return those of the higher loss."""
-    steps = [_rung(study, contest, plans[0], part) for plans in contest]
-    missing = [step for step in with_inputs(steps) if not store.has(step.kind, step.key)]
+    rungs = [_rung(study, plans[0], part) for plans in contest]
+    arms = (*study.arms, *rungs)
+    steps = [Validate(rung, rung.data, rung.rows.template, arms) for rung in rungs]
+    missing = [step for step in with_inputs(steps) if not store.has(step)]
     failed = run_steps(study, missing, store, workshop, observer).failed
     if failed:
         raise SpilloverError(f"{failed[0][0].label}: {failed[0][1]}")
-    losses = [files.read_json(store.file(step.kind, step.key, VALIDATION))["loss"] for step in steps]
+    losses = [step.measured(store)["loss"] for step in steps]
     order = sorted(range(len(contest)), key=lambda index: losses[index])
     return [plan for index in order[(len(contest) + 1) // 2 :] for plan in contest[index]]
 
 
-def _rung(study: Study, contest: Contest, plan: VariantPlan, part: int) -> Validate:
-    """Return the validation of an arm with a part of its rows; what it is validated on is the same for all arms."""
+def _rung(study: Study, plan: VariantPlan, part: int) -> Finetune:
+    """Return the training of an arm on a part of its rows, with the study's first seed."""
     assert plan.mixture
     members = [
         member if member.cap is None else member.model_copy(update={"cap": math.ceil(member.cap / part)})
@@ -137,9 +142,5 @@ def _rung(study: Study, contest: Contest, plan: VariantPlan, part: int) -> Valid
     ]
     mixture = plan.mixture.model_copy(update={"added": tuple(members)})
     smaller = replace(plan, sizes=(math.ceil(plan.sizes[0] / part),), mixture=mixture)
-    first_seed = replace(study, seeds=study.seeds[:1])
-    (finetune,) = replace(first_seed, variants=(smaller,)).finetunes
-    all_arms = replace(first_seed, variants=tuple(plans[0] for plans in contest)).finetunes
-    others = {data.task.name: data for arm in all_arms for data, _ in arm.added}
-    sources = tuple(data for _, data in sorted(others.items()))
-    return Validate(finetune, finetune.data, finetune.template, plan.sizes[0], sources)
+    (finetune,) = replace(study, seeds=study.seeds[:1], variants=(smaller,)).finetunes
+    return finetune

@@ -10,12 +10,11 @@ from spillover.evaluation.harness.floors import harness_floors
 from spillover.evaluation.harness.tasks import HarnessTask
 from spillover.evaluation.metrics import METRICS
 from spillover.records import BASE, Cell, CellChanges, CommonAnswer, MetricCard, StudyResults, TaskCard
-from spillover.study import files
-from spillover.study.harness import AskHarness, ScoreHarness
-from spillover.study.harness_scores import TaskScores, metric_rules, task_scores
+from spillover.steps.harness import AskHarness, ScoreHarness
+from spillover.steps.variant import Variant
+from spillover.store.store import Store
+from spillover.study.harness_scores import TaskScores, task_scores
 from spillover.study.items import MOST_ITEMS, Compared, ItemReader, by_cell
-from spillover.study.step import Variant
-from spillover.study.store import Store
 from spillover.tasks.relation import relation
 
 
@@ -45,7 +44,7 @@ def with_harness(
         common |= answered
         source = next(step for step in base_steps if step.asked.task is task)
         cards.append(_task_card(source, found, names, store))
-        notes += sorted({note for step in own for note in metric_rules(step, store)["left_out"]})
+        notes += sorted({note for step in own for note in step.rules(store)["left_out"]})
     return replace(
         results,
         tasks=(*results.tasks, *cards),
@@ -57,10 +56,7 @@ def with_harness(
         scores=tuple(scores),
         prompts=(
             *results.prompts,
-            *(
-                replace(files.read_prompt(store.file(step.kind, step.key, "prompt.json")), cell=step.cell)
-                for step in base_steps
-            ),
+            *(replace(step.prompt(store), cell=step.cell) for step in base_steps),
         ),
         skipped=tuple(notes),
         changes=tuple(changes),
@@ -93,7 +89,7 @@ def _free_name(name: str, card: MetricCard, task: HarnessTask, taken: Mapping[st
 
 def _task_card(source: AskHarness, found: TaskScores, names: Mapping[str, str], store: Store) -> TaskCard:
     """Return the card of a task; ``names`` are the metrics' names in the study."""
-    predictions = files.read_predictions(store.file(source.kind, source.key, files.PREDICTIONS))
+    predictions = source.predictions(store)
     options = [prediction.options for prediction in predictions]
     targets = Counter(prediction.target for prediction in predictions)
     has_answer_set = bool(options[0]) and len(set(options)) == 1

@@ -9,9 +9,8 @@ from typing import Any
 from spillover.errors import SpilloverError
 from spillover.evaluation.harness.aggregations import RIGHT, metric_card, plain_name, primary_metric
 from spillover.records import CellScores, FloatArray, MetricCard
-from spillover.study import files
-from spillover.study.harness import RULES, ScoreHarness
-from spillover.study.store import Store
+from spillover.steps.harness import ScoreHarness
+from spillover.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +42,15 @@ def task_scores(steps: Sequence[ScoreHarness], store: Store) -> TaskScores:
     if not shared:
         raise SpilloverError(f"{read[0][0].cell.tested_on}: no metric is a number for every item of every model")
     scores = tuple(scored for of_step in read for scored in of_step if scored.metric in shared)
-    rules = metric_rules(steps[0], store)["rules"]
+    rules = steps[0].rules(store)["rules"]
     columns: dict[str, list[FloatArray]] = {}
     for scored in scores:
         columns.setdefault(scored.metric, []).append(scored.statistics)
     return TaskScores({name: _card(name, rules[name], values) for name, values in columns.items()}, scores)
 
 
-def metric_rules(step: ScoreHarness, store: Store) -> Any:
-    """Return how a step's statistics become values: ``rules``, metric to rule, and ``left_out``, a sentence each."""
-    return files.read_json(store.file(step.kind, step.key, RULES))
-
-
 def _cell_scores(step: ScoreHarness, store: Store) -> list[CellScores]:
-    ids, statistics = files.read_statistics(store.file(step.kind, step.key, "statistics.json"))
+    ids, statistics = step.statistics(store)
     asked = step.predictions
     return [CellScores(asked.model, asked.cell, metric, ids, values) for metric, values in statistics.items()]
 

@@ -13,8 +13,6 @@ from pydantic_core import from_json
 from spillover.errors import SpilloverError
 from spillover.evaluation.choice import Scoring, answer_shares, chosen_answer
 from spillover.evaluation.metrics import METRICS
-from spillover.prompts.demonstrations import choose
-from spillover.prompts.template import Template, demonstrated_prompts
 from spillover.records import (
     BASE,
     AskedItem,
@@ -28,11 +26,12 @@ from spillover.records import (
     MetricCard,
     Prediction,
 )
-from spillover.study import files
-from spillover.study.harness import AskHarness, ScoreHarness
+from spillover.steps.harness import AskHarness, ScoreHarness
+from spillover.steps.predict import Predict
+from spillover.steps.score import Score
+from spillover.store import files
+from spillover.store.store import Store
 from spillover.study.harness_scores import task_scores
-from spillover.study.step import Predict, Score
-from spillover.study.store import Store
 from spillover.tasks.prepare import PreparedTask, protocol_rows
 from spillover.tasks.task import Task
 
@@ -50,14 +49,6 @@ AnyStep = TypeVar("AnyStep", Score, ScoreHarness)
 def by_cell(steps: Iterable[AnyStep]) -> list[AnyStep]:
     """Return steps in the order that an `ItemReader` reads each file once in: cell by cell, the base first."""
     return sorted(steps, key=lambda step: (step.predictions.cell, step.predictions.variant is not None))
-
-
-def rendered_prompts(
-    step: Predict, prepared: PreparedTask, examples: Sequence[Example]
-) -> tuple[tuple[Example, ...], tuple[str, ...]]:
-    """Return a cell's demonstrations, and the prompt of each example behind them."""
-    shown = choose(prepared.demonstrations, step.cell.shots, seed=step.cell.demonstration_seed)
-    return shown, demonstrated_prompts(Template(step.template), shown, (example.fields for example in examples))
 
 
 def compared_metric(task: Task, metrics: Sequence[str]) -> str:
@@ -135,7 +126,7 @@ class ItemReader:
             self._cell, self._items = step.key, self._all_items(step)
         unknown = [name for name in example_ids if name not in self._items]
         if unknown:
-            where = self._store.folder(step.kind, step.key)
+            where = self._store.folder(step)
             raise SpilloverError(
                 f"{where}: row {unknown[0]!r} is not among the rows the task has now; remove the folder and run again"
             )
@@ -197,14 +188,14 @@ class ItemReader:
         if source.key == self._base:
             return self._base_lines
         if source.key != self._last:
-            path = self._store.file(source.kind, source.key, files.PREDICTIONS)
+            path = self._store.file(source, files.PREDICTIONS)
             self._last, self._last_lines = source.key, files.prediction_lines(path)
         if source.model == BASE:
             self._base, self._base_lines = self._last, self._last_lines
         return self._last_lines
 
     def _scores(self, step: Score) -> CellScores:
-        ids, statistics = files.read_statistics(self._store.file(step.kind, step.key, "statistics.json"))
+        ids, statistics = step.statistics(self._store)
         metric = compared_metric(step.predictions.data.task, tuple(statistics))
         return CellScores(step.predictions.model, step.predictions.cell, metric, ids, statistics[metric])
 
@@ -213,10 +204,10 @@ class ItemReader:
             return {item.example_id: item for item in step.asked.asked_items()}
         prepared, rows = self._test_rows(step)
         examples = rows[: step.test_limit]
-        _, prompts = rendered_prompts(step, prepared, examples)
+        _, prompts = step.rendered(prepared, examples)
         ids: Sequence[tuple[int, ...] | None] = [None] * len(examples)
-        if files.PROMPT_IDS in self._store.manifest(step.kind, step.key)["files"]:
-            ids = files.read_prompt_ids(self._store.file(step.kind, step.key, files.PROMPT_IDS))
+        if files.PROMPT_IDS in self._store.manifest(step)["files"]:
+            ids = files.read_prompt_ids(self._store.file(step, files.PROMPT_IDS))
         answers = step.data.task.answers
         return {
             example.id: AskedItem(example.id, prompt, example.target, example.options or answers, token_ids)
@@ -226,6 +217,6 @@ class ItemReader:
     def _test_rows(self, step: Predict) -> tuple[PreparedTask, tuple[Example, ...]]:
         name = step.data.key, step.protocol
         if name not in self._rows:
-            prepared = files.read_prepared(self._store.file(step.data.kind, step.data.key, files.ROWS))
+            prepared = step.data.stored(self._store)
             self._rows[name] = prepared, protocol_rows(prepared, split="test", protocol=step.protocol)[0]
         return self._rows[name]

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from spillover.analysis.power import WANTED
 from spillover.analysis.resampled import MINIMUM_UNIT_COUNT
 from spillover.errors import UserError
+from spillover.steps.workshop import Workshop
+from spillover.store.store import Store
 from spillover.study import metric_faults, row_faults, token_faults
 from spillover.study.findings import Evidence, Finding, Severity, gather
 from spillover.study.plan import COARSE, Detectable, detectable_differences
 from spillover.study.reach import Reach, margin_reach
-from spillover.study.store import Store
 from spillover.study.study import Study
-from spillover.study.work import Workshop
 
 Check = Callable[[Evidence], Iterator[Finding]]
 CHECKS: tuple[Check, ...] = (

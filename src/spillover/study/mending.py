@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from spillover.study.kept_weights import ADAPTER, WEIGHTS
-from spillover.study.store import DamagedStepError, Store
+from spillover.steps.variant import ADAPTER, WEIGHTS
+from spillover.store.store import DamagedStepError, Store
 from spillover.study.study import Study
 
 
@@ -19,11 +19,11 @@ def remove_damaged(study: Study, store: Store, *, notice: Callable[[str], None])
     """
     needed = set[str]()
     for step in reversed(study.steps):  # outputs before their inputs
-        if store.has(step.kind, step.key):
+        if store.has(step):
             try:
-                store.check(step.kind, step.key, but=() if step.key in needed else (WEIGHTS, ADAPTER))
+                store.check(step, but=() if step.key in needed else (WEIGHTS, ADAPTER))
                 continue
             except DamagedStepError as error:
                 notice(f"damaged: {step.label}: {error}")
-                store.remove_damaged(step.kind, step.key)
+                store.remove_damaged(step)
         needed |= {source.key for source in step.inputs().values()}

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from spillover.study.validation import FEWEST
+from spillover.steps.validate import FEWEST
 from spillover.tasks.mixture import Budget, Member, Mixture, Order
 from spillover.tasks.settings import EACH_ONCE, ONE_OR_MORE, Settings
 from spillover.training.constraints.none import Unconstrained

@@ -21,14 +21,12 @@ from spillover.analysis.power import (
 from spillover.analysis.resampled import MINIMUM_UNIT_COUNT
 from spillover.evaluation.metrics import METRICS
 from spillover.records import Example, Relation
-from spillover.study import files
-from spillover.study.calibration import Cost, Speed
-from spillover.study.runner import BACKWARD, DECODE, decoded_token_count, step_work
-from spillover.study.step import Derive, Drift, Finetune, Predict, Score, Step
-from spillover.study.store import Store
+from spillover.steps.score import Score
+from spillover.steps.speed import Cost, Speed
+from spillover.steps.step import Step
+from spillover.steps.workshop import Workshop
+from spillover.store.store import Store
 from spillover.study.study import Study
-from spillover.study.validation import Validate
-from spillover.study.work import Workshop
 from spillover.tasks.prepare import protocol_rows
 from spillover.tasks.relation import relation
 from spillover.tasks.task import Task
@@ -77,25 +75,9 @@ def expected_cost(missing: Sequence[Step], workshop: Workshop, speed: Speed) -> 
     """
     costs: dict[str, Cost] = {}
     for step in missing:
-        costs[step.kind] = costs.get(step.kind, Cost()) + _cost(step, step_work(step, workshop), workshop, speed)
+        cost = step.cost(step.work(workshop), workshop, speed)
+        costs[step.kind] = costs.get(step.kind, Cost()) + cost
     return costs
-
-
-def _cost(step: Step, work: float, workshop: Workshop, speed: Speed) -> Cost:
-    match step:
-        case Finetune():
-            return speed.loading + speed.trained_token * (work / BACKWARD)
-        case Predict():
-            decoded = decoded_token_count(workshop.encoded_cell(step)[0])
-            return speed.asked_token * (work - DECODE * decoded) + speed.decoded_token * decoded
-        case Validate():
-            return speed.loading + speed.asked_token * work
-        case Drift():
-            return speed.loading * 2 + speed.asked_token * work
-        case Derive():
-            return speed.loading * 2
-        case _:
-            return Cost()
 
 
 def detectable_differences(study: Study, store: Store, workshop: Workshop) -> tuple[Detectable, ...]:
@@ -160,7 +142,7 @@ def is_share(task: Task) -> bool:
 
 def rows_at_hand(task: Task, study: Study, workshop: Workshop) -> Sequence[Example]:
     """Return all rows that a task could be tested on, of which `test_limit` asks the first."""
-    prepared = workshop.prepared(_base_scores(study, task)[0].predictions.data)
+    prepared = _base_scores(study, task)[0].predictions.data.rows(workshop)
     return protocol_rows(prepared, split="test", protocol=study.protocol)[0]
 
 
@@ -181,10 +163,8 @@ def _tested(task: Task, study: Study, store: Store, workshop: Workshop) -> _Test
     stored = [
         float(values[:, 0].std())
         for step in scores
-        if store.has(step.kind, step.key)
-        for values in [
-            files.read_statistics(store.file(step.kind, step.key, "statistics.json"))[1][task.primary_metric]
-        ]
+        if store.has(step)
+        for values in [step.statistics(store)[1][task.primary_metric]]
         if values.shape[1] == 2
     ]
     # A base that is always right, or never, says little of how a variant will vary.

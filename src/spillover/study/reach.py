@@ -16,9 +16,9 @@ from spillover.analysis.power import (
     smallest_margin,
 )
 from spillover.records import Example
+from spillover.steps.workshop import Workshop
 from spillover.study.plan import COARSE, is_share, rows_at_hand
 from spillover.study.study import Study
-from spillover.study.work import Workshop
 
 NAMED_COUNT = 6
 """Tasks with the same number of items that are named; of more, one fewer and how many the rest are."""

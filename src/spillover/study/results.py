@@ -22,17 +22,19 @@ from spillover.records import (
     TaskCard,
     VariantCard,
 )
-from spillover.study import files
-from spillover.study.harness import ScoreHarness
+from spillover.steps.drift import Drift
+from spillover.steps.finetune import Finetune
+from spillover.steps.harness import ScoreHarness
+from spillover.steps.mixed import mixture_card
+from spillover.steps.score import Score
+from spillover.steps.step import Step, with_inputs
+from spillover.steps.variant import Variant
+from spillover.steps.workshop import machine
+from spillover.store.identity import digest
+from spillover.store.store import Store
 from spillover.study.harness_results import with_harness
-from spillover.study.identity import digest
 from spillover.study.items import MOST_ITEMS, Compared, ItemReader, by_cell, compared_metric
-from spillover.study.mixed import mixture_card
-from spillover.study.step import Adopt, Derive, Drift, Finetune, Score, Step, Variant
-from spillover.study.store import Store
 from spillover.study.study import Study, scored_metrics
-from spillover.study.validation import VALIDATION
-from spillover.study.work import machine
 from spillover.tasks.relation import relation
 from spillover.tasks.task import Task
 
@@ -51,16 +53,16 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
     """
     base_steps = [step for step in study.scores if step.predictions.variant is None]
     base_harness = [step for step in study.harness_scores if step.predictions.variant is None]
-    if not all(store.has(step.kind, step.key) for step in (*base_steps, *base_harness)):
+    if not all(store.has(step) for step in (*base_steps, *base_harness)):
         raise UserError(f"study {study.name!r} has no complete base scores in {store.root}; start it with: {command}")
     finished, skipped = [], list(study.skipped)
     for model in study.models:
-        missing = [step for step in _leaves(study, model) if not store.has(step.kind, step.key)]
+        missing = [step for step in _leaves(study, model) if not store.has(step)]
         if missing:
             skipped.append(f"variant {model.variant}: {len(missing)} of its steps are not finished")
         else:
             finished.append(model)
-            if not store.has(Drift.kind, Drift(model).key):
+            if not store.has(Drift(model)):
                 skipped.append(f"drift of {model.variant}: not measured yet")
     if not finished:
         raise UserError(f"no variant of study {study.name!r} is finished in {store.root}; go on with: {command}")
@@ -116,7 +118,7 @@ def _groups(base_steps: Sequence[Score], store: Store) -> Mapping[str, Mapping[s
     """Return the source of each test row, by tested task and row id, of tasks in which rows share a source."""
     found = {}
     for data in {step.predictions.data.key: step.predictions.data for step in base_steps}.values():
-        rows = files.read_prepared(store.file(data.kind, data.key, files.ROWS)).test
+        rows = data.stored(store).test
         named = [row.group for row in rows if row.group]
         if len(set(named)) < len(named):
             found[data.task.name] = {row.id: row.group for row in rows}
@@ -132,7 +134,7 @@ def _flip_floors(steps: Sequence[Score | ScoreHarness], store: Store) -> dict[tu
     """Return what was also computed in exact arithmetic, by model and cell."""
     found = {}
     for source in (step.predictions for step in steps):
-        facts = files.read_json(store.file(source.kind, source.key, "facts.json"))
+        facts = source.facts(store)
         if floor := facts.get("flip_floor"):
             found[source.model, source.cell] = FlipFloor(**floor)
     return found
@@ -141,8 +143,8 @@ def _flip_floors(steps: Sequence[Score | ScoreHarness], store: Store) -> dict[tu
 def _leaves(study: Study, model: Variant) -> list[Step]:
     scores = [step for step in study.scores if step.predictions.variant is model]
     harness = [step for step in study.harness_scores if step.predictions.variant is model]
-    trained = [] if isinstance(model, Adopt) else [model.trained]
-    return [*scores, *harness, model, *trained]
+    made = [step for step in with_inputs([model]) if isinstance(step, Variant)]
+    return [*scores, *harness, *made]
 
 
 def _base_card(study: Study) -> Mapping[str, Any]:
@@ -159,45 +161,30 @@ def _base_card(study: Study) -> Mapping[str, Any]:
 
 def _variant_card(study: Study, store: Store, step: Variant) -> VariantCard:
     moved = Drift(step)
-    drift = files.read_json(store.file(moved.kind, moved.key, "drift.json")) if store.has(moved.kind, moved.key) else {}
-    if isinstance(step, Adopt):
-        kind = "adapter" if step.saves_adapter else "model"
-        recipe: dict[str, Any] = {"trained_elsewhere": {kind: step.adopted.path.name, **step.fields()}}
-        trained_on = step.trained_on.name if step.trained_on else "data not stated"
-        return VariantCard(step.variant, step.name, trained_on, step.size, step.seed, recipe, {}, drift)
-    trained = step.trained
-    training = files.read_json(store.file(trained.kind, trained.key, "training.json"))
-    training["duration_seconds"] = store.manifest(trained.kind, trained.key)["provenance"]["duration_seconds"]
-    training["settings"] = trained.settings.model_dump(mode="json")
-    rows = files.read_prepared(store.file(step.data.kind, step.data.key, files.ROWS)) if trained.arm else None
-    mixture = {**mixture_card(trained, training, rows), **_validation(study, store, step)}
-    name, recipe = step.trained_on.name, recipe_card(step)
-    return VariantCard(step.variant, step.name, name, step.size, step.seed, recipe, training, drift, mixture)
+    drift = moved.measured(store) if store.has(moved) else {}
+    trained_on = step.trained_on.name if step.trained_on else "data not stated"
+    card = VariantCard(step.variant, step.name, trained_on, step.size, step.seed, step.recipe_card(), {}, drift)
+    trained = next((made for made in with_inputs([step]) if isinstance(made, Finetune)), None)
+    if trained is None:
+        return card
+    training, rows = trained.log(store), trained.rows
+    prepared = trained.prepared(store) if rows.arm else None
+    mixture = {**mixture_card(rows, trained.settings, training, prepared), **_validation(study, store, step)}
+    return replace(card, training=training, mixture=mixture)
 
 
 def _validation(study: Study, store: Store, model: Variant) -> dict[str, Any]:
     """Return an arm's loss on validation rows where it was measured: by its design, or by a budget."""
     step = study.validation_of(model)
-    if step is None or not store.has(step.kind, step.key):
+    if step is None or not store.has(step):
         return {}
-    return {"validation": files.read_json(store.file(step.kind, step.key, VALIDATION))}
-
-
-def recipe_card(step: Finetune | Derive) -> dict[str, Any]:
-    """Return `VariantCard.recipe` of a variant that the study trained."""
-    recipe = step.trained.recipe.training_identity()
-    if bits := step.trained.recipe.parameters.base_bits:
-        recipe["evaluated_on"] = f"the base in full precision; training held it in {bits} bits"
-    if isinstance(step, Derive):
-        recipe["afterwards"] = step.change.model_dump(mode="json")
-    return recipe
+    return {"validation": step.measured(store)}
 
 
 def _task_card(task: Task, base_steps: list[Score], store: Store) -> TaskCard:
     step = next(step for step in base_steps if step.predictions.data.task is task)
     source, scored = step.predictions, scored_metrics(task)
-    facts = files.read_json(store.file(source.kind, source.key, "facts.json"))
-    predictions = files.read_predictions(store.file(source.kind, source.key, files.PREDICTIONS))
+    facts, predictions = source.facts(store), source.predictions(store)
     targets = Counter(prediction.target for prediction in predictions)
     majority = targets.most_common(1)[0][1] / len(predictions) if task.answers else None
     counts = [len(prediction.options) or len(task.answers) for prediction in predictions]
@@ -220,21 +207,19 @@ def _task_card(task: Task, base_steps: list[Score], store: Store) -> TaskCard:
 
 
 def _cell_scores(step: Score, store: Store) -> list[CellScores]:
-    ids, statistics = files.read_statistics(store.file(step.kind, step.key, "statistics.json"))
+    ids, statistics = step.statistics(store)
     model, cell = step.predictions.model, step.predictions.cell
     return [CellScores(model, cell, metric, ids, values) for metric, values in statistics.items()]
 
 
 def _prompt(step: Score, store: Store) -> PromptCard:
     source = step.predictions
-    return replace(files.read_prompt(store.file(source.kind, source.key, "prompt.json")), cell=source.cell)
+    return replace(source.prompt(store), cell=source.cell)
 
 
 def _provenance(study: Study, store: Store, command: str) -> dict[str, Any]:
     leaves = [*study.scores, *study.harness_scores, *study.models, *study.drifts, *study.validations]
-    spent = [
-        store.manifest(step.kind, step.key)["provenance"] for step in study.steps if store.has(step.kind, step.key)
-    ]
+    spent = [store.manifest(step)["provenance"] for step in study.steps if store.has(step)]
     return {
         "command": command,
         "study_digest": digest([step.key for step in leaves]),

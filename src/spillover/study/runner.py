@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from spillover.errors import SpilloverError, UserError
 from spillover.models.fingerprint import tensor_entries
-from spillover.study.harness import AskHarness
-from spillover.study.step import Adopt, Derive, Drift, Finetune, Predict, Prepare, Step
+from spillover.steps.step import Step, Told
+from spillover.steps.variant import Variant
+from spillover.steps.workshop import Workshop, machine
+from spillover.store.store import Store
 from spillover.study.study import Study
-from spillover.study.validation import Validate
-from spillover.training.parameters.full import Full
-
-if TYPE_CHECKING:
-    from spillover.evaluation.predict import EncodedCell
-    from spillover.study.store import Store
-    from spillover.study.work import Workshop
 
 BYTES_A_WEIGHT = 4
 """Variants are kept in float32."""
-BACKWARD = 3
-"""Tokens of forward passes that one trained token costs: forward, and backward for inputs and weights."""
-DECODE = 2
-"""Tokens of packed passes that one decoded token costs, measured at 135M parameters on two cores."""
-DECOMPOSE = 65
-"""Multiply-adds of a forward pass that a drift step takes for each of `decomposition_cost`, its own passes over general
-text included: 22 seconds of a processor at 135M parameters, of which those passes are more than half."""
 
 
 class Observer(Protocol):
@@ -66,7 +54,7 @@ class Outcome:
 
 def missing_steps(study: Study, store: Store) -> list[Step]:
     """Return the steps that are not finished, inputs first."""
-    return [step for step in study.steps if not store.has(step.kind, step.key)]
+    return [step for step in study.steps if not store.has(step)]
 
 
 def run_study(study: Study, store: Store, workshop: Workshop, observer: Observer) -> Outcome:
@@ -86,7 +74,7 @@ def run_steps(study: Study, missing: Sequence[Step], store: Store, workshop: Wor
 
     A step that another process is computing, and what needs it, is put off until nothing else is left to do.
     """
-    work = {step.key: step_work(step, workshop) for step in missing}
+    work = {step.key: step.work(workshop) for step in missing}
     _check_disk(study, store, missing)
     observer.planned(missing, sum(work.values()))
     outcome, lost, wait = Outcome(), set[str](), False
@@ -117,14 +105,13 @@ def _attempt(
 
     def fill(folder: Path) -> Mapping[str, Any]:
         observer.started(step)
-        provenance = workshop.compute(
-            step, folder, lambda share: observer.advanced(step, share), lambda note: observer.noted(step, note)
-        )
+        told = Told(lambda share: observer.advanced(step, share), lambda note: observer.noted(step, note))
+        provenance = computed(step, folder, workshop, told)
         outcome.computed.append(step)
         return provenance
 
     try:
-        return store.write(step.kind, step.key, fill, fields=step.fields(), wait=wait)
+        return store.write(step, fill, wait=wait)
     except UserError:
         raise
     except (SpilloverError, RuntimeError, MemoryError) as error:  # torch reports exhausted memory as RuntimeError
@@ -134,61 +121,27 @@ def _attempt(
         return True
 
 
-def step_work(step: Step, workshop: Workshop) -> float:
-    """Check a step's data and return its work in tokens of forward passes."""
-    match step:
-        case Prepare():
-            workshop.prepared(step)
-            return 1.0
-        case Finetune():
-            workshop.check_training(step)
-            rows, _ = workshop.training_rows(step)
-            own = sum(len(row) - rows.shared_prefix_length for row in rows.rows)
-            steps = step.settings.step_count(len(rows.rows))
-            own_of_step = own * step.settings.batch_size / len(rows.rows)
-            return BACKWARD * steps * (own_of_step + rows.shared_prefix_length)
-        case Adopt():
-            workshop.check_adopted(step)
-            return 1.0
-        case Predict():
-            encoded, _ = workshop.encoded_cell(step)
-            card = encoded.card()
-            own = sum(len(prompt) - card.shared_prefix_token_count for prompt in encoded.prompts)
-            return card.shared_prefix_token_count + own + DECODE * decoded_token_count(encoded)
-        case AskHarness():
-            return step.asked.token_count
-        case Validate():
-            return float(sum(map(len, workshop.validation_rows(step).rows)))
-        case Drift():
-            return _drift_work({entry.name: entry.shape for entry in tensor_entries(step.variant.base.path)})
-        case _:
-            return 1.0
-
-
-def _drift_work(shapes: Mapping[str, tuple[int, ...]]) -> float:
-    """Return the work of comparing two models' weights, in tokens: a token is one multiply-add a weight."""
-    from spillover.training.drift.spectrum import decomposition_cost
-
-    return DECOMPOSE * decomposition_cost(shapes) / sum(math.prod(shape) for shape in shapes.values())
-
-
-def decoded_token_count(cell: EncodedCell) -> float:
-    """Return about how many tokens a cell will generate: answers end at half of their limit."""
-    return 0 if cell.choices else len(cell.prompts) * cell.asked.max_new_tokens / 2
-
-
 def disk_bytes(study: Study, missing: Sequence[Step]) -> int:
     """Return about how many bytes the missing steps will write; nearly all of it is weights."""
-    making = [step for step in missing if isinstance(step, Finetune | Derive)]
-    if not making:
+    writing = [step for step in missing if isinstance(step, Variant)]
+    if not writing:
         return 0
     shapes = {entry.name: entry.shape for entry in tensor_entries(study.base.path)}
-    return sum(_saved_weight_count(step, shapes) for step in making) * BYTES_A_WEIGHT
+    return sum(step.weight_count(shapes) for step in writing) * BYTES_A_WEIGHT
 
 
-def _saved_weight_count(step: Finetune | Derive, shapes: Mapping[str, tuple[int, ...]]) -> int:
-    parameters = step.trained.recipe.parameters if step.saves_adapter else Full()
-    return parameters.saved_weight_count(shapes)
+def computed(step: Step, folder: Path, workshop: Workshop, told: Told | None = None) -> Mapping[str, Any]:
+    """Write a step's files into ``folder`` and return how, when and on what it was computed."""
+    wall, cpu, started = time.monotonic(), time.process_time(), time.time()
+    step.compute(folder, workshop, told or Told())
+    return {
+        "label": step.label,
+        "started": started,
+        "duration_seconds": time.monotonic() - wall,
+        "cpu_seconds": time.process_time() - cpu,
+        "device": workshop.device,
+        **machine(),
+    }
 
 
 def _check_disk(study: Study, store: Store, missing: Sequence[Step]) -> None:

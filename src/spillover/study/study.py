@@ -16,9 +16,18 @@ from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
 from spillover.prompts.template import Template, premise
 from spillover.records import BASE, Cell
-from spillover.study.harness import AskHarness, ScoreHarness
-from spillover.study.step import Adopt, Derive, Drift, Finetune, Predict, Prepare, Score, Step, Variant, with_inputs
-from spillover.study.validation import VALIDATION_ROWS, Validate
+from spillover.steps.adopt import Adopt
+from spillover.steps.derive import Derive
+from spillover.steps.drift import Drift
+from spillover.steps.finetune import Finetune
+from spillover.steps.harness import AskHarness, ScoreHarness
+from spillover.steps.predict import Predict
+from spillover.steps.prepare import Prepare
+from spillover.steps.rows import Rows
+from spillover.steps.score import Score
+from spillover.steps.step import Step, with_inputs
+from spillover.steps.validate import VALIDATION_ROWS, Validate
+from spillover.steps.variant import Variant
 from spillover.tasks.mixture import Mixture
 from spillover.tasks.prepare import Protocol
 from spillover.tasks.suite import Suite
@@ -122,25 +131,35 @@ class Study:
     @cached_property
     def finetunes(self) -> tuple[Finetune, ...]:
         """One training a plan, task, size and seed."""
+        return self._trainings(self.variants)
+
+    @cached_property
+    def arms(self) -> tuple[Finetune, ...]:
+        """The trainings of every `mix`, those that a budget dropped among them."""
+        return tuple(step for step in self._trainings((*self.variants, *self.left_out)) if step.rows.arm)
+
+    def _trainings(self, plans: tuple[VariantPlan, ...]) -> tuple[Finetune, ...]:
         return tuple(
             Finetune(
-                plan.name,
-                self.base,
-                self._prepare[task.name],
-                self._templates[task.name, 1],
-                size,
-                seed,
-                self.protocol,
-                plan.recipe,
-                plan.settings,
-                self.precision,
-                self._with_prompts(plan.replayed),
-                self.watch,
-                plan.mixture,
-                self._with_prompts(plan.added),
-                plan.arm,
+                name=plan.name,
+                base=self.base,
+                rows=Rows(
+                    data=self._prepare[task.name],
+                    template=self._templates[task.name, 1],
+                    size=size,
+                    seed=seed,
+                    protocol=self.protocol,
+                    replayed=self._with_prompts(plan.replayed),
+                    mixture=plan.mixture,
+                    added=self._with_prompts(plan.added),
+                    arm=plan.arm,
+                ),
+                recipe=plan.recipe,
+                settings=plan.settings,
+                precision=self.precision,
+                watch=self.watch,
             )
-            for plan in self.variants
+            for plan in plans
             for task in plan.train_on
             for size in plan.sizes
             for seed in self.seeds
@@ -198,19 +217,19 @@ class Study:
 
     def validation_of(self, model: Variant) -> Validate | None:
         """Return what measures an arm on validation rows, whether the study asks for it or not; None of no arm."""
-        if isinstance(model, Adopt) or not (arm := model.trained.arm) or arm["arm"] in UNVALIDATED:
+        if not isinstance(model, Finetune | Derive):
             return None
-        rivals = (plan for plan in (*self.variants, *self.left_out) if plan.arm.get("target") == arm["target"])
-        others = sorted({task.name for plan in rivals for task in plan.added})
-        sources = tuple(self._prepare[name] for name in others)
-        row_count = arm.get("validation_rows") or VALIDATION_ROWS
-        return Validate(model, model.data, model.trained.template, model.size, sources, row_count)
+        rows = model.trained.rows
+        if not rows.arm or rows.arm["arm"] in UNVALIDATED:
+            return None
+        row_count = rows.arm.get("validation_rows") or VALIDATION_ROWS
+        return Validate(model, model.data, rows.template, self.arms, row_count)
 
     @cached_property
     def validations(self) -> tuple[Validate, ...]:
         """One step for every arm of a `mix` that asks for it."""
         found = (self.validation_of(model) for model in self.models)
-        return tuple(step for step in found if step and step.variant.trained.arm.get("validation_rows"))
+        return tuple(step for step in found if step and step.variant.trained.rows.arm.get("validation_rows"))
 
     @cached_property
     def harness_scores(self) -> tuple[ScoreHarness, ...]:

@@ -64,7 +64,7 @@ def templates(evidence: Evidence) -> Iterator[Finding]:
         for asked in evidence.asked:
             names = trained.step.data.task.name, asked.step.data.task.name
             related = relation(trained.step.data.task, asked.step.data.task) != Relation.CROSS_TASK
-            same = _shape(trained.step.template) == _shape(asked.step.template)
+            same = _shape(trained.step.rows.template) == _shape(asked.step.template)
             if related and not same and asked.step.cell.prompt_form == 1 and names not in said:
                 said.add(names)
                 yield Finding(

@@ -9,8 +9,8 @@ from spillover.models.adapters import attach
 from spillover.models.load import load_model
 from spillover.study.results import recipe_card
 from spillover.study.runner import run_study
-from spillover.study.store import Store
-from spillover.study.work import Workshop
+from spillover.store.store import Store
+from spillover.steps.workshop import Workshop
 from spillover.training.fit import fit
 from spillover.training.settings import Recipe, TrainingSettings
 from tests.study.made_study import make_study

@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from spillover.artifacts.cache import room_on_disk
 from spillover.errors import UserError
@@ -28,6 +28,21 @@ class DamagedStepError(UserError):
     """A finished step is not as it was written."""
 
 
+class Stored(Protocol):
+    """A unit of work as the store sees it."""
+
+    @property
+    def kind(self) -> str:
+        """Of work."""
+
+    @property
+    def key(self) -> str:
+        """Its identity."""
+
+    def fields(self) -> Mapping[str, Any]:
+        """Return everything of the step itself that can change a number, as plain data."""
+
+
 class Store:
     """A folder of finished steps.
 
@@ -38,22 +53,22 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def folder(self, kind: str, key: str) -> Path:
-        """Return where a finished step of this kind and key is, or will be."""
-        return self.root / kind / key
+    def folder(self, step: Stored) -> Path:
+        """Return where a finished step is, or will be."""
+        return self.root / step.kind / step.key
 
-    def has(self, kind: str, key: str) -> bool:
+    def has(self, step: Stored) -> bool:
         """Whether the step is finished."""
-        return (self.folder(kind, key) / MANIFEST).is_file()
+        return (self.folder(step) / MANIFEST).is_file()
 
-    def manifest(self, kind: str, key: str) -> Mapping[str, Any]:
+    def manifest(self, step: Stored) -> Mapping[str, Any]:
         """Return a finished step's manifest: ``fields``, ``files``, ``provenance``.
 
         Raises:
             DamagedStepError: If it is not what was written.
             UserError: If another version of this program wrote it.
         """
-        path = self.folder(kind, key) / MANIFEST
+        path = self.folder(step) / MANIFEST
         try:
             loaded = json.loads(path.read_text(encoding="utf-8"))
             stated = loaded.pop("format", None), loaded.pop("digest", None)
@@ -69,14 +84,14 @@ class Store:
             raise DamagedStepError(f"{path} was changed or damaged; {AGAIN}")
         return loaded  # type: ignore[no-any-return]
 
-    def file(self, kind: str, key: str, name: str) -> Path:
+    def file(self, step: Stored, name: str) -> Path:
         """Return the path of a finished step's file after checking its digest.
 
         Raises:
             DamagedStepError: If the file is missing or its bytes are not those that were written.
         """
-        path = self.folder(kind, key) / name
-        expected = self.manifest(kind, key)["files"].get(name)
+        path = self.folder(step) / name
+        expected = self.manifest(step)["files"].get(name)
         if expected is None or not path.is_file():
             raise DamagedStepError(f"{path} is missing from a finished step; {AGAIN}")
         found = _file_digest(path)
@@ -87,32 +102,30 @@ class Store:
             )
         return path
 
-    def check(self, kind: str, key: str, *, but: Collection[str] = ()) -> None:
+    def check(self, step: Stored, *, but: Collection[str] = ()) -> None:
         """Check the digests of a finished step's files, those in its folders ``but`` left out.
 
         Raises:
             DamagedStepError: If one is not as it was written.
         """
-        for name in self.manifest(kind, key)["files"]:
+        for name in self.manifest(step)["files"]:
             if Path(name).parts[0] not in but:
-                self.file(kind, key, name)
+                self.file(step, name)
 
-    def remove_damaged(self, kind: str, key: str) -> None:
+    def remove_damaged(self, step: Stored) -> None:
         """Remove a step that is damaged, unless another process has put a sound one in its place."""
-        with self._lock(key):
+        with self._lock(step.key):
             try:
-                self.check(kind, key)
+                self.check(step)
             except DamagedStepError:
                 with self._writing():
-                    shutil.rmtree(self.folder(kind, key))
+                    shutil.rmtree(self.folder(step))
 
     def write(
         self,
-        kind: str,
-        key: str,
+        step: Stored,
         fill: Callable[[Path], Mapping[str, Any]],
         *,
-        fields: Mapping[str, Any],
         wait: bool = True,
     ) -> bool:
         """Compute a step unless it is finished: ``fill`` writes its files and returns its provenance.
@@ -129,10 +142,10 @@ class Store:
         Raises:
             UserError: If the disk is full.
         """
-        with self._lock(key, wait=wait) as held:
-            if not held or self.has(kind, key):
+        with self._lock(step.key, wait=wait) as held:
+            if not held or self.has(step):
                 return held
-            unfinished = self.root / "unfinished" / key
+            unfinished = self.root / "unfinished" / step.key
             shutil.rmtree(unfinished, ignore_errors=True)
             try:
                 with room_on_disk(self.root):
@@ -140,7 +153,7 @@ class Store:
                         unfinished.mkdir(parents=True)
                     provenance = fill(unfinished)
                     with self._writing():
-                        self._seal(unfinished, kind, key, fields, provenance)
+                        self._seal(unfinished, step, provenance)
             finally:
                 shutil.rmtree(unfinished, ignore_errors=True)
         return True
@@ -153,14 +166,12 @@ class Store:
         except OSError as error:
             raise UserError(f"cannot write to the store {self.root}: {error}; choose another with --store") from error
 
-    def _seal(
-        self, unfinished: Path, kind: str, key: str, fields: Mapping[str, Any], provenance: Mapping[str, Any]
-    ) -> None:
+    def _seal(self, unfinished: Path, step: Stored, provenance: Mapping[str, Any]) -> None:
         files = {str(path.relative_to(unfinished)): path for path in sorted(unfinished.rglob("*")) if path.is_file()}
         manifest = {
-            "kind": kind,
-            "key": key,
-            "fields": dict(fields),
+            "kind": step.kind,
+            "key": step.key,
+            "fields": dict(step.fields()),
             "files": {name: _file_digest(path) for name, path in files.items()},
             "provenance": dict(provenance),
         }
@@ -169,7 +180,7 @@ class Store:
         for path in [*files.values(), unfinished / MANIFEST]:
             with path.open("rb") as written:
                 os.fsync(written.fileno())
-        finished = self.folder(kind, key)
+        finished = self.folder(step)
         finished.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(finished, ignore_errors=True)  # a folder without a manifest is not a finished step
         unfinished.rename(finished)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spillover.errors import UserError
@@ -9,11 +10,12 @@ from spillover.models.fingerprint import tensor_entries
 
 if TYPE_CHECKING:
     from spillover.evaluation.predict import EncodedCell
+    from spillover.models.adopted import Adopted
+    from spillover.models.spec import ResolvedModel
     from spillover.prompts.encoding import Encoder
-    from spillover.study.step import Adopt
 
 
-def check_adopted(step: Adopt) -> None:
+def check_adopted(adopted: Adopted, of: ResolvedModel) -> None:
     """Refuse an adapter or a model that does not fit the base, or has its weights.
 
     Raises:
@@ -21,22 +23,20 @@ def check_adopted(step: Adopt) -> None:
     """
     from spillover.models.adopted import check_adapter, check_whole
 
-    if step.saves_adapter:
-        check_adapter(step.base.path, step.adopted.path)
+    if adopted.is_adapter:
+        check_adapter(of.path, adopted.path)
         return
-    check_whole(step.base.path, step.adopted.path)
-    if _has_the_weights_of_its_base(step):
+    check_whole(of.path, adopted.path)
+    if _have_the_same_weights(adopted.path, of.path):
         raise UserError(
-            f"{step.adopted.path}: has the weights of the base {step.base.name!r}, number by number; "
-            "give the fine-tuned model"
+            f"{adopted.path}: has the weights of the base {of.name!r}, number by number; give the fine-tuned model"
         )
 
 
-def _has_the_weights_of_its_base(step: Adopt) -> bool:
+def _have_the_same_weights(*folders: Path) -> bool:
     from spillover.models.load import load_model
     from spillover.training.drift.tensors import Tensors, same_numbers
 
-    folders = step.adopted.path, step.base.path
     own, base = ({entry.name: entry.shape for entry in tensor_entries(folder)} for folder in folders)
     common = own.keys() & base.keys()
     if any(own[name] != base[name] for name in common):  # rows were added to the vocabulary

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from spillover.errors import UserError
 from spillover.prompts.demonstrations import text_of
-from spillover.prompts.encoding import Encoder, common_prefix_length
+from spillover.prompts.encoding import common_prefix_length
 from spillover.prompts.template import Template
 from spillover.records import Example
-from spillover.study.step import Finetune, Prepare
+from spillover.steps.rows import Encoding, Rows, Sources
 from spillover.tasks.coverage import coverage
 from spillover.tasks.mixture import Mixture, Portion, portions
 from spillover.tasks.prepare import PreparedTask, protocol_rows, training_rows
-from spillover.training.settings import Demonstrations
+from spillover.training.settings import Demonstrations, TrainingSettings
 
 if TYPE_CHECKING:
     from spillover.training.rows import TrainingRow, TrainingRows
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 Drops = dict[str, int]
 
 
-def mixed_rows(
-    step: Finetune, mixture: Mixture, prepared: Callable[[Prepare], PreparedTask], encoder: Encoder
-) -> MixedRows:
+def mixed_rows(rows: Rows, mixture: Mixture, how: Encoding, prepared: Sources) -> MixedRows:
     """Return the rows a mixture trains on; a pure function of the mixture, its sources and the seed.
 
     Every source keeps its own prompt and, where the recipe demonstrates, its own demonstrations.
@@ -38,49 +36,55 @@ def mixed_rows(
     from spillover.training.rows import TrainingRows
     from spillover.training.stages import MixedRows
 
-    steps = [(step.data, step.template), *step.added]
-    sources = [prepared(data) for data, _ in steps]
-    examples, reasons = _apart(step, sources)
+    parts = [(rows.data, rows.template), *rows.added]
+    sources = [prepared(data) for data, _ in parts]
+    examples, reasons = _apart(rows, sources)
     encoded: list[TrainingRows] = []
-    for (data, template), source, rows, drops in zip(steps, sources, examples, reasons, strict=True):
-        where = f"variant {step.name!r}: its mixture, task {data.task.name!r}"
-        shown = step.recipe.demonstrations
-        encoded.append(_encoded(step, template, source, rows, shown=shown, encoder=encoder, where=where))
+    for (data, template), source, own, drops in zip(parts, sources, examples, reasons, strict=True):
+        where = f"variant {how.variant!r}: its mixture, task {data.task.name!r}"
+        encoded.append(_encoded(how, template, source, own, where=where))
         drops.update({reason: drops.get(reason, 0) + count for reason, count in encoded[-1].dropped.items()})
-    if "general_rows" in step.arm:
-        _check_amounts(step, mixture, encoded[1:])
-    by_task = {data.task.name: own for (data, _), own in zip(steps, encoded, strict=True)}
+    if "general_rows" in rows.arm:
+        _check_amounts(how.variant, mixture, encoded[1:])
+    by_task = {data.task.name: own for (data, _), own in zip(parts, encoded, strict=True)}
     lengths = {name: [len(row.target) for row in own.rows] for name, own in by_task.items()}
-    taken = portions(mixture, list(lengths.values()), size=step.size)
+    taken = portions(mixture, list(lengths.values()), size=rows.size)
     by_name = {portion.task: _taken(portion, by_task[portion.task].rows) for portion in taken}
     stages = [[row for name in names for row in by_name[name]] for names in mixture.stages()]
     distinct_counts = {portion.task: len(set(portion.rows)) for portion in taken}
     distinct = {
-        data.task.name: rows[: distinct_counts[data.task.name]]
-        for (data, _), rows in zip(steps, examples, strict=True)
+        data.task.name: own[: distinct_counts[data.task.name]]
+        for (data, _), own in zip(parts, examples, strict=True)
         if data.task.name in distinct_counts
     }
-    specialist = [(data.task, distinct[name]) for data, _ in steps if (name := data.task.name) in mixture.specialist()]
+    # Of rows that are too long the next ones take the place, so that the last one taken stands further down.
+    reached = {
+        name: own[: count + len(own) - len(by_task[name].rows)]
+        for (data, _), own in zip(parts, examples, strict=True)
+        if (count := distinct_counts.get(name := data.task.name))
+    }
+    specialist = [(data.task, distinct[name]) for data, _ in parts if (name := data.task.name) in mixture.specialist()]
     report = {
         **_shares(taken, lengths),
         "dropped": dict(zip(by_task, reasons, strict=True)),
         "stages": [list(names) for names in mixture.stages()],
         "coverage": coverage(specialist).number,
     }
-    all_rows = tuple(row for rows in stages for row in rows)
+    all_rows = tuple(row for own in stages for row in own)
     return MixedRows(
         all_rows,
         common_prefix_length([row.prompt for row in all_rows]),
         dict(sum((Counter(drops) for drops in reasons), Counter[str]())),
-        tuple(TrainingRows(tuple(rows), common_prefix_length([row.prompt for row in rows]), {}) for rows in stages),
+        tuple(TrainingRows(tuple(own), common_prefix_length([row.prompt for row in own]), {}) for own in stages),
         mixture.general_epochs,
         report,
         distinct,
         reasons[0],
+        reached,
     )
 
 
-def _apart(step: Finetune, sources: Sequence[PreparedTask]) -> tuple[list[tuple[Example, ...]], list[Drops]]:
+def _apart(rows: Rows, sources: Sequence[PreparedTask]) -> tuple[list[tuple[Example, ...]], list[Drops]]:
     """Return each source's rows in the order they are taken, and what was dropped of it.
 
     The target's rows are those of a variant trained on it alone. Of the others goes what equals, in normalised text,
@@ -90,45 +94,41 @@ def _apart(step: Finetune, sources: Sequence[PreparedTask]) -> tuple[list[tuple[
     seen: dict[str, str] = {}
     kept, dropped = [], []
     for position, source in enumerate(sources):
-        count = len(source.train) if position else step.size
-        selected = training_rows(source, count, seed=step.seed)
-        rows, drops = protocol_rows(source, split="train", protocol=step.protocol, rows=selected)
+        count = len(source.train) if position else rows.size
+        selected = training_rows(source, count, seed=rows.seed)
+        own, drops = protocol_rows(source, split="train", protocol=rows.protocol, rows=selected)
         if position:
-            rows, repeats = _new(rows, source.task, held_out, seen)
+            own, repeats = _new(own, source.task, held_out, seen)
             drops = {**drops, **repeats}
-        seen.update({_text(row): source.task for row in rows})
-        kept.append(rows)
+        seen.update({_text(row): source.task for row in own})
+        kept.append(own)
         dropped.append(drops)
     return kept, dropped
 
 
-def replayed_rows(
-    step: Finetune, prepared: Callable[[Prepare], PreparedTask], encoder: Encoder
-) -> tuple[TrainingRows, ...]:
+def replayed_rows(rows: Rows, how: Encoding, prepared: Sources) -> tuple[TrainingRows, ...]:
     """Return the rows of each task that the recipe replays, behind no demonstrations.
 
     Raises:
         UserError: If none of a task's is left.
     """
     found = []
-    for (data, template), (rows, drops) in zip(step.replayed, replayed_examples(step, prepared), strict=True):
-        where = f"variant {step.name!r}: its replay of task {data.task.name!r}"
-        shown = Demonstrations(count=0)
-        encoded = _encoded(step, template, prepared(data), rows, shown=shown, encoder=encoder, where=where)
+    plain = replace(how, shown=Demonstrations(count=0))
+    for (data, template), (own, drops) in zip(rows.replayed, replayed_examples(rows, prepared), strict=True):
+        where = f"variant {how.variant!r}: its replay of task {data.task.name!r}"
+        encoded = _encoded(plain, template, prepared(data), own, where=where)
         found.append(replace(encoded, dropped={**drops, **encoded.dropped}))
     return tuple(found)
 
 
-def replayed_examples(
-    step: Finetune, prepared: Callable[[Prepare], PreparedTask]
-) -> list[tuple[tuple[Example, ...], Drops]]:
+def replayed_examples(rows: Rows, prepared: Sources) -> list[tuple[tuple[Example, ...], Drops]]:
     """Return the training rows of each replayed task without test rows and demonstrations of it or what is trained."""
-    sources = [prepared(data) for data, _ in step.replayed]
-    held_out = _held_out([prepared(step.data), *(prepared(data) for data, _ in step.added), *sources])
+    sources = [prepared(data) for data, _ in rows.replayed]
+    held_out = _held_out([prepared(rows.data), *(prepared(data) for data, _ in rows.added), *sources])
     found = []
     for source in sources:
-        rows, drops = protocol_rows(source, split="train", protocol=step.protocol)
-        kept, equal = _new(rows, source.task, held_out, {})
+        own, drops = protocol_rows(source, split="train", protocol=rows.protocol)
+        kept, equal = _new(own, source.task, held_out, {})
         found.append((kept, {**drops, **equal}))
     return found
 
@@ -163,14 +163,7 @@ def _text(row: Example) -> str:
 
 
 def _encoded(
-    step: Finetune,
-    template: str,
-    source: PreparedTask,
-    rows: Sequence[Example],
-    *,
-    shown: Demonstrations,
-    encoder: Encoder,
-    where: str,
+    how: Encoding, template: str, source: PreparedTask, rows: Sequence[Example], *, where: str
 ) -> TrainingRows:
     from spillover.training.rows import encode_rows
 
@@ -180,23 +173,23 @@ def _encoded(
         )
     try:
         return encode_rows(
-            encoder,
+            how.encoder,
             Template(template),
             rows,
-            shown.chosen_from(source.demonstrations),
-            step.settings,
-            context_length=step.base.context_length,
+            how.shown.chosen_from(source.demonstrations),
+            how.settings,
+            context_length=how.context_length,
         )
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
 
 
-def _check_amounts(step: Finetune, mixture: Mixture, added: Sequence[TrainingRows]) -> None:
+def _check_amounts(variant: str, mixture: Mixture, added: Sequence[TrainingRows]) -> None:
     """Raise UserError where a source has fewer rows than a factorial design names: its arms state that amount."""
     for member, own in zip(mixture.added, added, strict=True):
         if member.cap and len(own.rows) < member.cap:
             raise UserError(
-                f"variant {step.name!r}: its mixture, task {member.task!r}: {member.cap} rows asked for, of which "
+                f"variant {variant!r}: its mixture, task {member.task!r}: {member.cap} rows asked for, of which "
                 f"{len(own.rows)} are left to train on; lower general_rows or specialist_rows, or name more tasks"
             )
 
@@ -223,19 +216,23 @@ def _shares(taken: Sequence[Portion], lengths: Mapping[str, Sequence[int]]) -> d
     }
 
 
-def mixture_card(step: Finetune, training: Mapping[str, Any], prepared: PreparedTask | None) -> dict[str, Any]:
+def mixture_card(
+    rows: Rows, settings: TrainingSettings, training: Mapping[str, Any], prepared: PreparedTask | None
+) -> dict[str, Any]:
     """Return `VariantCard.mixture` of a training: empty where it is neither a mixture nor an arm of `mix`.
 
     Args:
+        rows: What it trains on.
+        settings: Of the training.
         training: Of its log; a mixture's own report is under ``mixture``.
         prepared: Rows of the task it trains on, where it is an arm.
     """
-    if step.mixture is None and not step.arm:
+    if rows.mixture is None and not rows.arm:
         return {}
-    mixture = step.mixture or Mixture(target=step.data.task.name)
-    found = dict(training["mixture"]) if step.mixture else _unmixed(step, training, prepared)
+    mixture = rows.mixture or Mixture(target=rows.data.task.name)
+    found = dict(training["mixture"]) if rows.mixture else _unmixed(rows, settings, training, prepared)
     general = [member.task for member in mixture.added if member.general]
-    of_general = set(step.arm.get("general", general))
+    of_general = set(rows.arm.get("general", general))
     return {
         "target": mixture.target,
         "arm": "mixture",
@@ -248,25 +245,27 @@ def mixture_card(step: Finetune, training: Mapping[str, Any], prepared: Prepared
         "temperature": mixture.temperature,
         "specialist_rows": sum(count for name, count in found["rows"].items() if name not in of_general),
         "general_rows": sum(count for name, count in found["rows"].items() if name in of_general),
-        "false_share": _false_share(step),
+        "false_share": _false_share(rows),
         **found,
         "coverage": {mixture.target: found["coverage"]},
-        **step.arm,
+        **rows.arm,
     }
 
 
-def _false_share(step: Finetune) -> float | None:
+def _false_share(rows: Rows) -> float | None:
     """Return the share of wrong facts in what is added; None where no facts that a program wrote are."""
-    shares = [share for data, _ in step.added if (share := data.task.false_share) is not None]
+    shares = [share for data, _ in rows.added if (share := data.task.false_share) is not None]
     return max(shares, default=None)
 
 
-def _unmixed(step: Finetune, training: Mapping[str, Any], prepared: PreparedTask | None) -> dict[str, Any]:
+def _unmixed(
+    rows: Rows, settings: TrainingSettings, training: Mapping[str, Any], prepared: PreparedTask | None
+) -> dict[str, Any]:
     """Return the report of an arm that mixes nothing."""
     assert prepared is not None
-    task = step.data.task
-    pass_steps = step.settings.model_copy(update={"epochs": 1, "max_steps": None}).step_count(training["rows"])
-    rows = training_rows(prepared, step.size, seed=step.seed)
+    task = rows.data.task
+    pass_steps = settings.model_copy(update={"epochs": 1, "max_steps": None}).step_count(training["rows"])
+    own = training_rows(prepared, rows.size, seed=rows.seed)
     return {
         "rows": {task.name: training["rows"]},
         "repeated_rows": {task.name: 0},
@@ -276,5 +275,5 @@ def _unmixed(step: Finetune, training: Mapping[str, Any], prepared: PreparedTask
         "dropped": {task.name: training["dropped"]},
         "stages": [[task.name]],
         "stage_steps": [training["step_count"]],
-        "coverage": coverage([(task, rows)]).number,
+        "coverage": coverage([(task, own)]).number,
     }

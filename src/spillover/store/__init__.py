@@ -1,0 +1,1 @@
+"""Where finished steps live, and what identifies them."""
