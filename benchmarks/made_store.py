@@ -13,14 +13,14 @@ import numpy as np
 from spillover.config import load_study
 from spillover.evaluation.metrics import statistics
 from spillover.records import Example, Prediction, PromptCard
-from spillover.store import files
-from spillover.study.items import rendered_prompts
 from spillover.steps.finetune import Finetune
 from spillover.steps.predict import Predict
 from spillover.steps.prepare import Prepare
 from spillover.steps.score import Score
 from spillover.steps.step import Step
+from spillover.store import files
 from spillover.store.store import Store
+from spillover.study.items import rendered_prompts
 from spillover.tasks.prepare import prepare, protocol_rows
 
 LABELS = {"mood": ("positive", "negative"), "logic": ("entailment", "contradiction", "neutral"), "question": ()}

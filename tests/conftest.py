@@ -35,9 +35,9 @@ def finished_study(tmp_path_factory) -> tuple[Path, Path]:
     import torch
 
     from spillover.config import load_study
-    from spillover.study.runner import run_study
-    from spillover.store.store import Store
     from spillover.steps.workshop import Workshop
+    from spillover.store.store import Store
+    from spillover.study.runner import run_study
     from tests.study.test_runner import Quiet
 
     torch.set_num_threads(1)

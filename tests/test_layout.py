@@ -8,17 +8,19 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "spillover"
 OPEN_TO_ALL = {"errors", "records", "registry", "__init__"}
 OF_COMMANDS = {
-    *{"api", "config", "progress", "study", "report", "analysis", "evaluation"},
+    *{"api", "config", "progress", "study", "steps", "store", "report", "analysis", "evaluation"},
     *{"models", "tasks", "prompts", "artifacts", "training"},
 }
 ALLOWED = {
     "cli": OF_COMMANDS | {"commands"},
     "commands": OF_COMMANDS,
-    "api": {"config", "progress", "study", "report", "analysis", "models", "artifacts"},
-    "config": {"study", "models", "tasks", "training"},
+    "api": {"config", "progress", "study", "steps", "store", "report", "analysis", "models", "artifacts"},
+    "config": {"study", "steps", "models", "tasks", "training"},
     "__main__": {"cli"},
-    "progress": {"study"},
-    "study": {"training", "evaluation", "analysis", "tasks", "prompts", "models", "artifacts"},
+    "progress": {"study", "steps"},
+    "study": {"steps", "store", "training", "evaluation", "analysis", "tasks", "prompts", "models", "artifacts"},
+    "steps": {"store", "training", "evaluation", "tasks", "prompts", "models"},
+    "store": {"tasks", "prompts", "artifacts"},
     "report": {"analysis"},
     "training": {"tasks", "prompts", "models"},
     "evaluation": {"tasks", "prompts", "models", "artifacts"},

@@ -4,9 +4,9 @@ import pytest
 from rich.console import Console
 
 from spillover.progress import progress
-from spillover.study.runner import run_study
-from spillover.store.store import Store
 from spillover.steps.workshop import Workshop
+from spillover.store.store import Store
+from spillover.study.runner import run_study
 from tests.study.test_recipes import write_study
 from tests.study.test_runner import load
 

@@ -12,8 +12,8 @@ from spillover.evaluation.predict import predict
 from spillover.models.load import load_model, load_tokenizer
 from spillover.prompts.encoding import Encoder
 from spillover.steps.predict import Predict
-from spillover.store.store import Store
 from spillover.steps.workshop import Workshop
+from spillover.store.store import Store
 
 pytestmark = pytest.mark.real
 
@@ -47,7 +47,7 @@ def of(asked, task: str) -> list[Predict]:
 def test_label_log_likelihoods_equal_those_of_a_plain_forward_pass(asked, task):
     model, encoder, workshop, _ = asked
     for step in of(asked, task):
-        cell, _ = workshop.encoded_cell(step)
+        cell, _ = step.encoded(workshop)
         predictions = predict(model, cell, encoder)
         plain = np.zeros((len(cell.prompts), len(cell.answers)))
         for row, prompt in enumerate(cell.prompts):
@@ -64,7 +64,7 @@ def test_label_log_likelihoods_equal_those_of_a_plain_forward_pass(asked, task):
 
 def test_generation_equals_that_of_transformers(asked):
     model, encoder, workshop, _ = asked
-    cell, _ = workshop.encoded_cell(of(asked, "siqa")[1])
+    cell, _ = of(asked, "siqa")[1].encoded(workshop)
     ours = predict(model, cell, encoder)
     for prompt, prediction in list(zip(cell.prompts, ours, strict=True))[:3]:
         ids = torch.tensor([prompt])
@@ -80,7 +80,7 @@ def test_generation_equals_that_of_transformers(asked):
 
 def test_the_default_model_adds_no_special_token_to_a_prompt(asked):
     _, encoder, workshop, _ = asked
-    cell, _ = workshop.encoded_cell(of(asked, "amazon")[0])
+    cell, _ = of(asked, "amazon")[0].encoded(workshop)
     assert all(encoder.decode(ids) == text for ids, text in zip(cell.prompts, cell.asked.prompts, strict=True))
 
 

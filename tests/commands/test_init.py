@@ -10,8 +10,8 @@ from spillover.analysis.power import WANTED, fewest_items
 from spillover.cli import main
 from spillover.commands.study_text import MARGIN
 from spillover.config import load_study
-from spillover.study.runner import missing_steps
 from spillover.store.store import Store
+from spillover.study.runner import missing_steps
 from spillover.study.study_file import StudyFile
 from spillover.tasks.prepare import prepare, training_rows
 from spillover.tasks.suite import load_suite

@@ -10,15 +10,15 @@ from spillover.cli import main
 from spillover.commands.plan import Plan, plain_plan, print_plan
 from spillover.config import load_study
 from spillover.models.fingerprint import tensor_entries
+from spillover.steps.drift import Drift
+from spillover.steps.finetune import Finetune
 from spillover.steps.speed import Cost
+from spillover.steps.workshop import Workshop
+from spillover.store.store import Store
 from spillover.study.machine_speed import calibrate
 from spillover.study.plan import detectable_differences, expected_cost
 from spillover.study.reach import Reach
-from spillover.study.runner import missing_steps, run_study, step_work
-from spillover.steps.drift import Drift
-from spillover.steps.finetune import Finetune
-from spillover.store.store import Store
-from spillover.steps.workshop import Workshop
+from spillover.study.runner import missing_steps, run_study
 from tests.study.made_study import make_study
 from tests.study.test_runner import Quiet
 
@@ -110,7 +110,7 @@ def test_a_design_led_by_macro_f1_shows_as_little_as_its_rare_answer(tmp_path):
     study, store = load_study(path, cache=tmp_path / "cache", notice=lambda line: None), Store(tmp_path / "store")
     (row, *_) = detectable_differences(study, store, Workshop(store))
     assert (row.variant, row.relation) == ("sft/first/16/0", "in-domain")
-    counts = Counter(test.target for test in Workshop(store).prepared(study.scores[0].predictions.data).test[:10])
+    counts = Counter(test.target for test in study.scores[0].predictions.data.rows(Workshop(store)).test[:10])
     assert 0 < counts["up"] < 5
     assert row.difference == pytest.approx(detectable_difference([AskedItems(10, 2, 0.5 * macro_factor(counts))]))
     assert row.difference > detectable_difference([AskedItems(10, 2, 0.5)])
@@ -152,7 +152,7 @@ def test_time_follows_the_work_of_each_step(study, tmp_path):
     steps = [step for step in missing_steps(study, store) if isinstance(step, Finetune)]
     cost = expected_cost(steps, workshop, speed)["finetune"]
     # A token of work is a forward pass, of which training takes three.
-    tokens = sum(step_work(step, workshop) for step in steps) / 3
+    tokens = sum(step.work(workshop) for step in steps) / 3
     expected = len(steps) * speed.loading.wall_seconds + tokens * speed.trained_token.wall_seconds
     assert cost.wall_seconds == pytest.approx(expected)
     assert min(speed.asked_token.cpu_seconds, speed.trained_token.cpu_seconds, speed.loading.cpu_seconds) > 0
@@ -164,4 +164,4 @@ def test_drift_takes_the_work_of_its_decompositions(study, tmp_path):
     shapes = {entry.name: entry.shape for entry in tensor_entries(study.base.path)}
     cubes = sum(min(shape) ** 3 for name, shape in shapes.items() if ".layers." in name and len(shape) == 2)
     weights = sum(math.prod(shape) for shape in shapes.values())
-    assert step_work(step, Workshop(store)) == pytest.approx(65 * cubes / weights)
+    assert step.work(Workshop(store)) == pytest.approx(65 * cubes / weights)

@@ -4,8 +4,8 @@ import pytest
 
 from spillover.config import load_study
 from spillover.store import files
-from spillover.study.cells import find_score
 from spillover.store.store import Store
+from spillover.study.cells import find_score
 from tests.commands.called import call
 
 CELL = "sft/first/16/0:first:2"

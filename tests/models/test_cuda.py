@@ -8,11 +8,11 @@ import torch
 
 from spillover.models.generation import generate
 from spillover.models.scoring import PrefixCache, answer_log_likelihoods
-from spillover.store.files import PREDICTIONS, read_predictions
-from spillover.study.runner import run_study
 from spillover.steps.predict import Predict
-from spillover.store.store import Store
 from spillover.steps.workshop import Workshop
+from spillover.store.files import PREDICTIONS, read_predictions
+from spillover.store.store import Store
+from spillover.study.runner import run_study
 from spillover.training.fit import SharedPrefixLogits, fit
 from spillover.training.loss import summed_loss
 from spillover.training.settings import TrainingSettings

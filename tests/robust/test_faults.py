@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from spillover.config import load_study
-from spillover.study.results import collect
 from spillover.store.store import MANIFEST, Store
+from spillover.study.results import collect
 from tests.robust.processes import Fault, changes_of, disk_full, killed, start
+from tests.study.test_store import Kept
 
 STEPS = 57
 """Of the made study."""
@@ -111,7 +112,7 @@ def test_a_file_that_is_cut_off_on_its_way_is_one_line_and_no_finished_step(
     assert "no room left on the disk" in text.splitlines()[-1]
     store = Store(root)
     for path in manifests(root):
-        store.check(path.parent.parent.name, path.parent.name)
+        store.check(Kept(path.parent.parent.name, path.parent.name))
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(8, marks=pytest.mark.long)])
@@ -213,8 +214,8 @@ def test_a_run_on_a_read_only_store_is_one_line(made_study_file, copied, tmp_pat
 def test_steps_of_another_version_are_computed_again_beside_the_old_ones(
     finished, made_study_file, copied, monkeypatch
 ):
-    from spillover.study.runner import missing_steps
     from spillover.steps.drift import Drift
+    from spillover.study.runner import missing_steps
 
     monkeypatch.setattr(Drift, "version", Drift.version + 1)
     study = load_study(made_study_file, cache=made_study_file.parent / "cache", notice=lambda line: None)

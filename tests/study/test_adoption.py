@@ -12,11 +12,11 @@ from spillover.analysis.generalization import analyse
 from spillover.config import load_study
 from spillover.errors import UserError
 from spillover.records import Relation
+from spillover.steps.adopt import Adopt
+from spillover.steps.workshop import Workshop
+from spillover.store.store import Store
 from spillover.study.results import collect
 from spillover.study.runner import run_study
-from spillover.steps.adopt import Adopt
-from spillover.store.store import Store
-from spillover.steps.workshop import Workshop
 from tests.study.made_study import make_study
 from tests.study.test_runner import Quiet, run
 
@@ -121,9 +121,7 @@ def test_the_same_adapter_under_two_names_is_asked_once(adopted):
     study, store, _ = adopted
     part, kin = (step for step in study.models if step.name in ("part", "kin"))
     assert part.key == kin.key
-    assert (
-        json.loads(store.file("adopt", part.key, "adopted.json").read_text())["fingerprint"] == part.adopted.fingerprint
-    )
+    assert json.loads(store.file(part, "adopted.json").read_text())["fingerprint"] == part.adopted.fingerprint
 
 
 def test_an_adapter_is_told_by_what_it_holds_not_by_where_it_lies_or_what_base_it_names(folder):
@@ -312,7 +310,7 @@ def test_a_model_keeps_its_own_settings_added_rows_and_end_token(folder):
     study, store = load(path), Store(folder / "store")
     assert not run_study(study, store, Workshop(store), Quiet()).failed
     step = next(s for s in study.steps if s.label == "ask whole first at 0 shots")
-    encoded, _ = Workshop(store).encoded_cell(step)
+    encoded, _ = step.encoded(Workshop(store))
     own = AutoModelForCausalLM.from_pretrained(folder / "whole").eval()
     lines = store.file(step, "predictions.jsonl").read_text().splitlines()
     for line, prompt in zip(map(json.loads, lines), encoded.prompts, strict=True):
@@ -322,4 +320,4 @@ def test_a_model_keeps_its_own_settings_added_rows_and_end_token(folder):
             expected = sum(float(rows[len(prompt) - 1 + at, token]) for at, token in enumerate(answer))
             assert found == pytest.approx(expected, abs=1e-4)
     assert isinstance(step.variant, Adopt)
-    assert Workshop(store)._own_encoder(step).end_token_id == tokenizer.eos_token_id != 0
+    assert step.own_encoder(Workshop(store)).end_token_id == tokenizer.eos_token_id != 0

@@ -9,11 +9,11 @@ from spillover.analysis.generalization import analyse
 from spillover.config import load_study
 from spillover.errors import UserError
 from spillover.records import BASE
-from spillover.study.results import collect
-from spillover.study.runner import missing_steps, run_study
 from spillover.steps.predict import Predict
-from spillover.store.store import Store
 from spillover.steps.workshop import Workshop
+from spillover.store.store import Store
+from spillover.study.results import collect
+from spillover.study.runner import computed, missing_steps, run_study
 from tests.study.made_study import make_study
 from tests.study.test_runner import Quiet
 
@@ -154,7 +154,7 @@ def test_in_bfloat16_the_flip_floor_is_measured_and_kept(file, tmp_path):
     )
     workshop = Workshop(store)
     for step in (asked.data, asked):
-        store.write(step, lambda folder, step=step: workshop.compute(step, folder, float), fields={})
+        store.write(step, lambda folder, step=step: computed(step, folder, workshop))
     (predicted,) = (path for path in tmp_path.glob("predict/*/facts.json"))
     floor = json.loads(predicted.read_text())["flip_floor"]
     assert floor["item_count"] == 4

@@ -5,7 +5,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from spillover.steps.variant import kept_weights
 from spillover.store.store import Store
 from tests.robust.processes import start
 from tests.study.test_recipes import write_study
@@ -99,7 +98,7 @@ def test_two_processes_learn_what_one_does_on_the_same_batches(both):
         # Dealt out to two processes, the same rows have one more shared prefix in each of the first three batches.
         prefix = logs[0]["shared_prefix_token_count"]
         assert logs[1]["forward_token_count"] == logs[0]["forward_token_count"] + 3 * prefix
-        ours, theirs = (load_file(next(kept_weights(store, step).glob("*.safetensors"))) for store in (together, alone))
+        ours, theirs = (load_file(next(step.weights(store).glob("*.safetensors"))) for store in (together, alone))
         for name, weight in theirs.items():
             assert torch.allclose(ours[name], weight, rtol=0, atol=1e-5), (step.name, name)
         for fact in {"touched_share", "replayed_row_count", "moving_shares"} & logs[0]["recipe_report"].keys():
@@ -155,7 +154,7 @@ def test_a_model_that_is_split_over_processes_learns_what_a_whole_one_does(both,
     for step in compared:
         logs = [json.loads(store.file(step, "training.json").read_text()) for store in (alone, split)]
         assert logs[1]["losses"] == pytest.approx(logs[0]["losses"], rel=1e-5), step.name
-        ours, theirs = (load_file(next(kept_weights(store, step).glob("*.safetensors"))) for store in (split, alone))
+        ours, theirs = (load_file(next(step.weights(store).glob("*.safetensors"))) for store in (split, alone))
         assert ours.keys() == theirs.keys()
         for name, weight in theirs.items():
             assert torch.allclose(ours[name], weight, rtol=0, atol=1e-5), (step.name, name)

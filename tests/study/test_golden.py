@@ -10,7 +10,8 @@ from typing import get_args
 
 import pytest
 
-from spillover.study.step import Finetune, Step
+from spillover.steps.finetune import Finetune
+from spillover.steps.step import Step
 from spillover.tasks.mixture import Member, Mixture
 from spillover.training.settings import AnyChange, AnyConstraint, Demonstrations, Parameters, TrainingSettings
 from tests.study.golden import pinned
@@ -53,7 +54,7 @@ def settings_of(steps):
     trainings = [step for step in steps.values() if isinstance(step, Finetune)]
     recipes = [step.recipe for step in trainings]
     slots = [part for recipe in recipes for part in (recipe.parameters, recipe.constraint, recipe.afterwards)]
-    mixtures = [step.mixture for step in trainings if step.mixture]
+    mixtures = [step.rows.mixture for step in trainings if step.rows.mixture]
     members = [member for mixture in mixtures for member in mixture.added]
     return [
         *slots,

@@ -4,16 +4,17 @@ import pytest
 
 from spillover.errors import UserError
 from spillover.prompts.demonstrations import text_of
+from spillover.steps.predict import Predict
+from spillover.steps.validate import Validate
+from spillover.steps.workshop import Workshop
+from spillover.store.store import Store
 from spillover.study.halving import budget_seconds, within_budget
 from spillover.study.results import collect
 from spillover.study.runner import run_study
-from spillover.steps.predict import Predict
-from spillover.store.store import Store
-from spillover.steps.validate import Validate
-from spillover.steps.workshop import Workshop
 from tests.study.test_mix import mix_study
 from tests.study.test_recipes import write_study
 from tests.study.test_runner import Quiet, load
+from tests.study.test_store import Kept
 
 REGISTERED = {"alone", "all", "extra-steps"}
 MORE = "arms: [alone, pair, all, all-but, target+general, mathematics, extra-steps]\n  budgets: additive"
@@ -91,9 +92,9 @@ def test_the_arm_that_is_kept_had_the_lower_loss(least):
     _, chosen, store, _, _ = least
     losses = {}
     for key in validations(store):
-        manifest = store.manifest("validate", key)
-        name, target, size, _ = manifest["provenance"]["label"].removeprefix("validate ").split("/")
-        losses[target, size, name] = json.loads(store.file("validate", key, "validation.json").read_text())["loss"]
+        kept = Kept("validate", key)
+        name, target, size, _ = store.manifest(kept)["provenance"]["label"].removeprefix("validate ").split("/")
+        losses[target, size, name] = json.loads(store.file(kept, "validation.json").read_text())["loss"]
     for target in ("first", "second"):
         (kept,) = {SAME[target].get(name, name) for name in names(chosen, target) - REGISTERED}
         last = {name: loss for (on, size, name), loss in losses.items() if (on, size) == (target, "4")}
@@ -105,14 +106,14 @@ def test_the_arm_that_is_kept_had_the_lower_loss(least):
 def test_validation_rows_are_neither_tested_on_nor_trained_on_by_any_arm(least):
     study, _, _, workshop, _ = least
     first = [step for step in study.finetunes if step.data.task.name == "first"]
-    others = tuple({data.key: data for step in first for data, _ in step.added}.values())
-    step = Validate(first[0], first[0].data, first[0].template, 16, others)
-    rows = workshop.validation_rows(step)
+    others = tuple({data.key: data for step in first for data, _ in step.rows.added}.values())
+    step = Validate(first[0], first[0].data, first[0].rows.template, 16, others)
+    rows = step.rows(workshop)
     asked = {row.prompt for row in rows.rows}
     assert len(asked) == 44 - 16
-    trained = {row.prompt for arm in first for row in workshop.training_rows(arm)[0].rows}
+    trained = {row.prompt for arm in first for row in arm.encoded(workshop)[0].rows}
     assert not asked & trained
-    prepared = workshop.prepared(first[0].data)
+    prepared = first[0].data.rows(workshop)
     validated = {text_of(row) for row in prepared.train} - {text_of(row) for row in prepared.test}
     assert len(validated) == 44
 

@@ -19,14 +19,13 @@ from spillover.evaluation.harness.samples import read_runs
 from spillover.records import BASE, RIGHT_ANSWERS, Relation
 from spillover.report.explorer import explorer
 from spillover.report.write import write_report
-from spillover.store import files
 from spillover.steps.harness import AskHarness
-from spillover.steps.variant import kept_weights
+from spillover.steps.workshop import Workshop
+from spillover.store import files
+from spillover.store.store import Store
 from spillover.study.reach import margin_reach
 from spillover.study.results import collect
-from spillover.study.runner import missing_steps, run_study
-from spillover.store.store import Store
-from spillover.steps.workshop import Workshop
+from spillover.study.runner import computed, missing_steps, run_study
 from tests.commands.called import call
 from tests.study.made_study import make_study
 from tests.study.test_runner import Quiet
@@ -169,7 +168,7 @@ def test_the_reports_values_are_those_of_lm_evals_own_evaluation_of_the_same_wei
     folder, adapter = str(study.base.path), ""
     for step in study.models:
         if step.variant == model:
-            kept = str(kept_weights(store, step))
+            kept = str(step.weights(store))
             folder, adapter = (folder, kept) if step.saves_adapter else (kept, "")
     folders = [SHARED, file.parent / "own"]
     expected = {
@@ -494,7 +493,7 @@ def test_a_metric_that_some_items_lack_is_left_out_and_named(tmp_path):
     workshop = Workshop(store)
     scores = [step for step in study.harness_scores if step.predictions is asked[0]]
     for step in (*asked, *scores):
-        store.write(step, lambda folder, step=step: workshop.compute(step, folder, float), fields={})
+        store.write(step, lambda folder, step=step: computed(step, folder, workshop))
     rules = files.read_json(store.file(scores[0], "metrics.json"))
     assert set(rules["rules"]) == {"acc"}
     assert rules["left_out"] == ["lm-eval/partly: metric where_cold: not every item has a number"]

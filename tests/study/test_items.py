@@ -10,12 +10,12 @@ from transformers import AutoTokenizer
 from spillover.config import load_study
 from spillover.errors import SpilloverError
 from spillover.records import BASE
+from spillover.steps.workshop import Workshop
 from spillover.store import files
+from spillover.store.store import Store
 from spillover.study.items import ItemReader
 from spillover.study.results import MOST_ITEMS, collect
 from spillover.study.runner import run_study
-from spillover.store.store import Store
-from spillover.steps.workshop import Workshop
 from tests.study.made_study import make_study
 from tests.study.test_runner import Quiet
 
@@ -33,7 +33,7 @@ def finished(tmp_path_factory):
 
 
 def predictions_of(store, step):
-    return files.read_predictions(store.file("predict", step.predictions.key, "predictions.jsonl"))
+    return files.read_predictions(store.file(step.predictions, "predictions.jsonl"))
 
 
 def is_right(prediction):
@@ -51,7 +51,7 @@ def test_the_prompt_and_token_ids_of_every_item_are_those_the_model_was_asked(fi
     for step in base_steps(study):
         ids = [prediction.example_id for prediction in predictions_of(store, step)]
         items = ItemReader(store).asked(step.predictions, ids)
-        first = json.loads(store.file("predict", step.predictions.key, "prompt.json").read_text())
+        first = json.loads(store.file(step.predictions, "prompt.json").read_text())
         assert (items[0].prompt, list(items[0].token_ids)) == (first["text"], first["token_ids"])
         assert [item.example_id for item in items] == ids
         assert all(list(item.token_ids) == tokenizer(item.prompt)["input_ids"] for item in items)

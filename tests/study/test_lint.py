@@ -10,12 +10,12 @@ from spillover.analysis.power import WANTED, limits
 from spillover.config import load_study
 from spillover.errors import UserError
 from spillover.records import Relation
+from spillover.steps.workshop import Workshop
+from spillover.store.store import Store
 from spillover.study.findings import Finding, Severity
 from spillover.study.lint import lint, margin_out_of_reach, refuse_errors, too_few_items
 from spillover.study.plan import COARSE, Detectable
 from spillover.study.reach import Reach
-from spillover.store.store import Store
-from spillover.steps.workshop import Workshop
 from tests.study.made_study import TASK, WORDS, make_study
 
 

@@ -2,9 +2,9 @@ import pytest
 
 from spillover.config import load_study
 from spillover.errors import UserError
-from spillover.study.halving import _contests
-from spillover.store.store import Store
 from spillover.steps.workshop import Workshop
+from spillover.store.store import Store
+from spillover.study.halving import _contests
 from tests.study.made_study import TASK, make_rows, make_study
 from tests.study.test_recipes import write_study
 from tests.study.test_runner import load
@@ -44,17 +44,17 @@ def mix_study(folder, text=COCKTAIL, more=""):
 
 
 def arms_of(study):
-    return {step.name: step for step in study.finetunes if step.arm["target"] == "first"}
+    return {step.name: step for step in study.finetunes if step.rows.arm["target"] == "first"}
 
 
 def members(step):
-    return [step.data.task.name, *(data.task.name for data, _ in step.added)]
+    return [step.data.task.name, *(data.task.name for data, _ in step.rows.added)]
 
 
 def test_a_cocktail_is_every_arm_for_every_target(tmp_path):
     study = load(mix_study(tmp_path, more="budgets: additive"))
     arms = arms_of(study)
-    assert {name: (step.arm["arm"], members(step)) for name, step in arms.items()} == {
+    assert {name: (step.rows.arm["arm"], members(step)) for name, step in arms.items()} == {
         "alone": ("alone", ["first"]),
         "with-second": ("pair", ["first", "second"]),
         "with-third": ("pair", ["first", "third"]),
@@ -69,16 +69,16 @@ def test_a_cocktail_is_every_arm_for_every_target(tmp_path):
         "words-alone-for-first": ("general-alone", ["words"]),
         "extra-steps": ("extra-steps", ["first", "second", "third"]),
     }
-    assert arms["all-but-second"].arm["left_out"] == "second"
-    assert arms["extra-steps"].arm["budget"] == "steps"
-    assert {step.arm["target"] for step in study.finetunes} == {"first", "second"}
+    assert arms["all-but-second"].rows.arm["left_out"] == "second"
+    assert arms["extra-steps"].rows.arm["budget"] == "steps"
+    assert {step.rows.arm["target"] for step in study.finetunes} == {"first", "second"}
 
 
 def test_arms_that_are_the_same_work_are_one_step(tmp_path):
     study = load(mix_study(tmp_path, more="budgets: additive"))
     arms = arms_of(study)
     assert arms["all-but-second"].key == arms["with-third"].key
-    others = [step for step in study.finetunes if step.arm["arm"] == "general-alone"]
+    others = [step for step in study.finetunes if step.rows.arm["arm"] == "general-alone"]
     assert len({step.key for step in others}) == 1
     trainings = [step for step in study.steps if step.kind == "finetune"]
     assert len(trainings) == len({step.key for step in study.finetunes}) < len(study.finetunes)
@@ -102,7 +102,7 @@ def test_budgets_and_orders_multiply_the_arms_that_mix_and_no_other(tmp_path):
 
 def test_a_factorial_crosses_coverage_specialist_rows_general_rows_and_order(tmp_path):
     study = load(mix_study(tmp_path, FACTORIAL))
-    ids = {step.variant: (step.arm["specialist_rows"], step.arm["general_rows"]) for step in study.finetunes}
+    ids = {step.variant: (step.rows.arm["specialist_rows"], step.rows.arm["general_rows"]) for step in study.finetunes}
     assert ids == {
         "alone/first/8/0": (8, 0),
         "general-6/first/8/0": (8, 6),
@@ -122,7 +122,7 @@ def test_a_factorial_crosses_coverage_specialist_rows_general_rows_and_order(tmp
         "first+second.extra-steps-6/first/9/0": (17, 6),
     }
     group = next(step for step in study.finetunes if step.variant == "first+second.general-6/first/9/0")
-    assert [(member.task, member.cap, member.general) for member in group.mixture.added] == [
+    assert [(member.task, member.cap, member.general) for member in group.rows.mixture.added] == [
         ("second", 8, False),
         ("words", 6, True),
     ]
@@ -131,12 +131,12 @@ def test_a_factorial_crosses_coverage_specialist_rows_general_rows_and_order(tmp
 def test_a_factorial_trains_on_the_general_data_alone_where_it_is_asked_to(tmp_path):
     text = FACTORIAL.replace("general: words", "general: [words, sums]\n  general_alone: true")
     study = load(mix_study(tmp_path, text))
-    (floor,) = (step for step in study.finetunes if step.arm["arm"] == "general-alone")
+    (floor,) = (step for step in study.finetunes if step.rows.arm["arm"] == "general-alone")
     assert floor.variant == "general-alone-6-for-first/words/3/0"
-    assert [(member.task, member.cap) for member in floor.mixture.added] == [("sums", 3)]
-    rows, _ = Workshop(Store(tmp_path)).training_rows(floor)
+    assert [(member.task, member.cap) for member in floor.rows.mixture.added] == [("sums", 3)]
+    rows, _ = floor.encoded(Workshop(Store(tmp_path)))
     assert rows.report["rows"] == {"words": 3, "sums": 3}
-    assert floor.arm["general"] == ["words", "sums"]
+    assert floor.rows.arm["general"] == ["words", "sums"]
     assert study.validation_of(floor) is None
 
 
@@ -144,7 +144,7 @@ def test_a_factorial_that_names_more_rows_than_a_source_has_is_refused(tmp_path)
     study = load(mix_study(tmp_path, FACTORIAL.replace("general_rows: [0, 6]", "general_rows: [0, 50]")))
     step = next(step for step in study.finetunes if step.name == "general-50")
     with pytest.raises(UserError, match=r"'general-50': .* 'words': 50 rows asked for, of which \d+ are left"):
-        Workshop(Store(tmp_path)).training_rows(step)
+        step.encoded(Workshop(Store(tmp_path)))
 
 
 def test_several_shares_of_general_data_are_arms_of_their_own(tmp_path):
@@ -159,9 +159,9 @@ def test_several_shares_of_general_data_are_arms_of_their_own(tmp_path):
     assert set(arms) == {"alone", *kinds}
     workshop = Workshop(Store(tmp_path))
     for name, share in (("target+general-0.5", 0.5), ("all+general-0.25-matched", 0.25)):
-        rows, _ = workshop.training_rows(arms[name])
+        rows, _ = arms[name].encoded(workshop)
         assert rows.report["row_shares"]["words"] == pytest.approx(share)
-        assert arms[name].arm["general_share"] == share
+        assert arms[name].rows.arm["general_share"] == share
     (only,) = (
         name
         for name in arms_of(
@@ -198,7 +198,7 @@ def test_the_control_of_steps_of_a_broad_target_has_the_rows_of_the_joint_arm_an
     study = load(mix_study(tmp_path, FACTORIAL.replace("general: words", f"general: words\n  by: {by}")))
     workshop, steps = Workshop(Store(tmp_path)), {step.variant: step for step in study.finetunes}
     joint, control = (steps[f"first+second.{name}-6/first/9/0"] for name in ("general", "extra-steps"))
-    rows, own = (workshop.training_rows(step)[0] for step in (joint, control))
+    rows, own = (step.encoded(workshop)[0] for step in (joint, control))
     assert len(own.rows) == len(rows.rows)
     assert set(own.report["rows"]) == {"first", "second"}
     assert own.report["coverage"] == pytest.approx(rows.report["coverage"])

@@ -5,9 +5,9 @@ import pytest
 
 from spillover.errors import UserError
 from spillover.report.training import source_rows
-from spillover.study.results import collect
-from spillover.store.store import Store
 from spillover.steps.workshop import Workshop
+from spillover.store.store import Store
+from spillover.study.results import collect
 from spillover.tasks.prepare import prepare
 from tests.robust.processes import SERVER
 from tests.study.made_study import make_study
@@ -108,11 +108,11 @@ def test_arms_say_which_they_are_and_share_the_plain_training(finished, cards):
 def test_every_source_keeps_its_own_prompt_and_its_own_demonstrations(finished):
     study, store, _ = finished
     workshop, step = Workshop(store), next(step for step in study.finetunes if step.name == "shown")
-    rows, _ = workshop.training_rows(step)
-    decode = workshop._encoder(step.base.path).decode
+    rows, _ = step.encoded(workshop)
+    decode = workshop.encoder(step.base.path).decode
     prompts = [decode(row.prompt) for row in rows.rows]
     assert len(prompts) == 32
-    for prompt, (data, _) in zip((prompts[0], prompts[16]), [(step.data, ""), *step.added], strict=True):
+    for prompt, (data, _) in zip((prompts[0], prompts[16]), [(step.data, ""), *step.rows.added], strict=True):
         prepared = prepare(step.data.suite, data.task, cache=data.cache)
         for shot in prepared.demonstrations[:2]:
             assert shot.fields["text"] in prompt
@@ -145,9 +145,7 @@ def digests(path):
     """Return the rows of every training in order, as one line."""
     study = load(path)
     workshop = Workshop(Store(path.parent / "nowhere"))
-    return json.dumps(
-        {step.name: [row.prompt for row in workshop.training_rows(step)[0].rows] for step in study.finetunes}
-    )
+    return json.dumps({step.name: [row.prompt for row in step.encoded(workshop)[0].rows] for step in study.finetunes})
 
 
 def test_the_same_mixture_gives_the_same_rows_in_the_same_order_in_another_process(tmp_path):
@@ -174,8 +172,8 @@ def test_rows_that_another_source_tests_on_or_has_itself_are_dropped_and_counted
     suite.write_text(suite.read_text().replace("pool: second.jsonl}", "train: second.jsonl, test: held.jsonl}"))
     path.write_text(path.read_text().replace("train_on: [first, words]", "train_on: {target: first, with: second}"))
     store = Store(tmp_path / "store")
-    step = next(step for step in load(path).finetunes if step.mixture)
-    rows, dropped = Workshop(store).training_rows(step)
+    step = next(step for step in load(path).finetunes if step.rows.mixture)
+    rows, dropped = step.encoded(Workshop(store))
     assert dropped["equals a test row or demonstration of first"] == 5
     assert dropped["equals a row of first"] == 16
     assert rows.report["dropped"]["second"] == dropped
@@ -187,8 +185,8 @@ def test_a_source_whose_rows_are_all_another_sources_is_refused(tmp_path):
     path.with_name("second.jsonl").write_text(path.with_name("first.jsonl").read_text())
     path.write_text(path.read_text().replace("train_on: [first, words]", "train_on: {target: first, with: second}"))
     path.write_text(path.read_text().replace("sizes: [16]", "sizes: [44]"))
-    step = next(step for step in load(path).finetunes if step.mixture)
+    step = next(step for step in load(path).finetunes if step.rows.mixture)
     with pytest.raises(
         UserError, match="'sft': its mixture, task 'second': all of its 44 training rows are held out or"
     ):
-        Workshop(Store(tmp_path / "store")).training_rows(step)
+        step.encoded(Workshop(Store(tmp_path / "store")))

@@ -7,11 +7,12 @@ import signal
 import pytest
 import torch
 
-from spillover.store.partial import PartialCell
-from spillover.study.runner import run_study
 from spillover.steps.predict import Predict
-from spillover.store.store import Store
+from spillover.steps.step import Told
 from spillover.steps.workshop import Workshop
+from spillover.steps.partial import PartialCell
+from spillover.store.store import Store
+from spillover.study.runner import computed, run_study
 from tests.robust.processes import SERVER
 from tests.study.test_runner import Quiet, load, run
 
@@ -20,7 +21,7 @@ def small_batches(change):
     """Make batches of a few rows, each written as soon as it is done."""
     from spillover.evaluation import predict
     from spillover.models import generation, scoring
-    from spillover.study import partial
+    from spillover.steps import partial
 
     change(predict, "answer_score_batches", functools.partial(scoring.answer_score_batches, pack_tokens=100))
     change(generation, "ROW_TOKENS", 100)
@@ -39,7 +40,7 @@ def compute(study_file, root, label):
     workshop, step = Workshop(store), steps_of(load(study_file), label)
     folder = root / "made"
     folder.mkdir()
-    workshop.compute(step, folder, shares.append)
+    computed(step, folder, workshop, Told(shares.append))
     return shares, (folder / "predictions.jsonl").read_bytes()
 
 
@@ -146,10 +147,10 @@ def test_nothing_is_left_of_batches_when_a_study_is_done(prepared, tmp_path, mad
     store = Store(shutil.copytree(root, tmp_path / "store"))
     told = {}
 
-    class Told(Quiet):
+    class Listening(Quiet):
         def advanced(self, step, share):
             told.setdefault(type(step), []).append(share)
 
-    assert not run_study(study, store, Workshop(store), Told()).failed
+    assert not run_study(study, store, Workshop(store), Listening()).failed
     assert 1.0 in told[Predict]
     assert not list((store.root / "checkpoints").glob("*"))

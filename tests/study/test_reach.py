@@ -2,9 +2,9 @@ import json
 
 from spillover.analysis.power import TaskLimit, fewest_items, limits
 from spillover.config import load_study
-from spillover.study.reach import Reach, margin_reach
-from spillover.store.store import Store
 from spillover.steps.workshop import Workshop
+from spillover.store.store import Store
+from spillover.study.reach import Reach, margin_reach
 from tests.study.made_study import make_study
 
 
@@ -35,7 +35,7 @@ def test_rows_of_one_source_count_once_and_the_limit_that_would_do_counts_rows(t
     reach = reach_of(path)
     study = load_study(path, cache=tmp_path / "cache", notice=lambda line: None)
     workshop = Workshop(Store(tmp_path / "store"))
-    test = workshop.prepared(study.scores[0].predictions.data).test
+    test = study.scores[0].predictions.data.rows(workshop).test
     books = len({row.group for row in test})
     assert books < 5 < len(test)
     assert {task.name: task.unit_count for task in reach.tasks} == {

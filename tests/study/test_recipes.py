@@ -7,13 +7,13 @@ import torch
 from spillover.errors import UserError
 from spillover.models.load import load_model
 from spillover.report.training import recipe_rows
+from spillover.steps.derive import Derive
+from spillover.steps.finetune import Finetune
+from spillover.steps.workshop import Workshop
+from spillover.store.store import Store
 from spillover.study.export import export
 from spillover.study.results import collect
 from spillover.study.runner import disk_bytes
-from spillover.steps.derive import Derive
-from spillover.steps.finetune import Finetune
-from spillover.store.store import Store
-from spillover.steps.workshop import Workshop
 from tests.study.made_study import make_study
 from tests.study.test_runner import load, run
 
@@ -121,7 +121,7 @@ def test_adapters_are_kept_as_adapters_and_planned_as_small(finished):
     assert steps["all-four@alpha=0.5"].saves_adapter
     assert not steps["dora@alpha=0.5"].saves_adapter
     whole, small = (disk_bytes(study, [steps[name]]) for name in ("sft", "lora"))
-    on_disk = (store.folder("finetune", steps["lora"].key) / "adapter" / "adapter_model.safetensors").stat().st_size
+    on_disk = (store.folder(steps["lora"]) / "adapter" / "adapter_model.safetensors").stat().st_size
     assert small < whole
     assert small == pytest.approx(on_disk, rel=0.5)
 
@@ -130,7 +130,7 @@ def test_the_drift_of_half_an_interpolation_is_half_the_drift(finished):
     study, store, _ = finished
     moved = {}
     for step in study.drifts:
-        drift = json.loads(store.file("drift", step.key, "drift.json").read_text())
+        drift = json.loads(store.file(step, "drift.json").read_text())
         moved[step.variant.name] = drift["mean_absolute_difference"]
     assert moved["wise@alpha=0.25"] == pytest.approx(moved["sft"] / 4, rel=1e-3)
     assert moved["wise@alpha=0.5"] == pytest.approx(moved["sft"] / 2, rel=1e-3)
@@ -149,22 +149,22 @@ def test_replayed_rows_are_no_test_rows_or_demonstrations_of_what_is_trained_and
     path = write_study(tmp_path)
     study = load(path)
     replay = next(step for step in study.finetunes if step.name == "replay-task")
-    before = Workshop(Store(tmp_path / "store")).prepared(replay.data)
+    before = replay.data.rows(Workshop(Store(tmp_path / "store")))
     held_out = [row.fields["text"] for row in (*before.demonstrations, *before.test)]
     made = [{"text": text.upper(), "answer": "a"} for text in held_out]
     long = [{"text": "good " * 120, "answer": "a"}]  # 600 tokens of a model that takes 512
     words = path.with_name("words.jsonl")
     words.write_text(words.read_text() + "".join(json.dumps(row) + "\n" for row in (*made, *long)))
     workshop = Workshop(Store(tmp_path / "store"))
-    (replayed,) = workshop._material(replay).replayed
-    others = workshop.prepared(replay.replayed[0][0])
+    (replayed,) = replay.material(workshop).replayed
+    others = replay.rows.replayed[0][0].rows(workshop)
     in_training = {row.fields["text"].lower() for row in others.train}
     expected = {"longer than 512 tokens": int(long[0]["text"].strip() in in_training)}
     expected["equals a test row or demonstration of first"] = len(in_training & {text.lower() for text in held_out})
     assert replayed.dropped == expected
     assert min(expected.values()) > 0
     assert len(replayed.rows) == len(others.train) - sum(expected.values())
-    report = replay.recipe.constraint.build(workshop._material(replay)).report()
+    report = replay.recipe.constraint.build(replay.material(workshop)).report()
     assert report == {"replayed_row_count": 0, "left_out_row_count": sum(expected.values())}
 
 

@@ -9,11 +9,11 @@ from spillover.config import load_study
 from spillover.records import BASE, CommonAnswer, Prediction
 from spillover.report.formats import Format
 from spillover.report.write import write_report
+from spillover.steps.workshop import Workshop
 from spillover.store import files
+from spillover.store.store import Store
 from spillover.study.results import collect
 from spillover.study.runner import run_study
-from spillover.store.store import Store
-from spillover.steps.workshop import Workshop
 from tests.study.made_study import make_study
 from tests.study.test_runner import Quiet
 
@@ -71,8 +71,7 @@ def test_tasks_know_their_floors_and_models_what_they_answer_most(tmp_path):
     first, words = results.tasks
     rows = {
         (step.predictions.model, step.predictions.cell): [
-            json.loads(line)
-            for line in store.file("predict", step.predictions.key, "predictions.jsonl").read_text().splitlines()
+            json.loads(line) for line in store.file(step.predictions, "predictions.jsonl").read_text().splitlines()
         ]
         for step in study.scores
     }

@@ -15,14 +15,14 @@ from spillover.config import load_study
 from spillover.errors import UserError
 from spillover.models.spec import ResolvedModel
 from spillover.records import BASE, Relation
-from spillover.store.identity import digest
-from spillover.study.results import collect
-from spillover.study.runner import missing_steps, run_study
 from spillover.steps.finetune import Finetune
 from spillover.steps.predict import Predict
 from spillover.steps.score import Score
-from spillover.store.store import Store
 from spillover.steps.workshop import Workshop
+from spillover.store.identity import digest
+from spillover.store.store import Store
+from spillover.study.results import collect
+from spillover.study.runner import missing_steps, run_study
 from tests.robust import processes
 from tests.robust.processes import Run
 from tests.study.made_study import make_study

@@ -8,12 +8,10 @@ import pytest
 from spillover.config import load_study
 from spillover.evaluation.metrics import METRICS
 from spillover.records import Prediction
-from spillover.store import files
-from spillover.steps.predict import Predict
-from spillover.steps.prepare import Prepare
-from spillover.steps.score import Score
-from spillover.store.store import Store
 from spillover.steps.workshop import Workshop
+from spillover.store import files
+from spillover.store.store import Store
+from spillover.study.runner import computed
 from spillover.tasks.prepare import protocol_rows
 from tests.study.made_study import make_study
 
@@ -54,16 +52,16 @@ def scored(study, answer_to):
     asked = score.predictions
 
     def predict(folder):
-        prepared = files.read_prepared(store.file(Prepare.kind, asked.data.key, files.ROWS))
+        prepared = files.read_prepared(store.file(asked.data, files.ROWS))
         examples = protocol_rows(prepared, split="test", protocol=asked.protocol)[0]
         predictions = [Prediction(row.id, row.target, answer_to(row.target), token_ids=(1,)) for row in examples]
         files.write_predictions(folder / files.PREDICTIONS, predictions)
         return {}
 
-    store.write(Prepare.kind, asked.data.key, lambda folder: workshop.compute(asked.data, folder, print), fields={})
-    store.write(Predict.kind, asked.key, predict, fields={})
-    store.write(Score.kind, score.key, lambda folder: workshop.compute(score, folder, print), fields={})
-    _, statistics = files.read_statistics(store.file(Score.kind, score.key, "statistics.json"))
+    store.write(asked.data, lambda folder: computed(asked.data, folder, workshop))
+    store.write(asked, predict)
+    store.write(score, lambda folder: computed(score, folder, workshop))
+    _, statistics = files.read_statistics(store.file(score, "statistics.json"))
     return {name: float(METRICS[name].card.combine(rows.sum(axis=0))) for name, rows in statistics.items()}
 
 

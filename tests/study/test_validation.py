@@ -1,8 +1,8 @@
 import pytest
 
 from spillover.errors import UserError
-from spillover.study.results import collect
 from spillover.steps.workshop import Workshop
+from spillover.study.results import collect
 from tests.study.test_mix import FACTORIAL, mix_study
 from tests.study.test_runner import load, run
 
@@ -53,15 +53,15 @@ def test_validation_rows_are_the_same_for_all_arms_of_a_target_and_no_arm_trains
     study, store, _ = finished
     workshop, by_target = Workshop(store), {}
     for step in study.validations:
-        rows = {row.prompt for row in workshop.validation_rows(step).rows}
+        rows = {row.prompt for row in step.rows(workshop).rows}
         by_target.setdefault(step.target.task.name, []).append(rows)
-    trained = {row.prompt for step in study.finetunes for row in workshop.training_rows(step)[0].rows}
+    trained = {row.prompt for step in study.finetunes for row in step.encoded(workshop)[0].rows}
     for target, found in by_target.items():
         assert all(rows == found[0] for rows in found)
         assert len(found[0]) == 12
         assert not found[0] & trained
         asked = next(s.predictions for s in study.scores if s.predictions.data.task.name == target)
-        assert not found[0] & set(workshop.encoded_cell(asked)[0].prompts)
+        assert not found[0] & set(asked.encoded(workshop)[0].prompts)
 
 
 def test_a_factorial_is_validated_for_every_target_and_size(tmp_path):

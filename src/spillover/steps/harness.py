@@ -122,7 +122,7 @@ class AskHarness(Step):
         """Return the rendered prompt of the finished cell."""
         return files.read_prompt(store.file(self, PROMPT))
 
-    def predictions(self, store: Store) -> list[Prediction]:
+    def answered(self, store: Store) -> list[Prediction]:
         """Return the finished cell's answers."""
         return files.read_predictions(store.file(self, files.PREDICTIONS))
 

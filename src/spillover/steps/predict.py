@@ -148,7 +148,7 @@ class Predict(Step):
 
     def compute(self, folder: Path, workshop: Workshop, told: Told) -> None:
         from spillover.evaluation.predict import Rows, predict
-        from spillover.store.partial import PartialCell
+        from spillover.steps.partial import PartialCell
 
         encoded, dropped = self.encoded(workshop)
         loaded = asked_model(self.base, self.variant, self.precision, workshop)
@@ -199,7 +199,7 @@ class Predict(Step):
         """Return the rendered prompt of the finished cell."""
         return files.read_prompt(store.file(self, PROMPT))
 
-    def predictions(self, store: Store) -> list[Prediction]:
+    def answered(self, store: Store) -> list[Prediction]:
         """Return the finished cell's predictions."""
         return files.read_predictions(store.file(self, files.PREDICTIONS))
 

@@ -71,7 +71,7 @@ class Score(Step):
         return {"predictions": self.predictions}
 
     def compute(self, folder: Path, workshop: Workshop, told: Told) -> None:
-        predictions = self.predictions.predictions(workshop.store)
+        predictions = self.predictions.answered(workshop.store)
         values = {metric: statistics(metric, predictions, self.rule) for metric in self.metrics}
         ids = [prediction.example_id for prediction in predictions]
         files.write_statistics(folder / STATISTICS, ids, values)

@@ -89,7 +89,7 @@ def _free_name(name: str, card: MetricCard, task: HarnessTask, taken: Mapping[st
 
 def _task_card(source: AskHarness, found: TaskScores, names: Mapping[str, str], store: Store) -> TaskCard:
     """Return the card of a task; ``names`` are the metrics' names in the study."""
-    predictions = source.predictions(store)
+    predictions = source.answered(store)
     options = [prediction.options for prediction in predictions]
     targets = Counter(prediction.target for prediction in predictions)
     has_answer_set = bool(options[0]) and len(set(options)) == 1

@@ -184,7 +184,7 @@ def _validation(study: Study, store: Store, model: Variant) -> dict[str, Any]:
 def _task_card(task: Task, base_steps: list[Score], store: Store) -> TaskCard:
     step = next(step for step in base_steps if step.predictions.data.task is task)
     source, scored = step.predictions, scored_metrics(task)
-    facts, predictions = source.facts(store), source.predictions(store)
+    facts, predictions = source.facts(store), source.answered(store)
     targets = Counter(prediction.target for prediction in predictions)
     majority = targets.most_common(1)[0][1] / len(predictions) if task.answers else None
     counts = [len(prediction.options) or len(task.answers) for prediction in predictions]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from spillover.study.step import Step
+from spillover.steps.step import Step
 from tests.study.golden.steps import label_of
 
 FILE = Path(__file__).parent / "keys.json"

@@ -15,9 +15,10 @@ from safetensors.numpy import save_file
 from spillover.config import load_study
 from spillover.evaluation.harness.asked import harness_cell
 from spillover.evaluation.harness.tasks import HarnessTask
+from spillover.steps.harness import AskHarness, ScoreHarness
+from spillover.steps.step import Step
+from spillover.steps.validate import Validate
 from spillover.study.halving import RUNGS, _contests, _rung, _validated
-from spillover.study.harness import AskHarness, ScoreHarness
-from spillover.study.step import Step
 from spillover.study.study import Study
 from tests.study.golden.made_lm_eval import Moods
 
@@ -53,7 +54,10 @@ def _halved(study: Study) -> dict[str, list[Step]]:
     """Return what a budget validates of the arms trained on a part of their rows, and of those it leaves."""
     contests = _contests(study.variants)
     rungs = {
-        f"designs, one in {part}": [_rung(study, contest, contest[0][0], part) for contest in contests]
+        f"designs, one in {part}": [
+            Validate(rung, rung.data, rung.rows.template, (*study.arms, rung))
+            for rung in (_rung(study, contest[0][0], part) for contest in contests)
+        ]
         for part in RUNGS
     }
     kept = [plan for plan in study.variants if plan.name in ("cocktail.with-first", "cocktail.with-second")]

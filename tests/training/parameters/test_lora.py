@@ -7,10 +7,10 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from spillover.errors import UserError
 from spillover.models.adapters import attach
 from spillover.models.load import load_model
+from spillover.steps.workshop import Workshop
+from spillover.store.store import Store
 from spillover.study.results import recipe_card
 from spillover.study.runner import run_study
-from spillover.store.store import Store
-from spillover.steps.workshop import Workshop
 from spillover.training.fit import fit
 from spillover.training.settings import Recipe, TrainingSettings
 from tests.study.made_study import make_study
