@@ -118,7 +118,9 @@ def _worse_half(
     study: Study, contest: Contest, part: int, store: Store, workshop: Workshop, observer: Observer
 ) -> list[VariantPlan]:
     """Train each mixture on one part of its rows, with the study's first seed, and return those of the higher loss."""
-    steps = [_rung(study, contest, plans[0], part) for plans in contest]
+    rungs = [_rung(study, plans[0], part) for plans in contest]
+    arms = (*study.arms, *rungs)
+    steps = [Validate(rung, rung.data, rung.template, arms) for rung in rungs]
     missing = [step for step in with_inputs(steps) if not store.has(step.kind, step.key)]
     failed = run_steps(study, missing, store, workshop, observer).failed
     if failed:
@@ -128,8 +130,8 @@ def _worse_half(
     return [plan for index in order[(len(contest) + 1) // 2 :] for plan in contest[index]]
 
 
-def _rung(study: Study, contest: Contest, plan: VariantPlan, part: int) -> Validate:
-    """Return the validation of an arm with a part of its rows; what it is validated on is the same for all arms."""
+def _rung(study: Study, plan: VariantPlan, part: int) -> Finetune:
+    """Return the training of an arm on a part of its rows, with the study's first seed."""
     assert plan.mixture
     members = [
         member if member.cap is None else member.model_copy(update={"cap": math.ceil(member.cap / part)})
@@ -137,9 +139,5 @@ def _rung(study: Study, contest: Contest, plan: VariantPlan, part: int) -> Valid
     ]
     mixture = plan.mixture.model_copy(update={"added": tuple(members)})
     smaller = replace(plan, sizes=(math.ceil(plan.sizes[0] / part),), mixture=mixture)
-    first_seed = replace(study, seeds=study.seeds[:1])
-    (finetune,) = replace(first_seed, variants=(smaller,)).finetunes
-    all_arms = replace(first_seed, variants=tuple(plans[0] for plans in contest)).finetunes
-    others = {data.task.name: data for arm in all_arms for data, _ in arm.added}
-    sources = tuple(data for _, data in sorted(others.items()))
-    return Validate(finetune, finetune.data, finetune.template, plan.sizes[0], sources)
+    (finetune,) = replace(study, seeds=study.seeds[:1], variants=(smaller,)).finetunes
+    return finetune

@@ -60,6 +60,12 @@ def mixed_rows(
         for (data, _), rows in zip(steps, examples, strict=True)
         if data.task.name in distinct_counts
     }
+    # Of rows that are too long the next ones take the place, so that the last one taken stands further down.
+    reached = {
+        name: rows[: count + len(rows) - len(by_task[name].rows)]
+        for (data, _), rows in zip(steps, examples, strict=True)
+        if (count := distinct_counts.get(name := data.task.name))
+    }
     specialist = [(data.task, distinct[name]) for data, _ in steps if (name := data.task.name) in mixture.specialist()]
     report = {
         **_shares(taken, lengths),
@@ -77,6 +83,7 @@ def mixed_rows(
         report,
         distinct,
         reasons[0],
+        reached,
     )
 
 

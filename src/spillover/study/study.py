@@ -122,6 +122,14 @@ class Study:
     @cached_property
     def finetunes(self) -> tuple[Finetune, ...]:
         """One training a plan, task, size and seed."""
+        return self._trainings(self.variants)
+
+    @cached_property
+    def arms(self) -> tuple[Finetune, ...]:
+        """The trainings of every `mix`, those that a budget dropped among them."""
+        return tuple(step for step in self._trainings((*self.variants, *self.left_out)) if step.arm)
+
+    def _trainings(self, plans: tuple[VariantPlan, ...]) -> tuple[Finetune, ...]:
         return tuple(
             Finetune(
                 plan.name,
@@ -140,7 +148,7 @@ class Study:
                 self._with_prompts(plan.added),
                 plan.arm,
             )
-            for plan in self.variants
+            for plan in plans
             for task in plan.train_on
             for size in plan.sizes
             for seed in self.seeds
@@ -200,11 +208,8 @@ class Study:
         """Return what measures an arm on validation rows, whether the study asks for it or not; None of no arm."""
         if isinstance(model, Adopt) or not (arm := model.trained.arm) or arm["arm"] in UNVALIDATED:
             return None
-        rivals = (plan for plan in (*self.variants, *self.left_out) if plan.arm.get("target") == arm["target"])
-        others = sorted({task.name for plan in rivals for task in plan.added})
-        sources = tuple(self._prepare[name] for name in others)
         row_count = arm.get("validation_rows") or VALIDATION_ROWS
-        return Validate(model, model.data, model.trained.template, model.size, sources, row_count)
+        return Validate(model, model.data, model.trained.template, self.arms, row_count)
 
     @cached_property
     def validations(self) -> tuple[Validate, ...]:

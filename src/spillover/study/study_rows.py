@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spillover.prompts.encoding import Encoder
 from spillover.prompts.template import Template, content_free_prompts, premise
+from spillover.records import Example
 from spillover.study import files
 from spillover.study.adoption import require_same_ids
 from spillover.study.items import rendered_prompts
-from spillover.study.mixed import mixed_rows, replayed_rows
+from spillover.study.mixed import mixed_rows, replayed_examples, replayed_rows
 from spillover.study.step import Adopt, Finetune, Predict, Prepare
 from spillover.study.store import Store
-from spillover.study.validation import Validate, validation_rows
+from spillover.study.validation import Held, Validate, validation_rows
+from spillover.tasks.mixture import Mixture
 from spillover.tasks.prepare import PreparedTask, prepare, protocol_rows, training_rows
 
 if TYPE_CHECKING:
     from spillover.evaluation.predict import EncodedCell
     from spillover.training.constraints.constraint import Material
     from spillover.training.rows import TrainingRows
+    from spillover.training.stages import MixedRows
 
 
 class StudyRows:
@@ -37,7 +41,9 @@ class StudyRows:
         self._notice = notice
         self._prepared: dict[str, PreparedTask] = {}
         self._encoded: dict[tuple[object, ...], tuple[EncodedCell, dict[str, int]]] = {}
-        self._mixed: dict[str, TrainingRows] = {}
+        self._mixed: dict[str, MixedRows] = {}
+        self._held: dict[tuple[str, ...], Held] = {}
+        """Keys of arms to what they train on together."""
         self._encoders: dict[Path, Encoder] = {}
         self._compared: set[tuple[Encoder, tuple[object, ...]]] = set()
         """Tokenizers of variants' own, and cells of which each gives the base's token ids."""
@@ -101,9 +107,8 @@ class StudyRows:
         from spillover.training.rows import encode_rows
 
         if step.mixture:
-            if step.key not in self._mixed:
-                self._mixed[step.key] = mixed_rows(step, step.mixture, self.prepared, self._encoder(step.base.path))
-            return self._mixed[step.key], dict(self._mixed[step.key].dropped)
+            mixed = self._mixed_rows(step, step.mixture)
+            return mixed, dict(mixed.dropped)
         prepared = self.prepared(step.data)
         selected = training_rows(prepared, step.size, seed=step.seed)
         rows, dropped = protocol_rows(prepared, split="train", protocol=step.protocol, rows=selected)
@@ -119,7 +124,25 @@ class StudyRows:
 
     def validation_rows(self, step: Validate) -> TrainingRows:
         """Return the rows that a contest of arms is decided on."""
-        return validation_rows(step, self.prepared, self._encoder(step.variant.base.path))
+        arms = {arm.key: arm for arm in step.arms}
+        keys = tuple(sorted(arms))
+        if keys not in self._held:
+            self._held[keys] = Held.of(row for arm in arms.values() for row in self._reached(arm))
+        return validation_rows(step, self.prepared, self._held[keys], self._encoder(step.variant.base.path))
+
+    def _reached(self, step: Finetune) -> Iterator[Example]:
+        """Yield every row among which a training takes its own, those it replays with them."""
+        if step.mixture:
+            yield from chain.from_iterable(self._mixed_rows(step, step.mixture).reached.values())
+        else:
+            yield from training_rows(self.prepared(step.data), step.size, seed=step.seed)
+        for rows, _ in replayed_examples(step, self.prepared):
+            yield from rows
+
+    def _mixed_rows(self, step: Finetune, mixture: Mixture) -> MixedRows:
+        if step.key not in self._mixed:
+            self._mixed[step.key] = mixed_rows(step, mixture, self.prepared, self._encoder(step.base.path))
+        return self._mixed[step.key]
 
     def _material(self, step: Finetune) -> Material:
         """Return the rows a recipe's constraint asks for besides the variant's own."""

@@ -1,8 +1,8 @@
-"""A variant's loss on rows of its target that no variant of the design trains on and no cell tests."""
+"""A variant's loss on rows of its target that no arm of the study trains on and no cell tests."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,6 +10,7 @@ from spillover.errors import UserError
 from spillover.prompts.demonstrations import text_of
 from spillover.prompts.encoding import Encoder
 from spillover.prompts.template import Template
+from spillover.records import Example
 from spillover.study.step import Derive, Finetune, Prepare, Step
 from spillover.tasks.prepare import PreparedTask, protocol_rows, training_rows
 
@@ -27,17 +28,15 @@ FEWEST = 8
 
 @dataclass(frozen=True)
 class Validate(Step):
-    """Measure a variant's loss on training rows of its target that no arm of its contest trains on."""
+    """Measure a variant's loss on training rows of its target that no arm trains on."""
 
     kind: ClassVar[str] = "validate"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     variant: Finetune | Derive
     target: Prepare
     template: str
-    beyond: int
-    """Training rows of the target that the arms train on; the validation rows follow them."""
-    others: tuple[Prepare, ...]
-    """Every other source of the design: a validation row that is a training row of one is left out for all variants."""
+    arms: tuple[Finetune, ...]
+    """Every arm of the study, of any target, size and seed: what one of them trains on is no validation row of any."""
     row_count: int = VALIDATION_ROWS
     """At most."""
 
@@ -48,16 +47,51 @@ class Validate(Step):
 
     def fields(self) -> Mapping[str, Any]:
         """Return which rows are validated on, and how they are asked."""
-        return {"template": self.template, "beyond": self.beyond, "rows": self.row_count}
+        arms = sorted({arm.key for arm in self.arms})
+        return {"template": self.template, "arms": arms, "rows": self.row_count}
 
     def inputs(self) -> Mapping[str, Step]:
-        """Return the variant and every source of the contest."""
-        others = {f"other {index}": other for index, other in enumerate(self.others)}
+        """Return the variant and every source of the arms."""
+        sources = {
+            data.task.name: data
+            for arm in self.arms
+            for data in (arm.data, *(data for data, _ in (*arm.added, *arm.replayed)))
+        }
+        sources.pop(self.target.task.name, None)
+        others = {f"other {index}": sources[name] for index, name in enumerate(sorted(sources))}
         return {"variant": self.variant, "target": self.target, **others}
 
 
-def validation_rows(step: Validate, prepared: Callable[[Prepare], PreparedTask], encoder: Encoder) -> TrainingRows:
-    """Return the rows; the same for every variant of a design, whatever it was trained on.
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Rows that arms train on, by which others are recognised."""
+
+    ids: Set[str]
+    """An id names file and row."""
+    texts: Set[str]
+    """Normalised input fields, whatever these are called."""
+
+    @classmethod
+    def of(cls, rows: Iterable[Example]) -> Held:
+        """Return what recognises the rows."""
+        distinct = {(row.id, *row.fields.values()): row for row in rows}.values()
+        return cls({row.id for row in distinct}, {_text(row) for row in distinct})
+
+    def __contains__(self, row: Example) -> bool:
+        return row.id in self.ids or _text(row) in self.texts
+
+
+def _text(row: Example) -> str:
+    return " ".join(text_of(row))
+
+
+def validation_rows(
+    step: Validate, prepared: Callable[[Prepare], PreparedTask], held: Held, encoder: Encoder
+) -> TrainingRows:
+    """Return the rows; the same for every variant of a target and seed, whatever it was trained on.
+
+    Args:
+        held: What the arms train on.
 
     Raises:
         UserError: If the target has too few rows left.
@@ -66,14 +100,15 @@ def validation_rows(step: Validate, prepared: Callable[[Prepare], PreparedTask],
 
     source, finetune = prepared(step.target), step.variant.trained
     ordered = training_rows(source, len(source.train), seed=finetune.seed)
-    rows, _ = protocol_rows(source, split="train", protocol=finetune.protocol, rows=ordered[step.beyond :])
-    used = {" ".join(text_of(row)) for other in step.others for row in prepared(other).train}
-    own = [row for row in rows if " ".join(text_of(row)) not in used][: step.row_count]
+    free = [row for row in ordered if row not in held]
+    rows, _ = protocol_rows(source, split="train", protocol=finetune.protocol, rows=free)
+    own = rows[: step.row_count]
     if len(own) < FEWEST:
         raise UserError(
             f"task {source.task!r}: {len(own)} of its {len(source.train)} training rows are left for validation after "
-            f"{step.beyond} to train on; at least {FEWEST} are needed: lower the size, or run without --budget and "
-            "without validation in mix"
+            f"{len(ordered) - len(free)} that arms train on, of all sizes and seeds together; at least {FEWEST} are "
+            "needed: lower sizes, caps or seeds, replay another task, or run without --budget and without validation "
+            "in mix"
         )
     settings, length = finetune.settings, finetune.base.context_length
     return encode_rows(encoder, Template(step.template), own, (), settings, context_length=length)

@@ -33,6 +33,8 @@ class MixedRows(TrainingRows):
     """The rows taken of each source, each once, as they were read."""
     target_dropped: Mapping[str, int] = field(default_factory=dict)
     """Of ``dropped`` what was the target's."""
+    reached: Mapping[str, tuple[Example, ...]] = field(default_factory=dict)
+    """The first rows of each source, down to the last one taken: more than are taken where some are too long."""
 
 
 @dataclass(slots=True)
