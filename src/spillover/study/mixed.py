@@ -272,7 +272,7 @@ def _unmixed(step: Finetune, training: Mapping[str, Any], prepared: PreparedTask
     """Return the report of an arm that mixes nothing."""
     assert prepared is not None
     task = step.data.task
-    pass_steps = step.settings.model_copy(update={"epochs": 1, "max_steps": None}).step_count(training["rows"])
+    pass_steps = step.settings.epoch_step_count(training["rows"])
     rows = training_rows(prepared, step.size, seed=step.seed)
     return {
         "rows": {task.name: training["rows"]},
