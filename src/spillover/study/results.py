@@ -162,6 +162,7 @@ def _variant_card(study: Study, store: Store, step: Variant) -> VariantCard:
     training = files.read_json(store.file(trained.kind, trained.key, "training.json"))
     training["duration_seconds"] = store.manifest(trained.kind, trained.key)["provenance"]["duration_seconds"]
     training["settings"] = trained.settings.model_dump(mode="json")
+    training["reads_general_text"] = trained.recipe.constraint.reads_general_text
     rows = files.read_prepared(store.file(step.data.kind, step.data.key, files.ROWS)) if trained.arm else None
     mixture = {**mixture_card(trained, training, rows), **_validation(study, store, step)}
     name, recipe = step.trained_on.name, recipe_card(step)

@@ -123,8 +123,9 @@ def test_redrawing_that_is_not_asked_for_is_in_no_key():
     ("settings", "message"),
     [
         ({"rounds": 2, "redraw_every": 5}, "rounds and redraw_every both say when halves are drawn anew; remove one"),
-        ({"redraw_every": 0}, "greater than or equal to 1"),
-        ({"redraw_every": "step"}, "epoch"),
+        ({"redraw_every": 0}, "0 is neither a number of optimizer steps from 1 on nor 'epoch'; name one of them"),
+        ({"redraw_every": True}, "True is neither a number of optimizer steps"),
+        ({"redraw_every": "step"}, "'step' is neither a number of optimizer steps"),
     ],
 )
 def test_redraws_that_cannot_be_are_refused(settings, message):

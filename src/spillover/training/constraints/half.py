@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from spillover.training.constraints.constraint import Constraint, ConstraintSettings, Material, Report, Training
 from spillover.training.parameters.selection import LAYER
@@ -35,6 +35,13 @@ class HalfFineTuning(ConstraintSettings):
     redraw_every: Annotated[int, Field(ge=1)] | Literal["epoch"] | None = None
     """Optimizer steps from one draw to the next, or ``epoch`` for a draw a pass, in place of ``rounds``; absent, as
     ``rounds`` says."""
+
+    @field_validator("redraw_every", mode="before")
+    @classmethod
+    def _steps_or_epoch(cls, value: object) -> object:
+        if value is None or value == "epoch" or (type(value) is int and value > 0):
+            return value
+        raise ValueError(f"{value!r} is neither a number of optimizer steps from 1 on nor 'epoch'; name one of them")
 
     @model_validator(mode="after")
     def _says_once_when(self) -> Self:
