@@ -11,6 +11,7 @@ from spillover.prompts.demonstrations import text_of
 from spillover.prompts.encoding import Encoder
 from spillover.prompts.template import Template
 from spillover.records import Example
+from spillover.study.identity import digest
 from spillover.study.step import Derive, Finetune, Prepare, Step
 from spillover.tasks.prepare import PreparedTask, protocol_rows, training_rows
 
@@ -47,7 +48,7 @@ class Validate(Step):
 
     def fields(self) -> Mapping[str, Any]:
         """Return which rows are validated on, and how they are asked."""
-        arms = sorted({arm.key for arm in self.arms})
+        arms = digest(sorted({arm.key for arm in self.arms}))
         return {"template": self.template, "arms": arms, "rows": self.row_count}
 
     def inputs(self) -> Mapping[str, Step]:
