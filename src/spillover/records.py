@@ -132,7 +132,8 @@ class VariantCard:
     training: Mapping[str, Any] = field(default_factory=dict)
     """Of its training log: ``rows``, ``dropped`` (reason to count), ``step_count``, ``losses`` (one per optimizer
     step, nats per target token), ``duration_seconds``; where it was watched ``forgetting`` (``step``,
-    ``general_loss`` and ``kl_to_base``, from before the first step on)."""
+    ``general_loss`` and ``kl_to_base``, from before the first step on); ``reads_general_text``, whether the recipe
+    itself reads the text that is watched."""
     drift: Mapping[str, Any] = field(default_factory=dict)
     """What `training.drift.measure.measure_drift` returns."""
     mixture: Mapping[str, Any] = field(default_factory=dict)

@@ -23,6 +23,7 @@ class MadeArm:
     target: str = "home"
     size: int = 8
     seed: int = 0
+    training: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def card(self) -> VariantCard:
@@ -33,12 +34,18 @@ class MadeArm:
             **{"specialist_rows": self.size, "general_rows": 0, "false_share": None, **self.facts},
         }
         name = f"{self.name}/{self.target}/{self.size}/{self.seed}"
-        return VariantCard(name, self.name, self.target, self.size, self.seed, {}, mixture=facts)
+        return VariantCard(name, self.name, self.target, self.size, self.seed, {}, self.training, mixture=facts)
 
 
 def validated(arm: MadeArm, loss: float) -> MadeArm:
     """Return the arm with a loss on validation rows."""
     return replace(arm, facts={**arm.facts, "validation": {"loss": loss, "rows": 20.0}})
+
+
+def watched(arm: MadeArm, *looks: tuple[float, float], reads: bool = False) -> MadeArm:
+    """Return the arm with looks at general text: its loss and the KL to the base, from before the first step on."""
+    entries = [{"step": step, "general_loss": loss, "kl_to_base": kl} for step, (loss, kl) in enumerate(looks)]
+    return replace(arm, training={"forgetting": entries, "reads_general_text": reads})
 
 
 def mixed_study(

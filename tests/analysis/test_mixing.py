@@ -4,8 +4,9 @@ import pytest
 
 from spillover.analysis.cells import resample_scores
 from spillover.analysis.mixing import mixing
+from spillover.analysis.mixing_arms import GeneralText
 from spillover.records import BASE, Relation
-from tests.analysis.made_mixing import MadeArm, found, mixed_study, right, validated
+from tests.analysis.made_mixing import MadeArm, found, mixed_study, right, validated, watched
 from tests.analysis.made_scores import METRICS, cell_scores, task
 
 BASE_SCORES = {"home": right(2), "near": right(3), "far": right(5)}
@@ -71,6 +72,27 @@ def test_retention_is_over_tasks_that_no_arm_has_seen_relative_to_the_base_and_t
     assert by_name["with-near"].cost.mean == pytest.approx(-0.1)
     assert by_name["alone"].elsewhere.mean == pytest.approx(-0.1)
     assert (by_name["alone"].gain, by_name["alone"].cost) == (None, None)
+
+
+def text_of(*arms):
+    return {item.arm.name: item.arm.general_text for item in found(mixed_study(BASE_SCORES, arms)).arms}
+
+
+def test_retention_of_general_text_is_the_last_look_less_the_first_averaged_over_training_seeds():
+    looks = [((2.0, 0.0), (9.0, 9.0), (2.5, 0.25)), ((2.0, 0.0), (2.25, 0.125))]
+    seeds = [watched(replace(ALONE, seed=seed), *own) for seed, own in enumerate(looks)]
+    kept = text_of(*seeds, watched(PAIR, (2.0, 0.0), (1.75, 0.5), reads=True))
+    # Alone: losses 2.5 and 2.25, rises 0.5 and 0.25, KL 0.25 and 0.125.
+    assert kept["alone"] == GeneralText(loss=2.375, rise=0.375, kl_to_base=0.1875, is_held_out=True)
+    assert kept["with-near"] == GeneralText(loss=1.75, rise=-0.25, kl_to_base=0.5, is_held_out=False)
+
+
+def test_an_arm_of_which_a_training_was_not_watched_or_whose_weights_were_changed_after_it_has_no_retention_of_text():
+    seen = watched(ALONE, (2.0, 0.0), (2.5, 0.25))
+    assert text_of(seen, replace(ALONE, seed=1), PAIR) == {"alone": None, "with-near": None}
+    results = mixed_study(BASE_SCORES, [seen, PAIR])
+    changed = tuple(replace(card, recipe={"afterwards": {"kind": "interpolate"}}) for card in results.variants)
+    assert [item.arm.general_text for item in found(replace(results, variants=changed)).arms] == [None, None]
 
 
 def test_training_seeds_are_compared_with_their_own_and_averaged():

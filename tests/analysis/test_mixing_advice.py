@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from spillover.analysis.mixing_advice import CONFIDENCE_RULE, RULE
-from tests.analysis.made_mixing import MadeArm, found, mixed_study, right, validated
+from tests.analysis.made_mixing import MadeArm, found, mixed_study, right, validated, watched
 from tests.analysis.made_scores import task
 
 N = 40
@@ -35,6 +35,14 @@ def test_what_helps_is_recommended_with_its_numbers_and_what_hurts_is_named():
     assert "no arm had as many rows without it, so more steps may explain the gain" in item.sentence
     (worse,) = item.clearly_worse
     assert worse.startswith("bad (−0.23 [")
+
+
+def test_what_is_kept_of_general_text_stands_beside_the_cost_where_both_trainings_were_watched_on_text_held_out():
+    alone, good = watched(ALONE, (2.0, 0.0), (2.5, 0.2)), watched(GOOD, (2.0, 0.0), (2.0625, 0.1))
+    words = "; its loss on general text changes by +0.062 nats a token, that of the target alone by +0.500; no arm had"
+    assert words in only(alone, good).sentence
+    for unsaid in ((alone, GOOD), (ALONE, good), (alone, watched(GOOD, (2.0, 0.0), (2.1, 0.1), reads=True))):
+        assert "general text" not in only(*unsaid).sentence
 
 
 def test_intervals_are_widened_for_the_number_of_arms():

@@ -10,7 +10,7 @@ from spillover.records import BASE
 from spillover.report.mixing import heat_cell, mixing_view
 from spillover.report.page import html_page, markdown_page
 from spillover.report.write import summary_json
-from tests.analysis.made_mixing import MadeArm, mixed_study, right, validated
+from tests.analysis.made_mixing import MadeArm, mixed_study, right, validated, watched
 from tests.analysis.made_scores import cell_scores, task
 from tests.report.page_reader import read_page
 
@@ -146,6 +146,38 @@ def test_an_arm_that_always_gives_one_answer_is_marked_and_the_base_is_named():
         assert "The untouched base scores 0.10 [" in told
         assert "trained alone it always gives one answer, so that a gain over it is no skill by itself" in told
     assert "always one answer" not in markdown_page(RESULTS, ANALYSIS)
+
+
+def test_what_is_kept_of_general_text_stands_beside_what_is_kept_on_tasks_and_nowhere_where_nothing_was_watched():
+    arms = [
+        watched(arm("alone", "alone", 10), (2.0, 0.0), (2.5, 0.25)),
+        watched(arm("with-near", "pair", 30, added=["near"]), (2.0, 0.0), (1.75, 0.125), reads=True),
+        arm("with-third", "pair", 11, added=["third"]),
+    ]
+    results = mixed_study(BASE_SCORES, arms)
+    analysis = analyse(results, resample_count=20)
+    markdown = markdown_page(results, analysis)
+    table = [line.strip("| ").split(" | ") for line in markdown[markdown.index("### Every arm") :].splitlines()[2:7]]
+    assert len({len(row) for row in table}) == 1
+    assert [row[-2:] for row in table] == [
+        ["general text: loss to the base", "KL to the base"],
+        ["---:", "---:"],
+        ["+0.500", "0.250"],
+        ["−0.250 (not held out)", "0.125"],
+        ["–", "–"],
+    ]
+    told = read_page(html_page(results, analysis)).text
+    part = told[told.index("Every arm") :]
+    for words in ("general text: loss to the base", "+0.500", "−0.250", "not held out", "the recipe itself reads this"):
+        assert words in part
+    summarised = json.loads(summary_json(results, analysis))["mixing"]["arms"]
+    assert [item["arm"]["general_text"] for item in summarised] == [
+        {"loss": 2.5, "rise": 0.5, "kl_to_base": 0.25, "is_held_out": True},
+        {"loss": 1.75, "rise": -0.25, "kl_to_base": 0.125, "is_held_out": False},
+        None,
+    ]
+    for page in (read_page(html_page(RESULTS, ANALYSIS)).text, markdown_page(RESULTS, ANALYSIS)):
+        assert "general text" not in page.casefold()[page.index("Every arm") : page.index("Mathematics and numeric")]
 
 
 def test_the_summary_holds_the_unrounded_numbers_and_is_plain_json():

@@ -44,7 +44,8 @@ def subclasses(kind):
 
 
 def test_every_kind_of_step_is_pinned(found):
-    kinds = {kind.kind for kind in subclasses(Step) if kind.__module__.startswith("spillover.")}
+    own = (kind for kind in subclasses(Step) if kind.__module__.startswith("spillover."))
+    kinds = {kind.kind for kind in own if "kind" in vars(kind)}
     assert {step["kind"] for step in found.values()} == kinds
     assert len(kinds) >= 10
 

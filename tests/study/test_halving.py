@@ -106,8 +106,7 @@ def test_the_arm_that_is_kept_had_the_lower_loss(least):
 def test_validation_rows_are_neither_tested_on_nor_trained_on_by_any_arm(least):
     study, _, _, workshop, _ = least
     first = [step for step in study.finetunes if step.data.task.name == "first"]
-    others = tuple({data.key: data for step in first for data, _ in step.rows.added}.values())
-    step = Validate(first[0], first[0].data, first[0].rows.template, 16, others)
+    step = Validate(first[0], first[0].data, first[0].rows.template, study.arms)
     rows = step.rows(workshop)
     asked = {row.prompt for row in rows.rows}
     assert len(asked) == 44 - 16
@@ -135,6 +134,6 @@ def test_too_few_rows_for_validation_are_found_before_an_arm_is_trained(tmp_path
     path = mix_study(tmp_path, more=MORE)
     path.write_text(path.read_text().replace("sizes: 16", "sizes: 40"))
     study, store = load(path), Store(tmp_path / "store")
-    with pytest.raises(UserError, match="task 'first': 4 of its 44 training rows are left for validation after 40"):
+    with pytest.raises(UserError, match="task 'first': 4 of its 44 training rows are left for validation after 40 "):
         within_budget(study, store, Workshop(store), Quiet(), seconds=1e-6, notice=lambda line: None)
     assert not (store.root / "finetune").exists()

@@ -3,6 +3,7 @@ import os
 
 import pytest
 
+from spillover.analysis.generalization import analyse
 from spillover.errors import UserError
 from spillover.report.training import source_rows
 from spillover.steps.workshop import Workshop
@@ -88,6 +89,16 @@ def test_stages_are_trained_one_after_the_other_and_logged_as_one(cards):
     assert found.mixture["general_rows"] == 9
     assert len(found.training["losses"]) == found.training["step_count"] == 11
     assert [entry["step"] for entry in found.training["forgetting"]] == [0, 3, 6, 9, 11]
+
+
+def test_what_an_arm_keeps_of_general_text_reaches_the_section_on_mixing(finished):
+    study, store, _ = finished
+    results = collect(study, store, command="spillover run")
+    looks = {card.name: card.training["forgetting"] for card in results.variants}
+    kept = {item.arm.name: item.arm.general_text for item in analyse(results, resample_count=20).mixing.arms}
+    assert kept["joint"].rise == looks["joint"][-1]["general_loss"] - looks["joint"][0]["general_loss"] != 0
+    assert kept["staged"].kl_to_base == looks["staged"][-1]["kl_to_base"] > 0
+    assert all(item.is_held_out for item in kept.values())
 
 
 def test_arms_say_which_they_are_and_share_the_plain_training(finished, cards):

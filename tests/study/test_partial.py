@@ -7,10 +7,10 @@ import signal
 import pytest
 import torch
 
+from spillover.steps.partial import PartialCell
 from spillover.steps.predict import Predict
 from spillover.steps.step import Told
 from spillover.steps.workshop import Workshop
-from spillover.steps.partial import PartialCell
 from spillover.store.store import Store
 from spillover.study.runner import computed, run_study
 from tests.robust.processes import SERVER

@@ -84,7 +84,8 @@ def test_a_study_of_every_recipe_runs_to_results(finished):
     rows = {row.variant.split("/")[0]: row for row in recipe_rows(results)}
     assert rows.keys() == ids.keys()
     said = {name: row.facts for name, row in rows.items() if row.facts}
-    assert said.keys() == {"spider", "replay-text", "replay-task", "budget"}
+    assert said.keys() == {"spider", "half", "replay-text", "replay-task", "budget"}
+    assert said["half"] == "half of each layer's matrices frozen, drawn once"
     assert re.match(r"mask above 0 in \d+% and 1 in \d+% of the trained weights; [\d.]+% changed sides", said["spider"])
     assert rows["spider"].by_layer.count(",") == 3  # two layers, the embedding and the last norm
     assert said["replay-text"] == "4 rows replayed, 0 left out"

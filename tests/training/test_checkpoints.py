@@ -48,6 +48,8 @@ def train(recipe, *, checkpoints=None, watch=None, killed_at=None):
             {"parameters": "lora", "constraint": "l2-sp"},
         ),
         {"constraint": "half"},
+        {"constraint": {"kind": "half", "redraw_every": 3}},  # killed in the second of three rounds
+        {"constraint": {"kind": "half", "redraw_every": "epoch"}},
         {"constraint": {"kind": "generality-budget", "rise": 99, "every": 2}},
     ],
 )

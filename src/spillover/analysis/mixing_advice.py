@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from spillover.analysis.contrasts import Estimate
-from spillover.analysis.mixing_arms import ArmScores
+from spillover.analysis.mixing_arms import Arm, ArmScores
 from spillover.analysis.mixing_choice import Choice, chosen, settings_of
 from spillover.analysis.mixing_gains import ArmResult
 from spillover.analysis.wording import interval_words, signed
@@ -80,7 +80,8 @@ def _recommendation(own: Sequence[ArmResult], choice: Choice | None, scores: Arm
     best, gain = helping[0] if helping else gains[0]
     how = f"{best.arm.label}, chosen on validation rows" if choice else best.arm.label
     if helping:
-        sentence = f"add {how}: {_numbers(gain)} on {arm.whole_target}, {_cost_words(best.cost)}; "
+        text = _text_words(best.arm, alone) if alone else ""
+        sentence = f"add {how}: {_numbers(gain)} on {arm.whole_target}, {_cost_words(best.cost)}{text}; "
         sentence += f"{_equal_words(best)}{_base_words(best)}"
     elif choice:
         sentence = f"nothing helps {arm.whole_target} clearly: {how}, gives {_numbers(gain)}"
@@ -142,6 +143,17 @@ def _cost_words(cost: Estimate | None) -> str:
     if cost.is_above_zero:
         return f"and keeps more elsewhere ({_numbers(cost)} on tasks not seen)"
     return f"costs nothing measurable elsewhere ({_numbers(cost)} on tasks not seen)"
+
+
+def _text_words(arm: Arm, alone: Arm) -> str:
+    """Say what the training did to general text, where that was watched and held out."""
+    own, less = arm.general_text, alone.general_text
+    if own is None or less is None or not (own.is_held_out and less.is_held_out):
+        return ""
+    return (
+        f"; its loss on general text changes by {signed(own.rise, 3)} nats a token, that of the target alone by "
+        f"{signed(less.rise, 3)}"
+    )
 
 
 def _equal_words(result: ArmResult) -> str:

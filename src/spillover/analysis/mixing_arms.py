@@ -18,6 +18,20 @@ CONTROLS = ("alone", "extra-steps", "general-alone")
 """Arms that add nothing to the target."""
 
 
+@dataclass(frozen=True, slots=True)
+class GeneralText:
+    """What training did to general text, mean over seeds: retention on a general probe (sheet cocktail, 4)."""
+
+    loss: float
+    """After training, nats per token."""
+    rise: float
+    """The same less the untouched base's: above zero is forgotten."""
+    kl_to_base: float
+    """From the base's next-token distribution, nats per token."""
+    is_held_out: bool
+    """False where the recipe itself reads this text, so that the numbers say nothing of other text."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Arm:
     """One way of mixing, with its variants: one a training seed."""
@@ -46,6 +60,8 @@ class Arm:
     false_share: float | None
     validation_loss: float | None
     """Nats per target token on rows that no arm trains on and no cell tests, mean over seeds; None where any lacks."""
+    general_text: GeneralText | None
+    """None where the training of any seed was not watched, or weights were changed after it."""
     seen: tuple[str, ...]
     """Tasks it was trained on."""
     recipe: str
@@ -127,6 +143,7 @@ def _arm(cards: Sequence[VariantCard]) -> Arm:
         coverage=None if coverage is None else float(coverage),
         false_share=facts.get("false_share"),
         validation_loss=_validation_loss([card.mixture for card in cards]),
+        general_text=_general_text(cards),
         seen=tuple(task for task, count in rows.items() if count),
         recipe=json.dumps([card.recipe, card.training.get("settings")], sort_keys=True, default=str),
         variants={card.seed: card.id for card in cards},
@@ -136,6 +153,21 @@ def _arm(cards: Sequence[VariantCard]) -> Arm:
 def _validation_loss(facts: Sequence[Mapping[str, Any]]) -> float | None:
     losses = [float(of_seed["validation"]["loss"]) for of_seed in facts if "validation" in of_seed]
     return sum(losses) / len(losses) if len(losses) == len(facts) else None
+
+
+def _general_text(cards: Sequence[VariantCard]) -> GeneralText | None:
+    watched = [card.training.get("forgetting") for card in cards if "afterwards" not in card.recipe]
+    looks = [(own[0], own[-1]) for own in watched if own]
+    if len(looks) < len(cards):
+        return None
+    losses = [float(last["general_loss"]) for _, last in looks]
+    rises = [float(last["general_loss"] - first["general_loss"]) for first, last in looks]
+    return GeneralText(
+        loss=sum(losses) / len(losses),
+        rise=sum(rises) / len(rises),
+        kl_to_base=sum(float(last["kl_to_base"]) for _, last in looks) / len(looks),
+        is_held_out=not any(card.training["reads_general_text"] for card in cards),
+    )
 
 
 class ArmScores:

@@ -66,6 +66,8 @@ def _facts(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"mask above 0 in {moving[-1]:.0%} and 1 in {report['free_shares'][-1]:.0%} of the trained weights"
         yield f"{report['mask_churn'][-1]:.1%} changed sides in the last step"
         yield f"‖w − w0‖ {report['distance']:.3g}"
+    if draw_count := report.get("draw_count"):
+        yield f"half of each layer's matrices frozen, drawn {f'{draw_count:,} times' if draw_count > 1 else 'once'}"
     if "replayed_row_count" in report:
         yield f"{report['replayed_row_count']:,} rows replayed, {report.get('left_out_row_count', 0):,} left out"
     if rises := report.get("general_loss_rises"):

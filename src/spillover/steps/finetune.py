@@ -211,7 +211,12 @@ class Finetune(Variant):
         """Return the finished training's log, with its settings and how long it took."""
         found: dict[str, Any] = files.read_json(store.file(self, LOG))
         duration = store.manifest(self)["provenance"]["duration_seconds"]
-        return {**found, "duration_seconds": duration, "settings": self.settings.model_dump(mode="json")}
+        return {
+            **found,
+            "duration_seconds": duration,
+            "settings": self.settings.model_dump(mode="json"),
+            "reads_general_text": self.recipe.constraint.reads_general_text,
+        }
 
     def prepared(self, store: Store) -> PreparedTask:
         """Return the rows of the task that it trains on."""

@@ -264,7 +264,7 @@ def _unmixed(
     """Return the report of an arm that mixes nothing."""
     assert prepared is not None
     task = rows.data.task
-    pass_steps = settings.model_copy(update={"epochs": 1, "max_steps": None}).step_count(training["rows"])
+    pass_steps = settings.epoch_step_count(training["rows"])
     own = training_rows(prepared, rows.size, seed=rows.seed)
     return {
         "rows": {task.name: training["rows"]},

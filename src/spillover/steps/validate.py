@@ -20,6 +20,7 @@ from spillover.steps.speed import Cost, Speed
 from spillover.steps.step import Step, Told
 from spillover.steps.workshop import Workshop
 from spillover.store import files
+from spillover.store.identity import digest
 from spillover.store.store import Store
 from spillover.tasks.prepare import protocol_rows, training_rows
 
@@ -77,7 +78,7 @@ class Validate(Step):
         return f"validate {self.variant.variant}"
 
     def fields(self) -> Mapping[str, Any]:
-        arms = sorted({arm.key for arm in self.arms})
+        arms = digest(sorted({arm.key for arm in self.arms}))
         return {"template": self.template, "arms": arms, "rows": self.row_count}
 
     def inputs(self) -> Mapping[str, Step]:

@@ -121,9 +121,7 @@ def _worse_half(
     study: Study, contest: Contest, part: int, store: Store, workshop: Workshop, observer: Observer
 ) -> list[VariantPlan]:
     """Train each mixture on one part of its rows, with the study's first seed, and return those of the higher loss."""
-    rungs = [_rung(study, plans[0], part) for plans in contest]
-    arms = (*study.arms, *rungs)
-    steps = [Validate(rung, rung.data, rung.rows.template, arms) for rung in rungs]
+    steps = _rung(study, contest, part)
     missing = [step for step in with_inputs(steps) if not store.has(step)]
     failed = run_steps(study, missing, store, workshop, observer).failed
     if failed:
@@ -133,7 +131,14 @@ def _worse_half(
     return [plan for index in order[(len(contest) + 1) // 2 :] for plan in contest[index]]
 
 
-def _rung(study: Study, plan: VariantPlan, part: int) -> Finetune:
+def _rung(study: Study, contest: Contest, part: int) -> list[Validate]:
+    """Return the validation of each mixture trained on a part of its rows; rows are the same for all."""
+    trained = [_training(study, plans[0], part) for plans in contest]
+    arms = (*study.arms, *trained)
+    return [Validate(own, own.data, own.rows.template, arms) for own in trained]
+
+
+def _training(study: Study, plan: VariantPlan, part: int) -> Finetune:
     """Return the training of an arm on a part of its rows, with the study's first seed."""
     assert plan.mixture
     members = [

@@ -55,8 +55,8 @@ class _Design(Settings):
     by: Literal["examples", "tokens"] = "examples"
     order: Annotated[tuple[Order, ...], Field(min_length=1), ONE_OR_MORE, EACH_ONCE] = ("joint",)
     validation: int = Field(default=0, ge=0)
-    """Rows of each target, neither trained on nor tested, on which the arms are compared, so that the report says which
-    is chosen without its test score; 0 does not."""
+    """Rows of each target, tested in no cell and trained on by no arm of the study, on which the arms are compared, so
+    that the report says which is chosen without its test score; 0 does not."""
     recipe: Recipe = Recipe()
     training: dict[str, object] = {}
     """Training settings that differ from the study's."""

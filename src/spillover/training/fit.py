@@ -189,8 +189,8 @@ class _Run:
         if settings.gradient_checkpointing:
             recompute_activations(model)
         self._rule = TimedConstraint(constraint)
-        batch_sizes = settings.batch_sizes(len(data.rows))
-        self._rule.begin(Training(model, self.weights, self._logits, batch_sizes, seed))
+        batch_sizes, epoch_steps = settings.batch_sizes(len(data.rows)), settings.epoch_step_count(len(data.rows))
+        self._rule.begin(Training(model, self.weights, self._logits, batch_sizes, epoch_steps, seed))
         self._probe = (
             ForgettingProbe(model, self._logits, watch.rows, watch.base)
             if watch and (self.processes.leads or self.processes.hold_parts)

@@ -1,5 +1,6 @@
 """How a variant learns: the recipe's slots and the settings of the training loop, as frozen data."""
 
+import math
 from collections.abc import Callable, Sequence, Set
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -171,6 +172,10 @@ class TrainingSettings(Settings):
         whole, rest = divmod(row_count, self.batch_size)
         one_pass = [self.batch_size] * whole + ([rest] if rest else [])
         return (one_pass * self.epochs)[: self.max_steps]
+
+    def epoch_step_count(self, row_count: int) -> int:
+        """Return the optimizer steps of one pass over so many rows."""
+        return math.ceil(row_count / self.batch_size)
 
     def step_count(self, row_count: int) -> int:
         """Return the optimizer steps of a training on so many rows."""

@@ -17,7 +17,6 @@ from spillover.evaluation.harness.asked import harness_cell
 from spillover.evaluation.harness.tasks import HarnessTask
 from spillover.steps.harness import AskHarness, ScoreHarness
 from spillover.steps.step import Step
-from spillover.steps.validate import Validate
 from spillover.study.halving import RUNGS, _contests, _rung, _validated
 from spillover.study.study import Study
 from tests.study.golden.made_lm_eval import Moods
@@ -53,13 +52,7 @@ def _leaves(study: Study) -> Iterable[Step]:
 def _halved(study: Study) -> dict[str, list[Step]]:
     """Return what a budget validates of the arms trained on a part of their rows, and of those it leaves."""
     contests = _contests(study.variants)
-    rungs = {
-        f"designs, one in {part}": [
-            Validate(rung, rung.data, rung.rows.template, (*study.arms, rung))
-            for rung in (_rung(study, contest[0][0], part) for contest in contests)
-        ]
-        for part in RUNGS
-    }
+    rungs = {f"designs, one in {part}": [_rung(study, contest, part)[0] for contest in contests] for part in RUNGS}
     kept = [plan for plan in study.variants if plan.name in ("cocktail.with-first", "cocktail.with-second")]
     gone = tuple(plan for plan in study.variants if plan.name == "cocktail.all")
     chosen = _validated(replace(study, variants=tuple(replace(plan, arm=_unasked(plan.arm)) for plan in kept)))

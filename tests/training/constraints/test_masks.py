@@ -1,9 +1,15 @@
+from itertools import pairwise
+
 import pytest
 import torch
+from pydantic import ValidationError
 
 from spillover.training.constraints.constraint import Material, Training
-from spillover.training.constraints.half import HalfFineTuning
-from tests.training.made_rows import moved, trained
+from spillover.training.constraints.half import HalfConstraint, HalfFineTuning
+from spillover.training.fit import fit
+from spillover.training.settings import TrainingSettings
+from tests.models.tiny import tiny_model
+from tests.training.made_rows import made_rows, moved, trained
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9])
@@ -59,6 +65,74 @@ def test_half_fine_tuning_touches_exactly_what_it_says(rounds):
     assert all(weight.requires_grad for weight in model.parameters())
 
 
+class Recorded(HalfConstraint):
+    """Keeps the weights as they are before every step."""
+
+    def before_step(self, step):
+        super().before_step(step)
+        self.history.append({name: weight.detach().clone() for name, weight in self._weights.items()})
+
+
+@pytest.mark.parametrize(
+    ("settings", "rounds"),  # six rows, batches of four: two steps a pass, three passes
+    [
+        ({}, [0, 0, 0, 0, 0, 0]),
+        ({"rounds": 2}, [0, 0, 0, 1, 1, 1]),
+        ({"redraw_every": 1}, [0, 1, 2, 3, 4, 5]),
+        ({"redraw_every": 4}, [0, 0, 0, 0, 1, 1]),
+        ({"redraw_every": "epoch"}, [0, 0, 1, 1, 2, 2]),
+        ({"redraw_every": 100}, [0, 0, 0, 0, 0, 0]),
+    ],
+)
+def test_between_draws_the_frozen_half_stays_bit_by_bit_and_the_rest_is_trained(settings, rounds):
+    half = Recorded(HalfFineTuning(**settings))
+    half.history = []
+    model = tiny_model(scale=1)
+    options = TrainingSettings(learning_rate=1e-2, batch_size=4, epochs=3, weight_decay=0.1)
+    log = fit(model, made_rows(5), options, seed=3, constraint=half)
+    states = [*half.history, dict(model.named_parameters())]
+    frozen = []
+    for step, (before, after) in enumerate(pairwise(states)):
+        still = {name for name in before if torch.equal(before[name], after[name])}
+        frozen.append(still)
+        assert still == half.frozen(step)
+        for layer in (0, 1):
+            of_layer = [name for name in still if f"layers.{layer}." in name]
+            assert sum("attn" in name for name in of_layer) == 2  # of q, k, v and o
+            assert len(of_layer) == 2 + 1 + layer  # of gate, up and down
+        assert not [name for name in still if "layers." not in name or "norm" in name]
+    # Of one round all steps freeze the same; which half another round draws is nearly always another one.
+    of_round = dict(zip(rounds, frozen, strict=True))
+    assert frozen == [of_round[number] for number in rounds]
+    assert len({tuple(sorted(names)) for names in of_round.values()}) == len(of_round)
+    assert log.recipe_report["draw_count"] == len(of_round)
+    first = tiny_model(scale=1).state_dict()
+    never = {name for name, weight in model.named_parameters() if torch.equal(weight, first[name])}
+    assert never == set.intersection(*frozen)
+    touched = sum(weight.numel() for name, weight in model.named_parameters() if name not in never)
+    assert log.recipe_report["touched_share"] == touched / model.num_parameters()
+
+
+def test_redrawing_that_is_not_asked_for_is_in_no_key():
+    plain, named = HalfFineTuning(), HalfFineTuning.model_validate({"redraw_every": None})
+    assert plain.identity() == named.identity() == {"kind": "half", "rounds": 1, "seed": 0}
+    assert HalfFineTuning(redraw_every="epoch").identity()["redraw_every"] == "epoch"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rounds": 2, "redraw_every": 5}, "rounds and redraw_every both say when halves are drawn anew; remove one"),
+        ({"redraw_every": 0}, "0 is neither a number of optimizer steps from 1 on nor 'epoch'; name one of them"),
+        ({"redraw_every": True}, "True is neither a number of optimizer steps"),
+        ({"redraw_every": "step"}, "'step' is neither a number of optimizer steps"),
+    ],
+)
+def test_redraws_that_cannot_be_are_refused(settings, message):
+    with pytest.raises(ValidationError, match=message):
+        HalfFineTuning(**settings)
+
+
 @pytest.mark.parametrize(
     ("attention", "feed_forward"),
     [
@@ -72,7 +146,7 @@ def test_half_of_the_attention_and_half_of_the_feed_forward_is_frozen_whatever_t
     weights = {f"model.{name}": torch.nn.Parameter(torch.ones(2, 2)) for name in names}
     for seed in range(4):
         half = HalfFineTuning(seed=seed).build(Material())
-        half.begin(Training(None, weights, None, (1,), 0))
+        half.begin(Training(None, weights, None, (1,), 1, 0))
         for layer in range(4):
             frozen = {name for name in half.frozen(0) if f"layers.{layer}." in name}
             assert sum(name.removesuffix(".weight").endswith(attention) for name in frozen) == 1

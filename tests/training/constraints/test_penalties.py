@@ -16,7 +16,7 @@ def begun(recipe, model=None, *, batch_size=4, step_count=5, replayed=()):
     weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     constraint = recipe.constraint.build(Material(GENERAL, replayed))
     with torch.no_grad():
-        constraint.begin(Training(model, weights, SharedPrefixLogits(model), [batch_size] * step_count, 0))
+        constraint.begin(Training(model, weights, SharedPrefixLogits(model), [batch_size] * step_count, step_count, 0))
     return model, weights, constraint
 
 

@@ -12,7 +12,7 @@ from tests.training.made_rows import trained
 def spider_on(weight, **settings):
     constraint = SpiderConstraint(Spider(**settings))
     with torch.no_grad():
-        constraint.begin(Training(None, {"w": weight}, None, (1, 1), 0))
+        constraint.begin(Training(None, {"w": weight}, None, (1, 1), 1, 0))
     return constraint
 
 
@@ -102,7 +102,7 @@ def test_sharded_weights_are_refused():
         placements = ("shard",)
 
     with pytest.raises(UserError, match="'spider' needs whole tensors, w is sharded"):
-        refuse_shards(Training(None, {"w": Shard()}, None, (1,), 0), "spider")
+        refuse_shards(Training(None, {"w": Shard()}, None, (1,), 1, 0), "spider")
 
 
 def test_the_hard_mask_restores_or_keeps():

@@ -41,6 +41,8 @@ class Training:
     """Logits in float32 ``(target tokens, vocabulary)`` of rows that share their first tokens, so many as given."""
     batch_sizes: Sequence[int]
     """Rows of each step."""
+    epoch_step_count: int
+    """Steps of one pass over the rows."""
     seed: int
 
     @property
