@@ -44,9 +44,9 @@ def settling(results: StudyResults, subject: Subject, questions: Sequence[tuple[
     fewest = fewest_items(allowed) if entry.metric.unit == "share" else 0
     more = max(math.ceil((times - 1) * count), fewest - count, 1)
     seconds = sum(results.item_seconds.get(task, 0.0) for task in entry.tasks) / len(entry.tasks) * more
-    time = f", {_duration(seconds)}" if seconds else ""
+    time = f" ({_duration(seconds)} of processor time)" if seconds else ""
     of = entry.tasks[0] if len(entry.tasks) == 1 else f"{', '.join(entry.tasks)} together"
-    return f"about {_rounded(more)} more items of {of}{time}, would settle it"
+    return f"about {_rounded(more)} more items of {of}{time} would settle it"
 
 
 def _items_needed(entry: Reading, allowed: float) -> float:

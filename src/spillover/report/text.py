@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,10 +12,20 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from spillover.analysis.generalization import Analysis
+    from spillover.analysis.verdicts import Light
     from spillover.records import StudyResults
 
-LIGHT_SYMBOLS = {"keeps": "✓", "unclear": "○", "mixed": "◑", "loses": "✗"}
+LIGHT_SYMBOLS: Mapping[Light, str] = {"keeps": "✓", "unclear": "○", "mixed": "◑", "loses": "✗", "untested": "–"}
 """A symbol beside each light's word, so that no meaning rests on colour."""
+
+LIGHT_STYLES: Mapping[Light, str] = {
+    "keeps": "green",
+    "unclear": "dim",
+    "mixed": "yellow",
+    "loses": "red",
+    "untested": "magenta",
+}
+"""Of the terminal."""
 
 LONGEST_TEXT = 500
 """Characters of one name or sentence shown; prompts have their own limit."""
@@ -30,12 +41,11 @@ def text_summary(results: StudyResults, analysis: Analysis) -> Text:
     """Return the verdict of every variant, for the end of a terminal run."""
     from rich.text import Text
 
-    styles = {"keeps": "green", "unclear": "dim", "mixed": "yellow", "loses": "red"}
     summary = Text()
     summary.append(printable(results.name), style="bold")
     summary.append(f": differences to the base, {analysis.level:.0%} intervals\n")
     for verdict in analysis.verdicts:
-        style = f"bold {styles[verdict.light]}"
+        style = f"bold {LIGHT_STYLES[verdict.light]}"
         summary.append(f"  {LIGHT_SYMBOLS[verdict.light]} {verdict.light:<8}", style=style)
         summary.append(f"{printable(verdict.sentence)}\n")
     summary.rstrip()

@@ -26,6 +26,7 @@ from spillover.study import files
 from spillover.study.harness import ScoreHarness
 from spillover.study.harness_results import with_harness
 from spillover.study.identity import digest
+from spillover.study.item_seconds import item_seconds
 from spillover.study.items import MOST_ITEMS, Compared, ItemReader, by_cell, compared_metric
 from spillover.study.mixed import mixture_card
 from spillover.study.step import Adopt, Derive, Drift, Finetune, Score, Step, Variant
@@ -87,7 +88,8 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         _flip_floors([*scores, *harness], store),
         changes,
         common,
-        margin=study.margin,
+        item_seconds([*(step.predictions for step in scores), *(step.predictions for step in harness)], store),
+        study.margin,
     )
     return with_harness(results, harness, finished, store)
 
