@@ -233,9 +233,10 @@ def test_tasks_know_what_knowing_nothing_scores_by_lm_evals_own_code(finished):
     assert cards["spillover_questions"].floors == {"exact_match": 0.0}
     first = [row.target for row in questions].count(questions[0].target) / len(questions)
     assert cards["spillover_questions"].constant_scores == {"exact_match": pytest.approx(first)}
-    # the task's own metric, a checksum of what is written: of "warm" 430 % 101 / 101, of "cold" 418 % 101 / 101
-    assert cards["written"].floors == {"checksum (whole)": 0.0, "checksum (short)": 0.0}
-    assert cards["written"].constant_scores["checksum (whole)"] == pytest.approx(26 / 101)
+    # the task's own metric, a checksum of what is written: of "warm" 439 % 101 = 35, of "cold" 418 % 101 = 14
+    invalid = sum(map(ord, "[invalid]")) % 101 / 101  # what lm-eval's filter makes of a text it finds nothing in
+    assert cards["written"].floors == {"checksum (whole)": 0.0, "checksum (short)": pytest.approx(invalid)}
+    assert cards["written"].constant_scores["checksum (whole)"] == pytest.approx(35 / 101)
     assert cards["spillover_letters"].floors == {}
     assert results.metrics["acc"].kind == results.metrics["exact_match"].kind == RIGHT_ANSWERS
     assert results.metrics["checksum (whole)"].kind == "checksum (whole)"
