@@ -37,7 +37,7 @@ CONSTANT_SHARE = 0.9
 """From this share of equal answers on a verdict says so; more where the targets themselves are nearly all alike."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What happened to one variant, or to a recipe with several training seeds, in one sentence."""
 
@@ -282,7 +282,8 @@ def _constant(results: StudyResults, variants: Sequence[str]) -> str:
         return ""
     _, words, shots = max(found)
     others = len(found) - 1
-    return f"{words} ({shots} shots){f', and one answer to nearly all of {others} more cells' if others else ''}"
+    more = f", and one answer to nearly all of {others} more cell{'s' if others > 1 else ''}" if others else ""
+    return f"{words} ({shots} shots){more}"
 
 
 def _odd_share(majority: float | None) -> float:
