@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 import spillover
 from spillover.api import Comparison, Results
 from spillover.cli import app, main
+from spillover.evaluation.metrics import METRICS
 from spillover.report.formats import Format
 from spillover.study.mix import Cocktail, Factorial, contradiction_with_stages
 from spillover.study.study_file import StudyFile, VariantEntry
@@ -115,6 +116,15 @@ def test_every_command_can_be_called_so(where, words):
         assert re.fullmatch(r"spillover\[(\w+)\]", rest[-1])[1] in known
     else:
         assert (program, rest[:1]) == ("pytest", ["-m"]), f"{where}: nobody checks {words}"
+
+
+def test_the_page_on_suites_names_every_metric_and_its_unit():
+    page = (DOCS / "suites.md").read_text(encoding="utf-8")
+    units = dict(re.findall(r"^\| `(\w+)` \| .* \| (share|points)[^|]*\|$", page, flags=re.M))
+    assert units == {name: METRICS[name].card.unit for name in units}
+    assert units.keys() == {name for name, metric in METRICS.items() if metric.needs == "any answer"}
+    (choices,) = re.findall(r"^Choices have .*?\n\n", page, flags=re.M | re.S)
+    assert set(re.findall(r"`(\w+)`", choices)) == METRICS.keys() - units.keys() | {"accuracy"}
 
 
 @pytest.mark.parametrize(("where", "words"), inline_commands())

@@ -68,6 +68,16 @@ def test_rooms_import_only_what_the_map_of_rooms_allows():
     assert not wrong
 
 
+def test_the_raw_answer_is_read_where_the_chosen_one_is_made_and_nowhere_else():
+    readers = {
+        str(path.relative_to(PACKAGE))
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr == "raw_answer"
+    }
+    assert readers == {"evaluation/choice.py"}
+
+
 def test_every_room_is_on_the_map_of_rooms():
     assert {room_of(path) for path in modules()} - OPEN_TO_ALL == set(ALLOWED)
 

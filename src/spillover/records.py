@@ -46,8 +46,9 @@ class Prediction:
 
     example_id: str
     target: str
-    answer: str
-    """The label of the highest log-likelihood, or the generated text cut at its stop string."""
+    raw_answer: str
+    """The label of the highest raw log-likelihood, or the generated text cut at its stop string. What the model chose
+    under the study's scoring, which metrics and pages show, is `evaluation.choice.chosen_answer`."""
     log_likelihoods: tuple[float, ...] = ()
     """Nats of each answer's full token sequence, in the order of the task's answer set; empty for generation."""
     token_ids: tuple[int, ...] = ()

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from scipy import stats
-
 from spillover.analysis.few_changes import few_changes_intervals
+
 from spillover.records import FloatArray
 
 SHORT, LONG = 400, 4000

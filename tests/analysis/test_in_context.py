@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import stats
-
 from spillover.analysis.few_changes import few_changes_intervals
+
 from spillover.analysis.generalization import analyse
 from spillover.analysis.paired import content_seed, resample_counts
 from spillover.records import Relation

@@ -84,7 +84,7 @@ def test_a_gain_at_as_many_rows_raises_the_confidence_and_three_seeds_that_agree
         replace(one, scores={**one.scores, "home": right(9, N)}) if one.seed == 2 and one.kind == "pair" else one
         for one in seeds
     ]
-    assert only(*worse).confidence == "moderate"
+    assert only(*worse).confidence == "none"  # of three seeds that disagree a fourth may lose
 
 
 def test_a_gain_that_vanishes_at_as_many_rows_stays_of_low_confidence():

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 from scipy.stats import binomtest
+from spillover.analysis.few_changes import few_changes_intervals
 from statsmodels.stats.power import TTestPower
 
-from spillover.analysis.few_changes import few_changes_intervals
 from spillover.analysis.power import (
     AskedItems,
     TaskLimit,

@@ -193,6 +193,29 @@ def test_the_usual_margin_is_the_one_of_a_study_that_names_none():
     assert StudyFile.model_fields["margin"].default == MARGIN
 
 
+@pytest.mark.parametrize(
+    ("answer", "metrics"),
+    [
+        ("Person {n} of café", ("rouge_l", "bleu", "label_share")),
+        ("这部电影 {n} 非常好看", ("rouge_l", "chrf", "label_share")),
+        ("фильм {n} очень хорош", ("rouge_l", "chrf", "label_share")),
+    ],
+)
+def test_metrics_of_free_text_suit_the_script_of_the_targets(folder, answer, metrics):
+    write_csv(folder / "mine.csv", [{"text": f"row {n}", "answer": answer.format(n=n)} for n in range(80)])
+    assert call("init", "--train", "mine.csv", "--target", "answer", "--base", "./model") == 0
+    task = load_suite("suite.yaml").task("mine")
+    assert task.metrics == metrics
+    assert task.primary_metric == "rouge_l"
+
+
+def test_targets_without_a_word_are_compared_whole_and_by_character(folder):
+    marks = [f"{'🙂' * (n % 9 + 1)}{'🙃' * (n // 9 + 1)}" for n in range(80)]
+    write_csv(folder / "mine.csv", [{"text": f"row {n}", "answer": mark} for n, mark in enumerate(marks)])
+    assert call("init", "--train", "mine.csv", "--target", "answer", "--base", "./model") == 0
+    assert load_suite("suite.yaml").task("mine").metrics == ("accuracy", "chrf", "label_share")
+
+
 def test_without_arguments_it_asks_and_takes_the_answers_of_a_pipe(folder, monkeypatch, capsys):
     write_csv(folder / "reviews.csv", reviews(100))
     write_csv(folder / "model" / "more.csv", reviews(60, seed=2))

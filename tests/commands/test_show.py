@@ -41,7 +41,7 @@ def test_json_holds_prompts_token_ids_and_answers_as_they_were_kept(finished_stu
     found = json.loads(shown(capsys, path, "fticl/first/16/0:words:2", "--store", store, "--limit", 0, "--json"))
     rows = predictions(path, store, "fticl/first/16/0:words:2")
     assert (found["tested_on"], found["shots"], found["item_count"]) == ("words", 2, 10)
-    assert [item["variant"]["text"] for item in found["items"]] == [row.answer for row in rows]
+    assert [item["variant"]["text"] for item in found["items"]] == [row.raw_answer for row in rows]
     assert [item["target"] for item in found["items"]] == [row.target for row in rows]
     assert all(item["prompt"].endswith("Word:") for item in found["items"])
     assert all(item["token_ids"] for item in found["items"])

@@ -98,7 +98,7 @@ def test_a_constant_text_is_the_best_of_the_most_frequent_references():
 
 def test_a_metric_that_has_no_value_for_silence_has_no_floor(monkeypatch):
     card = MetricCard("words", lambda totals: totals[..., 0] / totals[..., 1], "grade")
-    per_word = Metric(card, lambda predictions, _: np.array([[1.0, len(p.answer.split())] for p in predictions]))
+    per_word = Metric(card, lambda predictions, _: np.array([[1.0, len(p.raw_answer.split())] for p in predictions]))
     monkeypatch.setitem(METRICS._entries, "words", per_word)
     assert floors(written("a b", "c"), Scoring(), ["words", "token_f1"]) == {"token_f1": 0.0}
 

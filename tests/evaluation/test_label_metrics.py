@@ -43,7 +43,7 @@ def shares(prediction):
 def test_f1_and_mcc_are_those_of_scikit_learn(seed, classes):
     metrics = pytest.importorskip("sklearn.metrics")
     predictions = made(seed=seed, classes=classes)
-    true, chosen = [p.target for p in predictions], [p.answer for p in predictions]
+    true, chosen = [p.target for p in predictions], [p.raw_answer for p in predictions]
     assert value("macro_f1", predictions) == pytest.approx(metrics.f1_score(true, chosen, average="macro"))
     assert value("mcc", predictions) == pytest.approx(metrics.matthews_corrcoef(true, chosen))
     assert value("weighted_f1", predictions) == pytest.approx(metrics.f1_score(true, chosen, average="weighted"))
@@ -79,7 +79,7 @@ def test_the_calibration_error_is_the_gap_of_each_of_fifteen_bins_weighted_by_it
         inside = [p for p in predictions if low / 15 <= max(shares(p)) < (low + 1) / 15]
         if inside:
             confidence = np.mean([max(shares(p)) for p in inside])
-            accuracy = np.mean([p.answer == p.target for p in inside])
+            accuracy = np.mean([p.raw_answer == p.target for p in inside])
             total += len(inside) / 200 * abs(confidence - accuracy)
     assert value("ece", predictions) == pytest.approx(total)
 

@@ -41,7 +41,7 @@ def test_the_answer_is_the_label_of_the_highest_log_likelihood_of_its_whole_toke
                 rows = model(input_ids=torch.tensor([[*prompt, *label]])).logits[0].log_softmax(-1)
             expected.append(sum(float(rows[len(prompt) - 1 + i, token]) for i, token in enumerate(label)))
         assert np.abs(np.array(prediction.log_likelihoods) - np.array(expected)).max() <= 1e-4
-        assert prediction.answer == labels[int(np.argmax(expected))]
+        assert prediction.raw_answer == labels[int(np.argmax(expected))]
     assert [prediction.example_id for prediction in predictions] == ["0", "1", "2", "3", "4"]
 
 
@@ -51,7 +51,7 @@ def test_generated_text_is_cut_at_the_stop_string_and_its_ids_are_kept(tiny):
     text = encoder.decode(free[3].token_ids)
     stop = text[4:6]
     cut = predict(model, encode_cell(asked(max_new_tokens=12, stop=stop), encoder, context_length=512), encoder)
-    assert cut[3].answer == text[: text.index(stop)].strip()
+    assert cut[3].raw_answer == text[: text.index(stop)].strip()
     assert len(cut[3].token_ids) == text.index(stop) + 2  # one character a token: nothing is decoded after the stop
     assert free[3].token_ids[: len(cut[3].token_ids)] == cut[3].token_ids
 

@@ -70,7 +70,7 @@ def test_options_of_each_row_are_scored_after_every_prompt_of_their_own(tiny):
         plain = plain_log_likelihoods(tiny[0], prompt, tiny[1].targets(own))
         content_free, after_premise = expected_prior(tiny, own)
         assert prediction.options == own
-        assert prediction.answer == own[int(plain.argmax())]
+        assert prediction.raw_answer == own[int(plain.argmax())]
         assert np.abs(np.array(prediction.log_likelihoods) - plain).max() <= 1e-4
         assert np.abs(np.array(prediction.content_free) - content_free).max() <= 1e-4
         assert np.abs(np.array(prediction.premise) - after_premise).max() <= 1e-4

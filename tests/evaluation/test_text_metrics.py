@@ -31,6 +31,18 @@ def value(metric, *pairs):
         ("so 5 + 3 = 8\n#### 9 apples, 2 left", 9),
         ("#### 4\n#### 5", 5),
         ("it is 6 ####", 6),
+        ("答案是-5。", -5),
+        ("价格是￥１，２３４．５０元", 1234.5),
+        ("-₹5", -5),
+        ("₹-5", -5),
+        ("增长7-3", 3),
+        ("＃＃＃＃ ９ 个", 9),
+        ("الجواب هو ١٬٢٣٤٫٥", 1234.5),
+        ("پاسخ ۴۲ است", 42),
+        ("उत्तर ४२ है", 42),
+        ("5 m²", 5),
+        ("４２％", 42),
+        ("三百", None),
         ("none of them", None),
         ("####", None),
         ("", None),
@@ -53,6 +65,9 @@ def test_the_final_number_of_a_text(text, expected):
         ("142.4%", "142.4", True),
         ("6 + 6 = 12\n#### 12", "The result is 12", True),
         ("yes", " Yes. ", True),
+        ("是", "是。", True),
+        ("是", "不是", False),
+        ("٤٢", "42", True),
         ("yes", "no", False),
         ("yes", "1", False),
         ("3", "three", False),
@@ -76,3 +91,21 @@ def test_word_f1_by_hand():
     assert value("token_f1", ("The cat sat down.", "a cat SAT")) == pytest.approx(2 * 2 / 5)
     assert value("token_f1", ("red red blue", "red")) == pytest.approx(2 * 1 / 4)
     assert value("token_f1", ("cat", "dog"), ("cat", ""), ("the", "a")) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("target", "answer", "expected"),
+    [
+        ("这部电影好看。", "电影好看！", 2 * 4 / (6 + 4)),
+        ("猫がいる", "犬がいる。", 2 * 3 / (4 + 4)),
+        ("Привет, мир!", "мир", 2 * 1 / (2 + 1)),
+        ("ما اسمك؟", "اسمك", 2 * 1 / (2 + 1)),
+        ("नमस्ते दुनिया।", "दुनिया", 2 * 1 / (2 + 1)),
+        ("“it’s” ok", "it's OK", 1),
+        ("cafe\u0301", "Café", 1),
+        ("5€", "5", 0),
+        ("🙂", "", 0),
+    ],
+)
+def test_word_f1_in_other_scripts_by_hand(target, answer, expected):
+    assert value("token_f1", (target, answer)) == pytest.approx(expected)

@@ -10,7 +10,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # the libraries read it when they are import
 import accelerate
 import altair
 import peft
-import rouge_score.rouge_scorer
+import regex
 import sacrebleu.metrics.bleu
 import transformers.models.llama.modeling_llama
 import vl_convert

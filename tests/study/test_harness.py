@@ -314,7 +314,7 @@ def test_answers_to_every_item_are_kept_and_the_prompt_is_the_same_for_every_mod
     assert len({row.example_id for row in rows}) == len(rows) == 10
     for row in rows:
         assert row.options == ("warm", "cold")
-        assert row.answer == row.options[row.log_likelihoods.index(max(row.log_likelihoods))]
+        assert row.raw_answer == row.options[row.log_likelihoods.index(max(row.log_likelihoods))]
         assert row.target in row.options
     prompts = {store.file(step.kind, step.key, "prompt.json").read_text() for step in warmth}
     assert len(prompts) == 1
@@ -367,7 +367,7 @@ def test_items_that_a_variant_lost_and_won_are_those_of_the_answers(finished):
     for model in VARIANTS:
         row = compared[model, asked(study, "warmth").cell]
         pairs = list(zip(*(answers_of(store, asked(study, "warmth", name)) for name in (BASE, model)), strict=True))
-        right = [(old.answer == old.target, new.answer == new.target) for old, new in pairs]
+        right = [(old.raw_answer == old.target, new.raw_answer == new.target) for old, new in pairs]
         lost = [new.example_id for (_, new), kept in zip(pairs, right, strict=True) if kept == (True, False)]
         won = [new.example_id for (_, new), kept in zip(pairs, right, strict=True) if kept == (False, True)]
         assert [change.item.example_id for change in row.regressions] == lost
@@ -400,12 +400,12 @@ def test_show_prints_contexts_options_references_and_answers(finished, file, cap
     study = finished[0]
     found = shown(f"{VARIANTS[0]}:lm-eval/warmth:2")
     rows = answers_of(store, asked(study, "warmth", VARIANTS[0]))
-    assert [item["variant"]["text"] for item in found["items"]] == [row.answer for row in rows]
+    assert [item["variant"]["text"] for item in found["items"]] == [row.raw_answer for row in rows]
     assert [item["target"] for item in found["items"]] == [row.target for row in rows]
     assert all(item["prompt"].count("Thing:") == 3 and item["options"] == ["warm", "cold"] for item in found["items"])
     written = shown("base:lm-eval/written:1")["items"]
     assert [item["base"]["text"] for item in written] == [
-        row.answer for row in answers_of(store, asked(study, "written"))
+        row.raw_answer for row in answers_of(store, asked(study, "written"))
     ]
     letters = shown("base:lm-eval/spillover_letters:0")["items"]
     nats = [row.log_likelihoods[0] for row in answers_of(store, asked(study, "spillover_letters"))]
@@ -422,8 +422,8 @@ def test_diff_compares_two_variants_on_lm_evals_tasks(finished, file, capsys):
     first, second = (answers_of(store, asked(finished[0], "warmth", model)) for model in VARIANTS)
     pairs = list(zip(first, second, strict=True))
     assert zero["cell"]["shots"] == 0
-    assert two["regression_count"] == sum(old.answer == old.target != new.answer for old, new in pairs)
-    assert two["gain_count"] == sum(old.answer != old.target == new.answer for old, new in pairs)
+    assert two["regression_count"] == sum(old.raw_answer == old.target != new.raw_answer for old, new in pairs)
+    assert two["gain_count"] == sum(old.raw_answer != old.target == new.raw_answer for old, new in pairs)
 
 
 def test_their_documents_count_as_items_that_can_show_a_margin_or_not(finished):

@@ -241,6 +241,19 @@ def tests_of_another_task(path):
     suite.write_text(suite.read_text() + third + "    target: answer\n    split: {demonstrations: 4, test: 12}\n")
 
 
+def wordless_references(path):
+    rows = rows_of(path, "words")
+    write_rows(path, "words", [{**row, "answer": ("..", "!")[at % 2]} for at, row in enumerate(rows)])
+
+
+def few_wordless_references(path):
+    draw = random.Random(3)
+    rows = [{"text": " ".join(draw.choices(WORDS, k=9)), "answer": "what" if at else "?!"} for at in range(120)]
+    write_rows(path, "tested", rows)
+    edited(path, "sources: {pool: words.jsonl}", "sources: {pool: words.jsonl, test: tested.jsonl}", "made.yaml")
+    edited(path, "test_limit: 10", "test_limit: 120")
+
+
 ERROR, WARNING, NOTE = Severity
 
 
@@ -263,6 +276,8 @@ ERROR, WARNING, NOTE = Severity
         (no_tokens, "unusable", ERROR, "has no tokens"),
         (short_generation, "cut-answers", WARNING, "of 10 references are longer than the 3 tokens generated"),
         (stops_inside, "cut-answers", WARNING, "of 10 references hold the stop text 'o'"),
+        (wordless_references, "blind-metric", WARNING, r"rouge_l is blind to 10 of 10 references, such as '(\.\.|!)'"),
+        (few_wordless_references, "blind-metric", NOTE, r"rouge_l is blind to 1 of 1\d\d references, such as '\?!'"),
         (ends_inside, "end-token", WARNING, "16 targets hold the end token"),
         (pads_with_end, "padding", NOTE, "its padding token is its end token"),
         (shared_rows, "overlap", ERROR, r"of 10 test rows equal training rows of 'first', such as second.jsonl:\d+"),

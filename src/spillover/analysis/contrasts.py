@@ -102,14 +102,13 @@ def _unit(contrasts: Sequence[Contrast], scores: Scores) -> str:
 
 
 def _by_task(contrasts: Sequence[Contrast], scores: Scores) -> list[list[Weighted]]:
-    """Return the scores by tested task, each once, with their weights in the mean."""
-    weights: dict[str, dict[ScoreKey, float]] = {}
+    """Return the scores by tested task with their weights in the mean."""
+    found: dict[str, list[Weighted]] = {}
     for contrast in contrasts:
         for term in contrast:
             (key,) = term.keys
-            own = weights.setdefault(key.cell.tested_on, {})
-            own[key] = own.get(key, 0.0) + term.weight / len(contrasts)
-    return [[(weight, scores[key]) for key, weight in own.items()] for own in weights.values()]
+            found.setdefault(key.cell.tested_on, []).append((term.weight / len(contrasts), scores[key]))
+    return list(found.values())
 
 
 def _scatter(contrasts: Sequence[Contrast], values: Sequence[float], scores: Scores) -> list[Scatter]:

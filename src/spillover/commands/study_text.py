@@ -12,14 +12,10 @@ from spillover.tasks.propose import MOST_TEST, OwnTask, Proposal
 
 MARGIN = 0.02
 """What a study's `margin` is where it says nothing."""
-LABEL_METRICS, TEXT_METRICS = ("accuracy", "macro_f1", "mcc", "ece", "brier"), ("rouge_l", "bleu", "label_share")
 
 
 def suite_text(proposal: Proposal, folder: Path) -> str:
     """Return the suite, whose files are named relative to ``folder``."""
-    metrics = LABEL_METRICS if proposal.answers else TEXT_METRICS
-    first = [name for name in metrics if name == proposal.primary_metric]
-    ordered = [*first, *(name for name in metrics if name != proposal.primary_metric)]
     return "".join(
         [
             "# The tasks of your own data. Everything here may be changed; see `spillover tasks show --help`.\n",
@@ -29,7 +25,7 @@ def suite_text(proposal: Proposal, folder: Path) -> str:
             "    prompts: # the answer follows the prompt directly; a second form shows whether wording matters\n",
             f"      1: {_quoted(proposal.prompt)}\n",
             *_answer_lines(proposal),
-            f"    metrics: [{', '.join(ordered)}] # the first one leads\n",
+            f"    metrics: [{', '.join(proposal.metrics)}] # the first one leads\n",
             f"    shots: [0, {proposal.shots}] # demonstrations in the prompt\n",
             f"    fticl_shots: [{proposal.shots}]\n",
             *_limit_lines(proposal),

@@ -67,7 +67,7 @@ def answer_scores(prediction: Prediction, scoring: Scoring) -> FloatArray:
 def chosen_answer(prediction: Prediction, scoring: Scoring) -> str:
     """Return the answer of the highest score, or the generated text."""
     if scoring.kind == "raw" and not scoring.length_normalised:
-        return prediction.answer
+        return prediction.raw_answer
     return answers_of(prediction, scoring)[int(answer_scores(prediction, scoring).argmax())]
 
 

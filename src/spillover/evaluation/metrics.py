@@ -1,5 +1,6 @@
 """Metrics as per-example statistics whose totals become a value, so that the bootstrap comes free."""
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -7,13 +8,12 @@ from typing import Literal
 import numpy as np
 
 from spillover.errors import SpilloverError
-from spillover.evaluation import label_metrics, text_metrics
+from spillover.evaluation import label_metrics, overlap_metrics, text_metrics
 from spillover.evaluation.choice import Scoring, chosen_answer
 from spillover.prompts.answers import is_bare_label
+from spillover.prompts.words import words
 from spillover.records import RIGHT_ANSWERS, FloatArray, MetricCard, Prediction
 from spillover.registry import Registry
-
-BLEU_ORDER = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,20 @@ class Metric:
     """Predictions to ``(n, k)``."""
     needs: Literal["any answer", "a choice", "an answer set"] = "any answer"
     """What a task must have: ``a choice`` is an answer set or options of each row."""
+    tokens: Callable[[str], Sequence[str]] | None = None
+    """What of a text is compared with another one's; None where texts are not compared by parts."""
+    version: int = 1
+    """Raised when its statistics change; above 1 it is part of the key of every score that has the metric."""
+    text_version: int = 1
+    """The same where only its statistics of generated text change."""
+
+    def version_for(self, *, is_choice: bool) -> int:
+        """Return the version of what it computes of choices, or of generated text."""
+        return self.version if is_choice else max(self.version, self.text_version)
 
 
+SMALLEST_LOSS = 1e-9
+"""Of a value; less is rounding."""
 METRICS: Registry[Metric] = Registry("metric")
 
 
@@ -44,6 +56,23 @@ def statistics(metric: str, predictions: Sequence[Prediction], scoring: Scoring)
     return values
 
 
+def unseen(metric: Metric, references: Sequence[str]) -> tuple[str, ...]:
+    """Return the references that a metric is blind to: equal to themselves they miss its best value, or no part of
+    them is left to compare. Metrics that are better when lower are blind to none.
+    """
+    card = metric.card
+    best = {"share": 1.0, "points": 100.0}.get(card.unit)
+    if best is None or not card.higher_is_better or metric.needs != "any answer" or not references:
+        return ()
+    repeated = [Prediction(str(index), text, text) for index, text in enumerate(references)]
+    values = card.combine(metric.statistics(repeated, Scoring()))
+    return tuple(
+        text
+        for text, value in zip(references, values, strict=True)
+        if value < best - SMALLEST_LOSS or (metric.tokens is not None and not metric.tokens(text))
+    )
+
+
 def _mean(totals: FloatArray) -> FloatArray:
     """Statistics (value, 1) to their mean."""
     return totals[..., 0] / totals[..., 1]
@@ -54,44 +83,17 @@ def _with_count(values: Sequence[float]) -> FloatArray:
 
 
 def _correct(predictions: Sequence[Prediction], scoring: Scoring) -> FloatArray:
-    return _with_count([float(chosen_answer(prediction, scoring) == prediction.target) for prediction in predictions])
+    pairs = [(chosen_answer(prediction, scoring), prediction.target) for prediction in predictions]
+    return _with_count([float(_composed(answer) == _composed(target)) for answer, target in pairs])
+
+
+def _composed(text: str) -> str:
+    """Return the text in NFC: a tokenizer that composes accents cannot write them as another text has them."""
+    return unicodedata.normalize("NFC", text)
 
 
 def _bare_labels(predictions: Sequence[Prediction], scoring: Scoring) -> FloatArray:
-    return _with_count([float(is_bare_label(p.answer, scoring.trained_answers)) for p in predictions])
-
-
-def _rouge_l(predictions: Sequence[Prediction], _: Scoring) -> FloatArray:
-    from rouge_score.rouge_scorer import RougeScorer
-
-    scorer = RougeScorer(["rougeL"], use_stemmer=False)
-    return _with_count([scorer.score(p.target, p.answer)["rougeL"].fmeasure for p in predictions])
-
-
-def _bleu_counts(predictions: Sequence[Prediction], _: Scoring) -> FloatArray:
-    """Matches and totals of 1- to 4-grams, then generated and reference length: ten sums."""
-    from sacrebleu.metrics.bleu import BLEU
-
-    scorer = BLEU(effective_order=True)  # of no effect on the counts; sacreBLEU warns without it
-    rows = []
-    for prediction in predictions:
-        score = scorer.sentence_score(prediction.answer, [prediction.target])
-        rows.append([*score.counts, *score.totals, score.sys_len, score.ref_len])
-    return np.array(rows, dtype=np.float64)
-
-
-def _bleu(totals: FloatArray) -> FloatArray:
-    """Corpus BLEU with exponential smoothing of orders without a match, as sacreBLEU's default."""
-    matches, counts = totals[..., :BLEU_ORDER], totals[..., BLEU_ORDER : 2 * BLEU_ORDER]
-    generated, reference = totals[..., -2], totals[..., -1]
-    missing = (matches == 0) & (counts > 0)
-    smoothing = np.power(2.0, np.cumsum(missing, axis=-1))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        precisions = np.where(missing, 1 / (smoothing * counts), matches / counts)
-        brevity = np.where(generated < reference, np.exp(1 - reference / generated), 1.0)
-        value = 100 * brevity * np.exp(np.log(precisions).mean(axis=-1))
-    scored = (counts > 0).all(axis=-1) & (matches > 0).any(axis=-1)
-    return np.where(scored, value, 0.0)
+    return _with_count([float(is_bare_label(chosen_answer(p, scoring), scoring.trained_answers)) for p in predictions])
 
 
 LOSSES = ("label_prior_loss", "format_loss", "remaining_loss")
@@ -103,13 +105,18 @@ def _lower(name: str, combine: Callable[[FloatArray], FloatArray] = _mean, unit:
 
 
 _ENTRIES = (
-    Metric(MetricCard("accuracy", _mean, "share", own_kind=RIGHT_ANSWERS), _correct),
-    Metric(MetricCard("rouge_l", _mean, "share"), _rouge_l),
-    Metric(MetricCard("bleu", _bleu, "points"), _bleu_counts),
-    Metric(_lower("label_share"), _bare_labels),
-    Metric(MetricCard("numeric_match", _mean, "share", own_kind=RIGHT_ANSWERS), text_metrics.numeric_matches),
-    Metric(_lower("unparsed"), text_metrics.unparsed),
-    Metric(MetricCard("token_f1", _mean, "share"), text_metrics.token_f1),
+    Metric(MetricCard("accuracy", _mean, "share", own_kind=RIGHT_ANSWERS), _correct, text_version=2),
+    Metric(MetricCard("rouge_l", _mean, "share"), overlap_metrics.rouge_l, tokens=words, version=2),
+    Metric(
+        MetricCard("bleu", overlap_metrics.bleu, "points"), overlap_metrics.bleu_counts, tokens=str.split, version=2
+    ),
+    Metric(MetricCard("chrf", overlap_metrics.chrf, "points"), overlap_metrics.chrf_counts, tokens=str.split),
+    Metric(_lower("label_share"), _bare_labels, text_version=2),
+    Metric(
+        MetricCard("numeric_match", _mean, "share", own_kind=RIGHT_ANSWERS), text_metrics.numeric_matches, version=2
+    ),
+    Metric(_lower("unparsed"), text_metrics.unparsed, version=2),
+    Metric(MetricCard("token_f1", _mean, "share"), text_metrics.token_f1, tokens=text_metrics.plain_words, version=2),
     Metric(
         MetricCard("macro_f1", label_metrics.macro_f1, "share"), label_metrics.confusion_counts, needs="an answer set"
     ),
@@ -132,6 +139,7 @@ _ENTRIES = (
 _TITLES = {
     "rouge_l": "ROUGE-L",
     "bleu": "BLEU",
+    "chrf": "chrF",
     "label_share": "label words",
     "numeric_match": "numeric match",
     "unparsed": "no number given",

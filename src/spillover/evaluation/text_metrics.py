@@ -7,30 +7,38 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+import regex
 
 from spillover.evaluation.choice import Scoring, chosen_answer
+from spillover.prompts.words import UNSEPARATED, folded, spaced, with_plain_digits
 from spillover.records import FloatArray, Prediction
 
 TOLERANCE = 1e-2
 """Of an executed answer, relative to the target (cocktail sheet, section 4)."""
 
 _FINAL = "####"
-_NUMBER = re.compile(
-    r"""
-    (?:(?<![\w)%.]) (?P<minus>[-\u2212]) \s?)?          # not the minus of a difference, as in 7-3
-    [$\u20ac\u00a3]? \s? (?P<inner>(?<=[$\u20ac\u00a3])-)?
-    (?P<digits>(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<!\d)\.\d+)
+_NUMBER = regex.compile(
+    rf"""
+    (?:(?<!(?!{UNSEPARATED.pattern})[\w)%.]) (?P<minus>[-\u2212]) \s?)?  # not the minus of a difference, as in 7-3
+    \p{{Sc}}? \s? (?P<inner>(?<=\p{{Sc}})[-\u2212])?
+    (?P<digits>(?:\d{{1,3}}(?:,\d{{3}})+(?!\d)|\d+)(?:\.\d+)?|(?<!\d)\.\d+)
     (?P<exponent>[eE][-+]?\d+)?
     """,
-    re.VERBOSE,
+    regex.VERBOSE,
 )
+_NARROW = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | {0x066B: ".", 0x066C: ","}
+"""Full-width signs, and the decimal and thousands separators of Arabic, as ASCII has them. NFKC would do more: 5 square
+metres, written with a raised 2, would end with the number 2."""
+_PUNCTUATION = regex.compile(rf"[\p{{P}}{re.escape(string.punctuation)}]")
 
 
 def final_number(text: str) -> float | None:
     """Return the number a text ends with: the first one after the last ``####``, else the last one of all.
 
-    Currency and percent signs and thousands separators do not count: 12.5 % is 12.5. None where there is no number.
+    Currency and percent signs and thousands separators do not count: 12.5 % is 12.5. Digits may be of any script;
+    numbers in words, such as the Chinese ones, are none. None where there is no number.
     """
+    text = text if text.isascii() else with_plain_digits(text.translate(_NARROW))
     _, mark, final = text.rpartition(_FINAL)
     found = list(_NUMBER.finditer(final))
     if not found and mark:
@@ -62,24 +70,28 @@ def unparsed(predictions: Sequence[Prediction], scoring: Scoring) -> FloatArray:
 
 
 def token_f1(predictions: Sequence[Prediction], scoring: Scoring) -> FloatArray:
-    """Return F1 of the words, case, punctuation and articles aside, and one (Rajpurkar et al. 2016, section 6.1)."""
+    """Return F1 of `plain_words`, and one (Rajpurkar et al. 2016, section 6.1)."""
     return _with_one([_word_f1(prediction.target, chosen_answer(prediction, scoring)) for prediction in predictions])
 
 
 def _is_match(target: str, answer: str) -> bool:
     wanted, given = final_number(target), final_number(answer)
     if wanted is None:
-        return _plain_words(target) == _plain_words(answer)
+        return plain_words(target) == plain_words(answer)
     return given is not None and math.isclose(given, wanted, rel_tol=0, abs_tol=TOLERANCE * abs(wanted))
 
 
-def _plain_words(text: str) -> list[str]:
-    without_marks = "".join(letter for letter in text.lower() if letter not in string.punctuation)
+def plain_words(text: str) -> list[str]:
+    """Return the words without case, punctuation and English articles; characters where spaces separate no words.
+
+    As SQuAD's evaluation on ASCII text; elsewhere punctuation and characters are those of MLQA's (Lewis et al. 2020).
+    """
+    without_marks = spaced(_PUNCTUATION.sub("", folded(text)))
     return [word for word in without_marks.split() if word not in ("a", "an", "the")]
 
 
 def _word_f1(target: str, answer: str) -> float:
-    wanted, given = Counter(_plain_words(target)), Counter(_plain_words(answer))
+    wanted, given = Counter(plain_words(target)), Counter(plain_words(answer))
     if not wanted or not given:
         return float(wanted == given)
     return 2 * (wanted & given).total() / (wanted.total() + given.total())

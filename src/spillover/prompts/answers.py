@@ -2,7 +2,11 @@
 
 from collections.abc import Iterable
 
-_PUNCTUATION = " \t\n.,;:!?\"'`*()[]"
+import regex
+
+from spillover.prompts.words import folded
+
+_AROUND = regex.compile(r"^[\s\p{P}`]+|[\s\p{P}`]+$")
 
 
 def cut(text: str, stop: str) -> str:
@@ -12,4 +16,10 @@ def cut(text: str, stop: str) -> str:
 
 def is_bare_label(text: str, labels: Iterable[str]) -> bool:
     """Whether the text is one of the label words and nothing else, apart from case and punctuation around it."""
-    return text.strip(_PUNCTUATION).casefold() in {label.casefold() for label in labels}
+    return _bare(text) in {_bare(label) for label in labels}
+
+
+def _bare(text: str) -> str:
+    """Return the text without what stands around it; a label of punctuation alone stays."""
+    plain = folded(text).strip()
+    return _AROUND.sub("", plain) or plain

@@ -18,6 +18,8 @@ from spillover.tasks.prepare import PreparedTask, from_record, to_record
 ROWS = "rows.json"
 PREDICTIONS = "predictions.jsonl"
 PROMPT_IDS = "prompt_ids.json"
+_STORED = {"raw_answer": "answer"}
+"""Fields of a prediction that have another name in its file."""
 _ANSWER = re.compile(rb'"answer": ("(?:[^"\\]|\\.)*")')
 """The answer in a line of predictions; quotes within a text are escaped, so that no text can look like it."""
 
@@ -44,7 +46,8 @@ def read_prepared(path: Path) -> PreparedTask:
 
 def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
     """Write predictions, one a line, in order."""
-    _write_lines(path, map(asdict, predictions))
+    rows = map(asdict, predictions)
+    _write_lines(path, ({_STORED.get(name, name): value for name, value in row.items()} for row in rows))
 
 
 def read_predictions(path: Path) -> list[Prediction]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from spillover.analysis.power import WANTED
 from spillover.analysis.resampled import MINIMUM_UNIT_COUNT
 from spillover.errors import UserError
-from spillover.study import row_faults, token_faults
+from spillover.study import metric_faults, row_faults, token_faults
 from spillover.study.findings import Evidence, Finding, Severity, gather
 from spillover.study.plan import COARSE, Detectable, detectable_differences
 from spillover.study.reach import Reach, margin_reach
@@ -29,6 +29,7 @@ CHECKS: tuple[Check, ...] = (
     row_faults.demonstrations,
     row_faults.balance,
     row_faults.contamination,
+    metric_faults.blind_metrics,
 )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from spillover.evaluation.choice import Scoring, ScoringKind
+from spillover.evaluation.metrics import METRICS
 from spillover.models.adopted import Adopted
 from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
@@ -337,7 +338,17 @@ class Score(Step):
             "answers": self.predictions.data.task.answers,
             "scoring": self.scoring,
             "length_normalised": self.is_length_normalised,
+            **({"metric_versions": raised} if (raised := self._raised_versions()) else {}),
         }
+
+    def _raised_versions(self) -> Mapping[str, int]:
+        """Return the versions of metrics that compute something else than at first, so that only they are scored again.
+
+        ``version`` would have every cell of every study scored again.
+        """
+        is_choice = self.predictions.data.task.is_classification
+        versions = {name: METRICS[name].version_for(is_choice=is_choice) for name in self.metrics}
+        return {name: version for name, version in versions.items() if version > 1}
 
     @property
     def is_length_normalised(self) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from spillover.errors import UserError
 from spillover.prompts.demonstrations import normalised
+from spillover.prompts.words import is_latin, words
 from spillover.tasks.look import Table, label_counts
 from spillover.tasks.suite import load_suite
 
@@ -56,7 +57,8 @@ class Proposal:
     prompt: str
     answers: tuple[str, ...]
     """Empty for free text."""
-    primary_metric: str
+    metrics: tuple[str, ...]
+    """The first one leads."""
     shots: int
     """Demonstrations, where there are any."""
     word_limit: int | None
@@ -96,7 +98,7 @@ def propose(train: Table, inputs: Sequence[str], target: str, also: Sequence[Tab
         target,
         _prompt(family, fields, inputs, target),
         answers,
-        _primary_metric(answers, counts),
+        _metrics(answers, counts),
         shots,
         word_limit if longest > word_limit else None,
         _token_limit(counts),
@@ -217,15 +219,24 @@ def _name(table: Table, taken: Iterable[str]) -> str:
     )
 
 
-def _primary_metric(answers: Sequence[str], counts: Counter[str]) -> str:
-    if not answers:
-        return "rouge_l"
-    return "macro_f1" if counts.most_common(1)[0][1] >= LOPSIDED * counts.total() else "accuracy"
+def _metrics(answers: Sequence[str], counts: Counter[str]) -> tuple[str, ...]:
+    """Return what suits the targets. A share leads, or the tasks would have no mean.
+
+    Where most letters are not Latin, characters are compared too and in place of BLEU: it counts whole forms of words,
+    of which texts in languages that inflect them share few, and needs to know where words end.
+    """
+    if answers and counts.most_common(1)[0][1] >= LOPSIDED * counts.total():
+        return ("macro_f1", "accuracy", "mcc", "ece", "brier")
+    if answers:
+        return ("accuracy", "macro_f1", "mcc", "ece", "brier")
+    if not any(map(words, counts)):
+        return ("accuracy", "chrf", "label_share")
+    return ("rouge_l", "bleu" if is_latin(counts) else "chrf", "label_share")
 
 
 def _token_limit(targets: Iterable[str]) -> int:
-    """Return tokens that the longest target has about, at two characters a token, between 16 and 256."""
-    return min(256, max(16, math.ceil(max(map(len, targets)) / 2)))
+    """Return tokens that the longest target has about, at two bytes of UTF-8 a token, between 16 and 256."""
+    return min(256, max(16, math.ceil(max(len(target.encode()) for target in targets) / 2)))
 
 
 def _number(text: str) -> float | None:
