@@ -1,12 +1,13 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from scipy import stats
 
 from spillover.analysis.cells import resample_scores
 from spillover.analysis.idle import floor_of, idle_cells
-from spillover.records import Cell, MetricCard, Relation, TaskCard
-from tests.analysis.made_scores import share, study, task
+from spillover.records import BASE, Cell, CellScores, FloatArray, MetricCard, Relation, TaskCard
+from tests.analysis.made_scores import VARIANT, share, study, task
 
 
 def idle_of(right: int, count: int, floor: float | None, *, metric: str = "accuracy") -> bool:
@@ -49,3 +50,21 @@ def test_a_known_floor_comes_before_that_of_the_unit() -> None:
     assert [floor_of(card, "x", metric) for metric in units.values()] == [0.3] * 5
     assert [floor_of(bare, "x", metric) for metric in units.values()] == [0.0, 0.0, 0.0, None, None]
     assert floor_of(bare, "x", MetricCard("x", share, "share", higher_is_better=False)) is None
+
+
+def test_a_perfect_base_can_lose_also_where_every_resample_gives_the_same() -> None:
+    def squared(totals: FloatArray) -> FloatArray:
+        return np.asarray((totals[..., 0] / totals[..., 1]) ** 2, dtype=np.float64)
+
+    def cells(value: float, count: int) -> CellScores:
+        statistics = np.column_stack([np.full(count, value), np.full(count, 2.0)])  # a weight of 2: no mean of items
+        return CellScores(BASE, Cell("t", 1, 0, 0), "x", tuple(map(str, range(count))), statistics)
+
+    for value, count, idle in ((2.0, 40, False), (0.0, 40, True), (2.0, 9, True)):
+        card = TaskCard("t", "f", "t", (), "x", count, None, {}, floors={"x": 0.5})
+        own = replace(cells(value, count), variant=VARIANT)
+        results = replace(
+            study({}, {}, {"t": Relation.CROSS_TASK}, tasks=[card], extra=[cells(value, count), own]),
+            metrics={"x": MetricCard("x", squared, "correlation")},
+        )
+        assert bool(idle_cells(results, resample_scores(results, resample_count=40))) is idle

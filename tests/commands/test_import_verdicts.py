@@ -212,3 +212,19 @@ def test_a_single_item_of_inspect_is_one_clear_sentence(tmp_path, capsys):
         logs[-1].write_text(json.dumps({"version": 2, "status": "success", "eval": spec, "samples": [row]}))
     assert call("import", "inspect", *logs, "--report", tmp_path / "report") == 2
     assert "one item has no interval" in capsys.readouterr().err
+
+
+def test_a_dozen_variants_of_which_none_differs_are_none_said_to(tmp_path, capsys):
+    draw = np.random.default_rng(0)
+    easy = {name: draw.beta(3, 1.5, 250) for name in ("home", "near", "far")}
+
+    def run(name):
+        return write_run(tmp_path / name, {task: rows(task, draw.random(250) < share) for task, share in easy.items()})
+
+    found = [run(name) for name in ("base", *(f"v{index}" for index in range(12)))]
+    options = ("--trained-on", "home", "--report", tmp_path / "report", "--json")
+    assert call("import", "lm-eval", *found, *options) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert [verdict["light"] for verdict in summary["verdicts"]] == ["unclear"] * 12
+    assert {row["change"] for row in summary["relations"]} == {"no clear change"}
+    assert all("more items of" in verdict["settle"] for verdict in summary["verdicts"])
