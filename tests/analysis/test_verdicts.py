@@ -220,6 +220,7 @@ def test_a_difference_whose_interval_alone_excludes_zero_is_said_to_be_none_afte
     assert analysis.relations[0].adjusted_p_value == pytest.approx(2 * (analysis.relations[0].p_value or 0))
     assert verdict.numbers[0].endswith("accuracy (not after adjustment)")
     assert "shows no clear change out of domain" in verdict.reading
+    assert [row.reading for row in analysis.relations] == ["no clear change (not after adjustment)", "no clear change"]
     assert verdict.light == "unclear"
 
 

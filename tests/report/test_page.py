@@ -12,6 +12,7 @@ from spillover.analysis.generalization import analyse
 from spillover.analysis.verdicts import Light
 from spillover.analysis.wording import interval_words, signed
 from spillover.report.explorer import explorer
+from spillover.report.latex import latex_tables
 from spillover.report.page import _scientific, html_page, markdown_page
 from spillover.report.text import LIGHT_SYMBOLS, text_summary
 from tests.analysis.test_seeds import study_of
@@ -68,6 +69,8 @@ def test_each_verdict_shows_its_light_as_a_word_and_a_symbol() -> None:
         assert verdict.reading in READER.text
         assert all(number in READER.text for number in verdict.numbers)
         assert verdict.light in READER.text
+        for end in (verdict.worst, verdict.largest_loss, verdict.settle):
+            assert f"{end[:1].upper()}{end[1:]}" in READER.text
     assert ANALYSIS.verdicts[0].rule in READER.text
     assert "".join(ANALYSIS.verdicts[0].rule.split()) in "".join(markdown_page(RESULTS, ANALYSIS).split())
 
@@ -93,6 +96,14 @@ def test_a_long_verdict_is_whole_everywhere() -> None:
         text_summary(RESULTS, changed).plain,
     ):
         assert reading in shown
+
+
+def test_what_does_not_hold_after_adjustment_is_marked_in_every_table() -> None:
+    marked = [item for item in ANALYSIS.relations if item.reading == "no clear change (not after adjustment)"]
+    assert marked
+    shown = read_page(html_page(RESULTS, ANALYSIS)).text
+    tables = (shown, markdown_page(RESULTS, ANALYSIS), latex_tables(RESULTS, ANALYSIS))
+    assert [text.count("no clear change (not after adjustment)") for text in tables] == [len(marked)] * 3
 
 
 def test_every_difference_of_a_primary_metric_is_on_the_page() -> None:

@@ -39,7 +39,7 @@ def settling(results: StudyResults, subject: Subject, questions: Sequence[tuple[
     if seeds:
         return seeds
     if not math.isfinite(times) or times > MOST_TIMES:
-        return f"{entry.tasks[0]} lost too nearly what is allowed to be settled by more items"
+        return f"what {entry.tasks[0]} changed by is too close to what is allowed for more items to settle it"
     count = entry.item_count
     fewest = fewest_items(allowed) if entry.metric.unit == "share" else 0
     more = max(math.ceil((times - 1) * count), fewest - count, 1)

@@ -45,7 +45,7 @@ def latex_tables(results: StudyResults, analysis: Analysis) -> str:
             plain(item.variant_mean),
             signed(item.mean_difference),
             interval_words(item.low, item.high),
-            item.change.value if item.change else "see its recipe",
+            item.reading,
         )
         for item in analysis.relations
     ]
