@@ -206,10 +206,10 @@ class Verdicts(tuple["Verdict", ...]):
     __slots__ = ()
 
     def _repr_html_(self) -> str:
-        from spillover.report.text import LIGHT_SYMBOLS
+        from spillover.report.text import LIGHT_SYMBOLS, LONGEST_SENTENCE
 
         rows = [(f"{LIGHT_SYMBOLS[verdict.light]} {verdict.light}", verdict.sentence) for verdict in self]
-        return _html(("", "verdict"), rows)
+        return _html(("", "verdict"), rows, limit=LONGEST_SENTENCE)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -293,14 +293,14 @@ def _flat(row: Any) -> Mapping[str, object]:
     return {name: str(value) if isinstance(value, str) else value for name, value in found.items()}
 
 
-def _html(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in which every text is shown as it is."""
+def _html(header: Sequence[str], rows: Iterable[Sequence[str]], *, limit: int | None = None) -> str:
+    """Return a table in which every text is shown as it is, cut at ``limit`` characters or where names are."""
     head = "".join(f"<th>{_safe(name)}</th>" for name in header)
-    body = "".join(f"<tr>{''.join(f'<td>{_safe(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    body = "".join(f"<tr>{''.join(f'<td>{_safe(cell, limit)}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _safe(text: str) -> str:
-    from spillover.report.text import printable
+def _safe(text: str, limit: int | None = None) -> str:
+    from spillover.report.text import LONGEST_TEXT, printable
 
-    return escape(printable(text))
+    return escape(printable(text, limit or LONGEST_TEXT))

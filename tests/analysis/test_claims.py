@@ -10,7 +10,7 @@ from spillover.analysis.claims import Claim, Outcome, claims
 from spillover.records import BASE, Cell, Relation, StudyResults, VariantCard
 from tests.analysis.made_scores import METRICS, cell_scores, task
 
-ITEMS = 40
+ITEMS = 100
 QUESTION, OTHER_QUESTION, MOOD, LOGIC = "question", "otherquestion", "mood", "logic"
 FAMILY = {QUESTION: "question", OTHER_QUESTION: "question", MOOD: "mood", LOGIC: "logic"}
 

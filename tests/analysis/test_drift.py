@@ -22,8 +22,20 @@ def card(name, moved, *, demonstrations=0, seed=0, settings=None, **slots):
     return VariantCard(f"{name}/t/8/{seed}", name, "t", 8, seed, recipe, {"settings": settings}, drift(moved))
 
 
-def lost(card, amount, relation=Relation.OUT_OF_DOMAIN):
-    return RelationSummary(card.id, relation, 1, 9, -amount, -amount, -amount, 0.5, 0.5 - amount)
+def lost(card, amount, relation=Relation.OUT_OF_DOMAIN, kind="accuracy"):
+    facts = {"kind": kind, "unit": "share", "higher_is_better": True, "tasks": ("t",)}
+    counts = {"cell_count": 1, "item_count": 9}
+    return RelationSummary(
+        card.id,
+        relation,
+        **facts,
+        **counts,
+        mean_difference=-amount,
+        low=-amount,
+        high=-amount,
+        base_mean=0.5,
+        variant_mean=0.5 - amount,
+    )
 
 
 def findings(*cards, level=0.95):

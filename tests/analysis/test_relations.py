@@ -3,11 +3,19 @@ import pytest
 from scipy import stats
 
 from spillover.analysis.cells import resample_scores
-from spillover.analysis.relations import best_of_shots, relation_summaries
-from spillover.records import Relation
+from spillover.analysis.idle import idle_cells
+from spillover.analysis.readings import Change, subjects
+from spillover.analysis.relations import RelationSummary, best_of_shots, relation_summaries
+from spillover.records import Relation, StudyResults
 from tests.analysis.made_scores import VARIANT, study, task
 
 NEAR_FAR = {"near": Relation.OUT_OF_DOMAIN, "far": Relation.OUT_OF_DOMAIN}
+
+
+def summaries_of(results: StudyResults, *, resample_count: int = 400) -> tuple[RelationSummary, ...]:
+    scores = resample_scores(results, resample_count=resample_count)
+    judged = subjects(results, scores, idle_cells(results, scores), level=0.95)
+    return relation_summaries(results, scores, judged, level=0.95)
 
 
 def test_the_mean_of_a_relation_is_the_mean_of_its_cells() -> None:
@@ -17,41 +25,60 @@ def test_the_mean_of_a_relation_is_the_mean_of_its_cells() -> None:
         {("near", 0): (1, 1, 1, 0), ("near", 2): (1, 0, 1, 0), ("far", 0): (1, 0)},
         NEAR_FAR,
     )
-    (summary,) = relation_summaries(results, resample_scores(results, resample_count=400), level=0.95)
+    (summary,) = summaries_of(results)
     assert (summary.variant, summary.relation) == (VARIANT, Relation.OUT_OF_DOMAIN)
+    assert (summary.kind, summary.unit, summary.tasks) == ("accuracy", "share", ("near", "far"))
     assert (summary.cell_count, summary.item_count) == (3, 6)
     assert summary.base_mean == pytest.approx((0.5 + 1 + 0) / 3)
     assert summary.variant_mean == pytest.approx((0.75 + 0.5 + 0.5) / 3)
     assert summary.mean_difference == pytest.approx(0.25 / 3)
 
 
-def test_the_interval_resamples_each_task_apart_and_its_shots_together() -> None:
+def test_the_interval_adds_up_what_each_task_is_off_by_with_its_shots_together() -> None:
     rng = np.random.default_rng(0)
     base = {
-        key: rng.uniform(0.2, 0.6, count) for key, count in {("near", 0): 40, ("near", 2): 40, ("far", 0): 12}.items()
+        key: rng.uniform(0.2, 0.6, count)
+        for key, count in {("near", 0): 400, ("near", 2): 400, ("far", 0): 300}.items()
     }
-    own = {key: values + rng.normal(0.05, 0.1, len(values)) for key, values in base.items()}
-    results = study(base, own, NEAR_FAR)
-    (summary,) = relation_summaries(results, resample_scores(results, resample_count=4000), level=0.95)
+    own = {key: values + rng.normal(0.01, 0.1, len(values)) for key, values in base.items()}
+    own["near", 2] = (
+        base["near", 2] + own["near", 0] - base["near", 0] + rng.normal(0, 0.02, 400)
+    )  # shots move together
+    (summary,) = summaries_of(study(base, own, NEAR_FAR))
     change = {key: own[key] - base[key] for key in base}
     parts = [(change["near", 0] + change["near", 2]) / 3, change["far", 0] / 3]
-    variances = np.array([part.var(ddof=1) / len(part) for part in parts])
-    freedom = variances.sum() ** 2 / (variances**2 / [39, 11]).sum()
-    half = stats.t.ppf(0.975, freedom) * np.sqrt(variances.sum())
-    # An end of 4,000 resamples is known to about 4 % of the half width.
-    assert summary.low == pytest.approx(summary.mean_difference - half, abs=0.15 * half)
-    assert summary.high == pytest.approx(summary.mean_difference + half, abs=0.15 * half)
-    assert summary.nothing_lost == (
-        summary.mean_difference - stats.t.ppf(0.95, freedom) * np.sqrt(variances.sum()) > -0.02
-    )
+    half = stats.norm.ppf(0.975) * np.sqrt(sum(part.var(ddof=1) / len(part) for part in parts))
+    assert summary.low is not None
+    assert summary.high is not None
+    # The imagined item adds up to 2 / 3 / 400 to what near is off by, and 2 / 3 / 300 to far.
+    assert summary.mean_difference - half - 0.004 < summary.low < summary.mean_difference - 0.99 * half
+    assert summary.mean_difference + 0.99 * half < summary.high < summary.mean_difference + half + 0.004
+    apart = stats.norm.ppf(0.975) * np.sqrt(sum(change[key].var(ddof=1) / len(change[key]) for key in base)) / 3
+    assert half > 1.2 * apart
 
 
-def test_relations_without_cells_and_metrics_that_are_not_shares_are_absent() -> None:
-    scores = {("near", 0): (1, 0), ("far", 0): (2.5, 3.5)}
-    cards = [task("near"), task("far", metric="loss")]
-    results = study(scores, scores, {"near": Relation.IN_DOMAIN, "far": Relation.CROSS_TASK}, tasks=cards)
-    summaries = relation_summaries(results, resample_scores(results, resample_count=5), level=0.95)
-    assert [item.relation for item in summaries] == [Relation.IN_DOMAIN]
+def test_a_relation_has_a_row_for_every_kind_and_one_without_cells_has_none() -> None:
+    scores = {("near", 0): (1, 0) * 20, ("far", 0): (2.5, 3.5) * 20, ("text", 0): (0.2, 0.4) * 20}
+    cards = [task("near"), task("far", metric="loss"), task("text", metric="label_share")]
+    relations = {"near": Relation.IN_DOMAIN, "far": Relation.CROSS_TASK, "text": Relation.CROSS_TASK}
+    found = summaries_of(study(scores, scores, relations, tasks=cards))
+    assert [(item.relation, item.kind, item.higher_is_better) for item in found] == [
+        (Relation.IN_DOMAIN, "accuracy", True),
+        (Relation.CROSS_TASK, "loss", False),
+        (Relation.CROSS_TASK, "bare label words", False),
+    ]
+    assert found[1].base_mean == pytest.approx(3.0)
+
+
+def test_a_loss_that_is_gone_is_a_gain_where_lower_is_better() -> None:
+    base = tuple(2 + 0.01 * index for index in range(40))
+    own = tuple(1.5 - 0.01 * index for index in range(40))
+    cards = [task("far", metric="loss")]
+    (summary,) = summaries_of(study({("far", 0): base}, {("far", 0): own}, {"far": Relation.CROSS_TASK}, tasks=cards))
+    assert summary.mean_difference == pytest.approx(-0.5 - 0.02 * 19.5)
+    assert summary.change is Change.GAINED
+    assert summary.largest_loss is not None
+    assert summary.largest_loss < -0.7
 
 
 def test_best_of_shots_picks_each_models_own_best() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from spillover.records import (
     BASE,
+    RIGHT_ANSWERS,
     AskedItem,
     Cell,
     CellChanges,
@@ -96,7 +97,7 @@ def calibration_error(totals: FloatArray) -> FloatArray:
 
 METRICS = {
     "ece": MetricCard("ece", calibration_error, "share", higher_is_better=False),
-    "accuracy": MetricCard("accuracy", share, "share"),
+    "accuracy": MetricCard("accuracy", share, "share", own_kind=RIGHT_ANSWERS),
     "rouge_l": MetricCard("ROUGE-L", share, "share"),
     "bleu": MetricCard("BLEU", points, "points"),
     "label_share": MetricCard("bare label words", share, "share", higher_is_better=False),

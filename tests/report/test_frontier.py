@@ -3,14 +3,19 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
 from spillover.analysis.generalization import analyse
-from spillover.records import StudyResults, VariantCard
+from spillover.records import RIGHT_ANSWERS, StudyResults, VariantCard
 from spillover.report.frontier import frontier_chart, styles_of
 from spillover.report.page import html_page, markdown_page
 from spillover.report.write import summary_json
 from tests.report.made_results import made_results
 from tests.report.page_reader import read_page
 
-RESULTS = made_results()
+KINDS = made_results()
+"""Texts are scored by ROUGE-L, choices by whether they are right."""
+RESULTS = replace(
+    KINDS, metrics={**KINDS.metrics, "rouge_l": replace(KINDS.metrics["rouge_l"], own_kind=RIGHT_ANSWERS)}
+)
+"""The same with one kind of metric: texts, too, are called right, in part."""
 
 
 def renamed(results: StudyResults, names: dict[str, str]) -> StudyResults:
@@ -53,6 +58,21 @@ def test_the_section_is_there_only_where_variants_share_task_and_size():
     assert "frontier" not in reader.ids
     assert ("href", "#frontier") not in reader.attributes
     assert "Which recipe keeps the most" not in markdown_page(alone, analysis)
+
+
+def test_each_kind_of_what_is_retained_has_a_frontier_of_its_own():
+    analysis = analyse(KINDS, resample_count=60)
+    assert [(item.target_kind, item.retained_kind) for item in analysis.frontiers] == [
+        ("ROUGE-L", "ROUGE-L"),
+        ("ROUGE-L", RIGHT_ANSWERS),
+    ]
+    page, text = read_page(html_page(KINDS, analysis)).text, markdown_page(KINDS, analysis)
+    for kind in ("ROUGE-L", RIGHT_ANSWERS):
+        heading = f"trained on siqa, 128 rows: ROUGE-L gained, {kind} kept"
+        assert f"T{heading[1:]}" in " ".join(page.split())
+        assert f"### Recipes {heading}" in text
+    kept = [point.retained.value for item in analysis.frontiers for point in item.points]
+    assert len(set(kept)) == len(kept)
 
 
 def test_page_markdown_and_summary_hold_every_point_with_its_numbers():

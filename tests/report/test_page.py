@@ -3,15 +3,18 @@ import hashlib
 import re
 from collections import Counter
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from spillover.analysis.generalization import analyse
+from spillover.analysis.verdicts import Light
 from spillover.analysis.wording import interval_words, signed
 from spillover.report.explorer import explorer
+from spillover.report.latex import latex_tables
 from spillover.report.page import _scientific, html_page, markdown_page
-from spillover.report.text import LIGHT_SYMBOLS
+from spillover.report.text import LIGHT_SYMBOLS, text_summary
 from tests.analysis.test_seeds import study_of
 from tests.report.made_results import made_results
 from tests.report.page_reader import read_page
@@ -66,10 +69,41 @@ def test_each_verdict_shows_its_light_as_a_word_and_a_symbol() -> None:
         assert verdict.reading in READER.text
         assert all(number in READER.text for number in verdict.numbers)
         assert verdict.light in READER.text
+        for end in (verdict.worst, verdict.largest_loss, verdict.settle):
+            assert f"{end[:1].upper()}{end[1:]}" in READER.text
     assert ANALYSIS.verdicts[0].rule in READER.text
-    lights = {verdict.light for verdict in ANALYSIS.verdicts}
-    assert len(lights) > 1
-    assert {LIGHT_SYMBOLS[light] for light in lights} <= set(READER.text)
+    assert "".join(ANALYSIS.verdicts[0].rule.split()) in "".join(markdown_page(RESULTS, ANALYSIS).split())
+
+
+@pytest.mark.parametrize("light", get_args(Light))
+def test_every_light_is_shown_as_a_word_and_a_symbol_everywhere(light: Light) -> None:
+    changed = replace(ANALYSIS, verdicts=(replace(ANALYSIS.verdicts[0], light=light),))
+    symbol = LIGHT_SYMBOLS[light]
+    text = read_page(html_page(RESULTS, changed)).text
+    assert f"{symbol} {light} sft/siqa/128/0" in " ".join(text.split())
+    assert f"- {symbol} **{light}**: sft/siqa/128/0: " in markdown_page(RESULTS, changed)
+    assert f"  {symbol} {light:<8}sft/siqa/128/0: " in text_summary(RESULTS, changed).plain
+    assert len(set(LIGHT_SYMBOLS.values())) == len(get_args(Light))
+
+
+def test_a_long_verdict_is_whole_everywhere() -> None:
+    reading = "; ".join(f"loses task number {index} of many" for index in range(30))
+    verdict = replace(ANALYSIS.verdicts[0], reading=reading, sentence=f"sft: {reading}.")
+    changed = replace(ANALYSIS, verdicts=(verdict,))
+    for shown in (
+        read_page(html_page(RESULTS, changed)).text,
+        markdown_page(RESULTS, changed),
+        text_summary(RESULTS, changed).plain,
+    ):
+        assert reading in shown
+
+
+def test_what_does_not_hold_after_adjustment_is_marked_in_every_table() -> None:
+    marked = [item for item in ANALYSIS.relations if item.reading == "no clear change (not after adjustment)"]
+    assert marked
+    shown = read_page(html_page(RESULTS, ANALYSIS)).text
+    tables = (shown, markdown_page(RESULTS, ANALYSIS), latex_tables(RESULTS, ANALYSIS))
+    assert [text.count("no clear change (not after adjustment)") for text in tables] == [len(marked)] * 3
 
 
 def test_every_difference_of_a_primary_metric_is_on_the_page() -> None:
@@ -235,6 +269,8 @@ def test_a_recipe_trained_with_several_seeds_has_a_row_over_seeds() -> None:
     (row,) = analysis.recipes
     shown = read_page(html_page(results, analysis)).text
     assert "deviation of seeds" in shown
-    cells = f"sft home 8 in-domain 3 1 {signed(row.mean_difference)} {interval_words(row.low, row.high)}"
+    cells = f"sft home 8 in-domain accuracy 3 1 {signed(row.mean_difference)} {interval_words(row.low, row.high)}"
     assert "".join(cells.split()) in "".join(shown.split())
-    assert f"| sft | home | 8 | in-domain | 3 | 1 | {signed(row.mean_difference)} |" in markdown_page(results, analysis)
+    assert f"| sft | home | 8 | in-domain | accuracy | 3 | 1 | {signed(row.mean_difference)} |" in markdown_page(
+        results, analysis
+    )

@@ -33,7 +33,7 @@ def test_measurements_are_read_back_exactly(folder: Path) -> None:
     with (folder / "measurements.csv").open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
     readers = {int: int, float: float, str: str, float | None: lambda text: float(text) if text else None}
-    readers[bool | None] = {"": None, "True": True, "False": False}.get
+    readers[bool | None] = readers[bool] = {"": None, "True": True, "False": False}.__getitem__
 
     fields = dataclasses.fields(Measurement)
     read_back = [Measurement(**{f.name: readers[f.type](row[f.name]) for f in fields}) for row in rows]  # type: ignore[arg-type]
@@ -43,8 +43,16 @@ def test_measurements_are_read_back_exactly(folder: Path) -> None:
 def test_the_summary_has_stable_keys_and_the_verdicts(folder: Path) -> None:
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert {"study", "base", "verdicts", "relations", "drift", "skipped", "provenance"} <= set(summary)
-    assert summary["verdicts"] == [
-        {"variant": item.variant, "sentence": item.sentence, "light": item.light} for item in ANALYSIS.verdicts
+    assert [(item["variant"], item["variants"], item["sentence"], item["light"]) for item in summary["verdicts"]] == [
+        (item.variant, list(item.variants), item.sentence, item.light) for item in ANALYSIS.verdicts
+    ]
+    assert [(item["worst"], item["largest_loss"], item["settle"]) for item in summary["verdicts"]] == [
+        (item.worst, item.largest_loss, item.settle) for item in ANALYSIS.verdicts
+    ]
+    assert summary["rule"] == ANALYSIS.verdicts[0].rule
+    assert [item["reading"] for item in summary["accuracy_drops"]] == [item.reading for item in ANALYSIS.accuracy_drops]
+    assert [(item["kind"], item["change"]) for item in summary["relations"]] == [
+        (item.kind, item.change) for item in ANALYSIS.relations
     ]
     assert [item["mean_difference"] for item in summary["relations"]] == [
         item.mean_difference for item in ANALYSIS.relations

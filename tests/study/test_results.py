@@ -105,3 +105,26 @@ def test_an_answer_full_of_quotes_and_line_ends_is_counted_as_it_is(tmp_path):
     files.write_predictions(tmp_path / "predictions.jsonl", rows)
     counts = files.count_answers(files.prediction_lines(tmp_path / "predictions.jsonl"))
     assert [(json.loads(answer), count) for answer, count in counts.items()] == [(text, 2), ("no", 1)]
+
+
+def test_an_item_costs_what_its_cells_took_of_the_base_and_one_variant(finished_study):
+    path, kept = finished_study
+    study, store = load_study(path, cache=path.parent / "cache", notice=lambda line: None), Store(kept)
+    results = collect(study, store, command="spillover run study.yaml")
+    spent = {
+        (step.predictions.model, step.predictions.cell): store.manifest(step.predictions)["provenance"]
+        for step in study.scores
+    }
+    assert set(results.item_seconds) == {"first", "second", "words"}
+    variants = [card.id for card in results.variants]
+    for task, seconds in results.item_seconds.items():
+        of = {
+            model: sum(
+                facts["cpu_seconds"] / 10
+                for (name, cell), facts in spent.items()
+                if (name, cell.tested_on) == (model, task)
+            )
+            for model in (BASE, *variants)
+        }
+        assert seconds == pytest.approx(of[BASE] + sum(of[name] for name in variants) / len(variants))
+        assert seconds > 0

@@ -39,7 +39,7 @@ class Analysis:
     mixing: Mixing | None
     """None where no variant was trained on a mixture."""
     idle: tuple[IdleCell, ...]
-    """Cells that cannot show a loss: their base scores what knowing nothing scores."""
+    """Cells that cannot show a loss: their base is not shown to do better than by knowing nothing."""
     resample_count: int
     level: float
     recipes: tuple[RecipeSummary, ...] = ()

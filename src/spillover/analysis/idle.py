@@ -1,9 +1,13 @@
 """Which cells could have shown a loss: those whose base is above what knowing nothing scores."""
 
+import math
 from dataclasses import dataclass
 
-from spillover.analysis.cells import ScoreKey, Scores, cells_of
+import numpy as np
+
+from spillover.analysis.cells import ResampledScore, ScoreKey, Scores, cells_of
 from spillover.analysis.inference import ONE_SIDED, single
+from spillover.analysis.resampled import MINIMUM_UNIT_COUNT
 from spillover.records import BASE, Cell, MetricCard, StudyResults, TaskCard
 
 
@@ -37,8 +41,18 @@ def idle_cells(results: StudyResults, scores: Scores) -> tuple[IdleCell, ...]:
             continue
         for cell in cells_of(scores, BASE, task):
             score = scores[ScoreKey(BASE, cell, task.primary_metric)]
-            confidence = single(score, card.unit)
-            bound = None if confidence is None else confidence.lower(ONE_SIDED)
-            if bound is None or bound <= floor:
+            if _least(score, card.unit) <= floor:
                 found.append(IdleCell(cell, task.primary_metric, score.value, floor))
     return tuple(found)
+
+
+def _least(score: ResampledScore, unit: str) -> float:
+    """Return what a score is at the least, one-sided at 95 %; minus infinity for too few items to tell.
+
+    A metric that is no mean of items has no interval where every resample gives the same, as of a perfect model: then
+    it is what the resamples give.
+    """
+    if score.unit_count < MINIMUM_UNIT_COUNT:
+        return -math.inf
+    confidence = single(score, unit)
+    return float(np.quantile(score.replicates, 1 - ONE_SIDED)) if confidence is None else confidence.lower(ONE_SIDED)

@@ -199,8 +199,8 @@ def _bounds(scores: Sequence[ResampledScore], unit: str) -> tuple[float, float] 
 
 
 def single(score: ResampledScore, unit: str) -> Confidence | None:
-    """Return how far a score by itself may be off; None where nothing can be said."""
-    return weighted_sum([[(1.0, score)]], unit=unit)[0]
+    """Return how far a score by itself may be off, however far that is; None where nothing can be said."""
+    return _of_task([(1.0, score)], unit)[0]
 
 
 def wilson(score: ResampledScore, level: float) -> tuple[float, float] | None:

@@ -24,6 +24,8 @@ class Mean:
     scatter: Scatter | None
     """Of training seeds; None of a single variant."""
     found: Inference
+    item_error: float
+    """Standard deviation of the difference over resampled items."""
 
 
 def is_share(task: TaskCard, results: StudyResults) -> bool:
@@ -75,12 +77,13 @@ def mean_difference(
         for key, pair in zip(own, of_variant, strict=True):
             by_task.setdefault(key.cell.tested_on, []).append(pair)
     seed_values = tuple(float(np.mean([own.value - base.value for own, base in row])) for row in pairs)
+    noise = [np.mean([own.replicates - base.replicates for own, base in row], axis=0) for row in pairs]
     of_seeds = None
     if len(pairs) > 1:
-        noise = [np.mean([own.replicates - base.replicates for own, base in row], axis=0) for row in pairs]
         of_seeds = scatter_of_seeds(np.array(seed_values), np.stack(noise))
     every = [*scatter, *([of_seeds] if of_seeds else [])]
     base_mean = float(np.mean([base.value for row in pairs for _, base in row]))
     variant_mean = float(np.mean([own.value for row in pairs for own, _ in row]))
     found = infer(list(by_task.values()), metric, level=level, margin=margin, scatter=every)
-    return Mean(base_mean, variant_mean, difference(variant_mean, base_mean), seed_values, of_seeds, found)
+    item_error = float(np.std(np.mean(noise, axis=0)))
+    return Mean(base_mean, variant_mean, difference(variant_mean, base_mean), seed_values, of_seeds, found, item_error)

@@ -7,7 +7,7 @@ import numpy as np
 
 from spillover.analysis.cells import ScoreKey, Scores, cells_of
 from spillover.analysis.paired import difference, differences
-from spillover.analysis.readings import Change, Reading, Subject, subject_of
+from spillover.analysis.readings import SIGNIFICANT, Change, Reading, Subject, subject_of
 from spillover.analysis.resampled import resampled_interval
 from spillover.records import BASE, Cell, FloatArray, Relation, StudyResults, TaskCard
 
@@ -46,6 +46,15 @@ class RelationSummary:
     largest_loss: float | None = None
     """The largest loss that is not excluded, one-sided at 95 %, over the cells that could have shown one."""
     note: str = ""
+
+    @property
+    def reading(self) -> str:
+        """What is known of the difference, in words, and whether its interval says more than holds after adjustment."""
+        if self.change is None:
+            return "see its recipe"
+        excludes_zero = self.low is not None and self.high is not None and not self.low <= 0 <= self.high
+        is_significant = self.adjusted_p_value is not None and self.adjusted_p_value < SIGNIFICANT
+        return f"{self.change}{' (not after adjustment)' if excludes_zero and not is_significant else ''}"
 
 
 @dataclass(frozen=True, slots=True)

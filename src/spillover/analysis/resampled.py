@@ -18,6 +18,9 @@ MINIMUM_CHANGE_COUNT = 10.0
 SEEN_IN_TAIL = 20
 """Resamples beyond an end, below which it is not read off them."""
 
+READ_OFF = 0.15
+"""Tail whose end is read off the resamples however few there are: nearly one standard error."""
+
 
 def spread_over(changes: FloatArray) -> float:
     """Return among how many units a change is spread: ``(sum of |d|) ** 2 / sum of d ** 2``, from the median change.
@@ -40,7 +43,7 @@ def from_resamples(value: float, replicates: FloatArray, unit_count: int) -> Con
     """
     freedom, stretch = unit_count - 1.0, float(np.sqrt(unit_count / (unit_count - 1)))
     tails = ndtr(-stretch * _student(freedom))
-    seen = tails >= SEEN_IN_TAIL / len(replicates)
+    seen = tails >= min(SEEN_IN_TAIL / len(replicates), READ_OFF)
     low, high = (np.quantile(replicates, ends) for ends in (tails[seen], 1 - tails[seen]))
     return Confidence(value, *(grown(np.maximum(part, 0.0), freedom) for part in (value - low, high - value)))
 

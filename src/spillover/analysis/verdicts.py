@@ -18,11 +18,13 @@ TASK_FACTOR = 2.5
 
 RULE = (
     "A variant loses when some relation, or some task, is significantly below the base, and is mixed when another is "
-    "significantly above. Else it is untested when no test outside its own task could have shown a loss (a base that "
-    "scores what knowing nothing scores cannot lose). It keeps when every relation is shown to have lost less than "
-    "{margin:g} and every task less than {task_margin:g} (one-sided tests at 5 %, over the cells that could have shown "
-    "a loss). Otherwise it is unclear: too few items to tell. Significant means at 5 % after Holm's adjustment over "
-    "all variants, relations, kinds of metric and tasks of the study; intervals are 95 %, not adjusted."
+    "significantly above. Else it is untested when no test outside its own task could have shown a loss: where the "
+    "base is not shown to do better than by knowing nothing, nothing can be lost. It keeps when every relation is "
+    "shown to have lost less than {margin:g} and every task less than {task_margin:g} (one-sided tests at 5 %, over "
+    "the cells that could have shown a loss; where it is not stated what it was trained on, without the task that "
+    "gained most, which may be its own). Otherwise it is unclear: too few items to tell. Significant means at 5 % "
+    "after Holm's adjustment over all variants, relations, kinds of metric and tasks of the study; intervals are 95 %, "
+    "not adjusted."
 )
 
 LABEL_SHARE = "label_share"
@@ -32,10 +34,10 @@ LABEL_SHARE_MENTIONED = 0.1
 """From this share on a verdict mentions label words in generations; below it a few coincidences can explain them."""
 
 CONSTANT_SHARE = 0.9
-"""From this share of equal answers on a verdict says so, where the targets do not have it."""
+"""From this share of equal answers on a verdict says so; more where the targets themselves are nearly all alike."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What happened to one variant, or to a recipe with several training seeds, in one sentence."""
 
@@ -54,7 +56,7 @@ class Verdict:
     worst: str
     """The task with the largest fall, with its interval and items; empty without one."""
     largest_loss: str
-    """The largest loss of a task that is not excluded; empty where none could have been shown."""
+    """The largest loss of a task that is not excluded; empty where every loss is, or none could have been shown."""
     settle: str
     """What would settle an unclear one; empty for others."""
     idle: tuple[str, ...]
@@ -69,6 +71,7 @@ _WHERE = {
     Relation.CROSS_TASK: "across tasks",
     Relation.UNSTATED: "over the tested tasks, of which any may be its own",
 }
+_IDLE = "the base is not shown to do better there than by knowing nothing"
 _ELSEWHERE = (Relation.OUT_OF_DOMAIN, Relation.CROSS_TASK)
 
 
@@ -121,16 +124,16 @@ def verdicts(
             raise ValueError(f"{subject.name}: no tested cell; cannot judge")
         numbers = tuple(_number(row) for row in subject.rows)
         own, ids = light(subject, results.margin), tuple(card.id for card in subject.cards)
-        harmed = _negative_transfer(results, subject, measurements)
+        harmed, lost = _negative_transfer(results, subject, measurements), _lost_tasks(subject)
         settle = settling(results, subject, open_questions(subject, results.margin)) if own == "unclear" else ""
         idle_tasks = _idle_tasks(subject, idle)
         parts = [
-            _seeds(subject) + ", ".join(_clause(row, results.margin) for row in subject.rows),
-            _lost_tasks(subject),
-            f"negative transfer to {named(harmed)}" if harmed else "",
+            _seeds(subject) + ", ".join(_clause(subject, row, results.margin) for row in subject.rows),
+            f"loses {named([f'{name} {signed(change)}' for name, change in lost.items()])}" if lost else "",
+            f"negative transfer to {named(also)}" if (also := [name for name in harmed if name not in lost]) else "",
             _label_words(results, ids, measurements),
             _constant(results, ids),
-            f"{named(idle_tasks)} cannot lose here: the base scores what knowing nothing scores" if idle_tasks else "",
+            f"{named(idle_tasks)} cannot lose here: {_IDLE}" if idle_tasks else "",
             _to_add(subject) if own == "untested" else "",
         ]
         reading = "; ".join(part for part in parts if part)
@@ -159,8 +162,10 @@ def _seeds(subject: Subject) -> str:
     return "this seed " if subject.cards[0].training else ""
 
 
-def _clause(row: Reading, margin: float) -> str:
+def _clause(subject: Subject, row: Reading, margin: float) -> str:
     where = _WHERE[row.relation]
+    if [other.relation for other in subject.rows].count(row.relation) > 1:
+        where += f" in {row.metric.kind}"
     on = f"{'on ' if row.relation is Relation.IN_DOMAIN else ''}{where}"
     match row.change:
         case Change.GAINED:
@@ -170,44 +175,50 @@ def _clause(row: Reading, margin: float) -> str:
         case Change.KEPT:
             return f"has lost nothing {on} (within {margin * unit_margin(row.metric):g})"
         case Change.IDLE:
-            floor = ", still at what knowing nothing scores" if row.is_at_floor and row.excludes_zero else ""
-            return f"cannot have lost {on}{floor}"
+            floor = ", still no better than knowing nothing" if row.is_at_floor and row.excludes_zero else ""
+            return f"can show nothing {on}{floor}"
         case Change.UNCLEAR:
             return f"shows no clear change {on}"
 
 
-def _lost_tasks(subject: Subject) -> str:
-    """Name the tasks that are significantly below where their relation as a whole is not."""
-    whole = {row.relation for row in subject.rows if row.change is Change.LOST}
+def _lost_tasks(subject: Subject) -> dict[str, float]:
+    """Return the tasks that are significantly below where their row as a whole is not, worst first."""
+    whole = {(row.relation, row.metric.kind) for row in subject.rows if row.change is Change.LOST}
     lost = [
-        f"{entry.tasks[0]} {signed(entry.mean.difference)}"
+        entry
         for entry in subject.tasks
-        if entry.change is Change.LOST and entry.relation not in whole
+        if entry.change is Change.LOST and (entry.relation, entry.metric.kind) not in whole
     ]
-    return f"loses {named(lost)}" if lost else ""
+    return {entry.tasks[0]: entry.mean.difference for entry in sorted(lost, key=_relative)}
+
+
+def _relative(entry: Reading) -> float:
+    """Return a gain in units of what a margin of 1 is, so that metrics can be ordered."""
+    return entry.sign * entry.mean.difference / unit_margin(entry.metric)
 
 
 def _worst(subject: Subject) -> str:
-    fallen = sorted(subject.tasks, key=lambda entry: entry.sign * entry.mean.difference / unit_margin(entry.metric))
-    worst = fallen[0]
+    worst = min(subject.tasks, key=_relative)
     if worst.sign * worst.mean.difference >= 0:
         return ""
     found = worst.mean.found
     return (
         f"worst task {worst.tasks[0]} {signed(worst.mean.difference)} {interval_words(found.low, found.high)} "
-        f"of {worst.item_count} items"
+        f"on {worst.item_count:,} items"
     )
 
 
 def _largest_loss(subject: Subject) -> str:
-    able = [(entry.largest_loss / unit_margin(entry.metric), entry) for entry in subject.tasks if entry.largest_loss]
-    if not able:
+    open_losses = [
+        (loss / unit_margin(entry.metric), loss, entry)
+        for entry in subject.tasks
+        if (loss := entry.largest_loss) is not None and loss > 0
+    ]
+    if not open_losses:
         return ""
-    _, entry = max(able, key=lambda pair: pair[0])
-    loss = entry.largest_loss or 0.0
-    if loss <= 0:
-        return "no loss of any task is left open"
-    return f"a loss of up to {plain(loss, 2 if loss >= 0.01 else 3)} on {entry.tasks[0]} is not excluded"
+    _, loss, entry = max(open_losses, key=lambda found: found[0])
+    unit = "" if entry.metric.unit == "share" else f" in {entry.metric.name}"
+    return f"a loss of up to {plain(loss, 2 if loss >= 0.01 else 3)}{unit} on {entry.tasks[0]} is not excluded"
 
 
 def _idle_tasks(subject: Subject, idle: Sequence[IdleCell]) -> tuple[str, ...]:
@@ -262,14 +273,24 @@ def _constant(results: StudyResults, variants: Sequence[str]) -> str:
     majority = {task.name: task.majority_accuracy for task in results.tasks}
     found = []
     for (model, cell), common in results.common_answers.items():
-        usual = majority.get(cell.tested_on)
         before = results.common_answers.get((BASE, cell))
-        is_odd = usual is not None and common.share >= max(CONSTANT_SHARE, usual + (1 - CONSTANT_SHARE))
-        if model in variants and is_odd and (before is None or before.share < common.share):
-            found.append(
-                (common.share, f"answers {common.text!r} to {common.share:.0%} of {cell.tested_on}", cell.shots)
-            )
+        is_more = before is None or before.share < common.share
+        if model in variants and is_more and common.share >= _odd_share(majority.get(cell.tested_on)):
+            words = f"answers {common.text!r} to {common.share:.0%} of {cell.tested_on}"
+            found.append((common.share, words, cell.shots))
     if not found:
         return ""
     _, words, shots = max(found)
-    return f"{words} ({shots} shots)"
+    others = len(found) - 1
+    more = f", and one answer to nearly all of {others} more cell{'s' if others > 1 else ''}" if others else ""
+    return f"{words} ({shots} shots){more}"
+
+
+def _odd_share(majority: float | None) -> float:
+    """Return from which share on one answer is said to be given to nearly everything.
+
+    Args:
+        majority: Share of the most frequent target; None where targets have none.
+    """
+    usual = majority or 0.0
+    return max(CONSTANT_SHARE, min(usual + 1 - CONSTANT_SHARE, (1 + usual) / 2))

@@ -32,7 +32,8 @@ def latex(text: str) -> str:
 def latex_tables(results: StudyResults, analysis: Analysis) -> str:
     """Return one table of the relations and one a task trained on, to be read into a document as they are."""
     level = f"{analysis.level:.0%}"
-    header = ("variant", "relation", "metric", "cells", "items", "base", "variant", "difference", f"{level} interval")
+    facts = ("variant", "relation", "metric", "cells", "items", "base", "variant")
+    header = (*facts, "difference", f"{level} interval", "reading")
     relations = [
         (
             item.variant,
@@ -44,13 +45,15 @@ def latex_tables(results: StudyResults, analysis: Analysis) -> str:
             plain(item.variant_mean),
             signed(item.mean_difference),
             interval_words(item.low, item.high),
+            item.reading,
         )
         for item in analysis.relations
     ]
     tables = [
         _table(
-            f"{results.name}: mean differences to the base by relation, with {level} intervals.",
-            "lllrrrrrl",
+            f"{results.name}: mean differences to the base by relation, with {level} intervals; gained and lost after "
+            "Holm's adjustment over the study.",
+            "lllrrrrrll",
             [_row(header)],
             [list(map(_row, relations))],
         )

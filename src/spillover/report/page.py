@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from spillover.analysis.calibration import reliabilities
 from spillover.analysis.claims import MARGIN
@@ -22,7 +23,7 @@ from spillover.report.drift import correlation_rows, drift_facts, drift_rows, fo
 from spillover.report.explorer import explorer
 from spillover.report.frontier import frontier_views
 from spillover.report.mixing import mixing_view
-from spillover.report.text import LIGHT_SYMBOLS, markdown, printable, visible
+from spillover.report.text import LIGHT_SYMBOLS, LONGEST_SENTENCE, markdown, printable, visible
 from spillover.report.training import recipe_rows, source_rows
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -132,7 +133,13 @@ def _prompts_of(results: StudyResults, task: str) -> list[PromptCard]:
     return sorted((card for card in results.prompts if card.cell.tested_on == task), key=lambda card: card.cell)
 
 
-def _environment(kind: str, shown: Callable[[str], str]) -> Environment:
+class _Shown(Protocol):
+    """How text from data is written."""
+
+    def __call__(self, text: str, limit: int = ..., /) -> str: ...
+
+
+def _environment(kind: str, shown: _Shown) -> Environment:
     """Build the templates' environment; ``shown`` passes over every text that a template prints."""
 
     def finalize(value: object) -> object:
@@ -153,6 +160,9 @@ def _environment(kind: str, shown: Callable[[str], str]) -> Environment:
         scientific=lambda value: Markup(_scientific(value)),
         thousands=lambda value: Markup(f"{value:,}"),
         percent=lambda value: Markup(f"{value:.0%}"),
+        sentence=lambda text: Markup(
+            escape(shown(text, LONGEST_SENTENCE)) if kind == "html" else shown(text, LONGEST_SENTENCE)
+        ),
         fine_percent=lambda value: Markup(f"{value:.2%}"),
         enumerated=_enumerated,
         counts=_counts,

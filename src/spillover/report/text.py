@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,13 +12,26 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from spillover.analysis.generalization import Analysis
+    from spillover.analysis.verdicts import Light
     from spillover.records import StudyResults
 
-LIGHT_SYMBOLS = {"keeps": "✓", "unclear": "○", "mixed": "◑", "loses": "✗"}
+LIGHT_SYMBOLS: Mapping[Light, str] = {"keeps": "✓", "unclear": "○", "mixed": "◑", "loses": "✗", "untested": "–"}
 """A symbol beside each light's word, so that no meaning rests on colour."""
 
+LIGHT_STYLES: Mapping[Light, str] = {
+    "keeps": "green",
+    "unclear": "dim",
+    "mixed": "yellow",
+    "loses": "red",
+    "untested": "magenta",
+}
+"""Of the terminal."""
+
 LONGEST_TEXT = 500
-"""Characters of one name or sentence shown; prompts have their own limit."""
+"""Characters of one name shown; prompts have their own limit."""
+
+LONGEST_SENTENCE = 3000
+"""Characters of one verdict shown, which names a dozen tasks."""
 
 _INVISIBLE = re.compile(
     r"\n|\t|^ +| +$|  +|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]", re.M
@@ -30,23 +44,22 @@ def text_summary(results: StudyResults, analysis: Analysis) -> Text:
     """Return the verdict of every variant, for the end of a terminal run."""
     from rich.text import Text
 
-    styles = {"keeps": "green", "unclear": "dim", "mixed": "yellow", "loses": "red"}
     summary = Text()
     summary.append(printable(results.name), style="bold")
     summary.append(f": differences to the base, {analysis.level:.0%} intervals\n")
     for verdict in analysis.verdicts:
-        style = f"bold {styles[verdict.light]}"
+        style = f"bold {LIGHT_STYLES[verdict.light]}"
         summary.append(f"  {LIGHT_SYMBOLS[verdict.light]} {verdict.light:<8}", style=style)
-        summary.append(f"{printable(verdict.sentence)}\n")
+        summary.append(f"{printable(verdict.sentence, LONGEST_SENTENCE)}\n")
     summary.rstrip()
     return summary
 
 
-def printable(text: str) -> str:
-    """Return text without line breaks, control characters or direction overrides, cut at `LONGEST_TEXT`."""
+def printable(text: str, limit: int = LONGEST_TEXT) -> str:
+    """Return text without line breaks, control characters or direction overrides, cut at ``limit`` characters."""
     shown = _SEAMS.sub(lambda match: " " if match[0] in "\n\t\r" else _code_point(match[0]), text)
-    if len(shown) > LONGEST_TEXT:
-        return f"{shown[:LONGEST_TEXT]} … ({len(shown) - LONGEST_TEXT:,} more characters)"
+    if len(shown) > limit:
+        return f"{shown[:limit]} … ({len(shown) - limit:,} more characters)"
     return shown
 
 
@@ -55,9 +68,9 @@ def printable_lines(text: str) -> str:
     return _SEAMS.sub(lambda match: match[0] if match[0] in "\n\t" else _code_point(match[0]), text)
 
 
-def markdown(text: str) -> str:
-    """Return text that Markdown shows literally, in a table cell as well."""
-    return _MARKDOWN.sub(r"\\\1", printable(text))
+def markdown(text: str, limit: int = LONGEST_TEXT) -> str:
+    """Return text that Markdown shows literally, in a table cell as well, cut at ``limit`` characters."""
+    return _MARKDOWN.sub(r"\\\1", printable(text, limit))
 
 
 def visible(text: str, limit: int) -> Markup:

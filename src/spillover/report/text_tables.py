@@ -37,7 +37,7 @@ def text_report(results: StudyResults, analysis: Analysis, *, width: int) -> Ite
                 *map(text, (item.variant, item.relation, item.kind, plain(item.base_mean), plain(item.variant_mean))),
                 text(signed(item.mean_difference), STYLES.get(item.change, "") if item.change else ""),
                 text(interval_words(item.low, item.high)),
-                text(item.change or "see its recipe"),
+                text(item.reading),
             )
             for item in analysis.relations
         ],

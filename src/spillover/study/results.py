@@ -33,6 +33,7 @@ from spillover.steps.workshop import machine
 from spillover.store.identity import digest
 from spillover.store.store import Store
 from spillover.study.harness_results import with_harness
+from spillover.study.item_seconds import item_seconds
 from spillover.study.items import MOST_ITEMS, Compared, ItemReader, by_cell, compared_metric
 from spillover.study.study import Study, scored_metrics
 from spillover.tasks.relation import relation
@@ -89,7 +90,8 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         _flip_floors([*scores, *harness], store),
         changes,
         common,
-        margin=study.margin,
+        item_seconds([*(step.predictions for step in scores), *(step.predictions for step in harness)], store),
+        study.margin,
     )
     return with_harness(results, harness, finished, store)
 

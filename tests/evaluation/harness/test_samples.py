@@ -97,7 +97,8 @@ def test_nothing_is_guessed_where_no_task_is_named_as_trained_on(tmp_path):
     results = read(write_run(tmp_path / "one", rows), write_run(tmp_path / "two", better))
     assert results.relations == {("two", "t"): Relation.UNSTATED}
     (verdict,) = analyse(results, resample_count=50).verdicts
-    assert verdict.light == "unclear"  # the gain may be on its own task
+    assert verdict.light == "untested"  # the gain may be on its own task, and nothing else was tested
+    assert "say what it was trained on, or add tests of other tasks that the base can do" in verdict.reading
 
 
 def test_another_folder_may_be_the_base(tmp_path):
