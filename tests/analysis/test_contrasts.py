@@ -4,6 +4,7 @@ from scipy import stats
 
 from spillover.analysis.cells import ResampledScore, ScoreKey
 from spillover.analysis.contrasts import Estimate, estimate, minus
+from spillover.analysis.gaffke import gaffke
 from spillover.analysis.paired import resample_counts
 from spillover.records import Cell
 from tests.analysis.bootstrap import resampled_values
@@ -38,24 +39,54 @@ def test_a_best_over_too_few_items_has_no_interval():
     assert not found.is_below_zero
 
 
-def scored(values: np.ndarray) -> ResampledScore:
+def scored(values: np.ndarray, *, unit: str = "share", seed: int | None = None) -> ResampledScore:
     statistics = np.column_stack([values, np.ones(len(values))])
     counts = resample_counts(len(values), seed=0)
     ids = tuple(map(str, range(len(values))))
     replicates = resampled_values(statistics, counts, share)
-    return ResampledScore(float(values.mean()), replicates, ids, statistics, np.arange(len(values)))
+    return ResampledScore(float(values.mean()), replicates, ids, statistics, np.arange(len(values)), unit, seed)
 
 
-def test_differences_on_the_same_items_are_averaged_item_by_item_and_get_the_t_interval():
+def test_differences_on_the_same_items_are_averaged_item_by_item_and_get_gaffkes_interval():
     rng = np.random.default_rng(0)
     values = {key: rng.uniform(size=40) for key in (A, B, C)}
     found = estimate([minus([A], [B]), minus([A], [C])], {key: scored(own) for key, own in values.items()}, level=0.9)
     mean = values[A] - (values[B] + values[C]) / 2
-    exact = stats.ttest_1samp(mean, 0).confidence_interval(0.9)
+    expected = gaffke(mean, np.full(40, 1 / 40), lowest=-1.0, highest=1.0)
     assert found.mean == pytest.approx(mean.mean())
-    assert found.low == pytest.approx(exact.low, abs=0.01)
-    assert found.high == pytest.approx(exact.high, abs=0.01)
-    assert (found.contrast_count, found.is_below_zero) == (2, exact.high < 0)
+    assert (found.low, found.high) == pytest.approx(expected.interval(0.9))
+    assert found.p_value == pytest.approx(expected.p_value)
+    assert (found.contrast_count, found.seed_count, found.is_below_zero) == (2, 1, found.high < 0)
+    # It allows for one more item that changed as much as can be, and is never inside that of normal items.
+    exact = stats.ttest_1samp(mean, 0).confidence_interval(0.9)
+    assert found.low < exact.low < exact.high < found.high
+
+
+def test_a_metric_without_bounds_has_the_t_interval():
+    rng = np.random.default_rng(0)
+    values = {key: rng.normal(2, 1, size=40) for key in (A, B)}
+    found = estimate([minus([A], [B])], {key: scored(own, unit="nats") for key, own in values.items()}, level=0.9)
+    exact = stats.ttest_rel(values[A], values[B])
+    ends = exact.confidence_interval(0.9)
+    assert (found.low, found.high) == pytest.approx((ends.low, ends.high), abs=0.04)
+    assert found.p_value == pytest.approx(exact.pvalue, rel=0.3)
+
+
+def test_three_seeds_that_disagree_far_beyond_the_items_get_the_t_interval_of_their_differences():
+    rng, seeds = np.random.default_rng(1), (0, 1, 2)
+    keys = {name: [ScoreKey(f"{name}{seed}", Cell("t", 1, 0, 0), "loss") for seed in seeds] for name in "ab"}
+    base = rng.normal(2, 1, 200)
+    means = np.array([0.1, 0.3, 0.2])
+    scores = {}
+    for seed in seeds:
+        noise = rng.normal(0, 1e-3, 200)
+        scores[keys["a"][seed]] = scored(base + means[seed] + noise, unit="nats", seed=seed)
+        scores[keys["b"][seed]] = scored(base, unit="nats", seed=seed)
+    found = estimate(
+        [minus([one], [other]) for one, other in zip(keys["a"], keys["b"], strict=True)], scores, level=0.95
+    )
+    half = stats.t.ppf(0.975, 2) * 0.1 / np.sqrt(3)
+    assert (found.seed_count, found.high - found.low) == (3, pytest.approx(2 * half, rel=0.01))
 
 
 def test_a_difference_that_no_item_shows_has_the_exact_interval_and_not_a_point():
@@ -66,8 +97,14 @@ def test_a_difference_that_no_item_shows_has_the_exact_interval_and_not_a_point(
 
 
 def test_a_difference_of_differences_is_the_sum_of_both():
-    found = estimate([(*minus([A], [B]), *minus([C], [B]))], SCORES, level=0.9)
-    assert found.mean == pytest.approx(0.2 - 0.3)
+    rng = np.random.default_rng(2)
+    values = {key: (rng.uniform(size=60) < 0.5).astype(float) for key in (A, B, C)}
+    scores = {key: scored(own) for key, own in values.items()}
+    found = estimate([(*minus([A], [B]), *minus([C], [B]))], scores, level=0.9)
+    items = values[A] + values[C] - 2 * values[B]
+    expected = gaffke(items, np.full(60, 1 / 60), lowest=-2.0, highest=2.0)
+    assert found.mean == pytest.approx(items.mean())
+    assert (found.low, found.high) == pytest.approx(expected.interval(0.9))
 
 
 def test_a_mean_over_nothing_is_refused():

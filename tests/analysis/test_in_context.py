@@ -2,11 +2,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import stats
-from spillover.analysis.few_changes import few_changes_intervals
 
+from spillover.analysis.gaffke import gaffke
 from spillover.analysis.generalization import analyse
-from spillover.analysis.paired import content_seed, resample_counts
 from spillover.records import Relation
 from tests.analysis.made_scores import VARIANT, study
 
@@ -31,11 +29,8 @@ def test_the_interval_is_that_of_the_double_difference_of_each_item():
     base, tuned = ({key: scores * 10 for key, scores in made.items()} for made in (BASE, TUNED))
     results = study(base, tuned, {"b": Relation.OUT_OF_DOMAIN})
     own, other = (np.array(scores["b", 2]) - np.array(scores["b", 0]) for scores in (tuned, base))
-    names = sorted(f"b-{index}" for index in range(40))
-    order = [int(name[2:]) for name in names]
-    counts = resample_counts(40, seed=content_seed("b", *names), resample_count=200)
-    tail = stats.norm.cdf(np.sqrt(40 / 39) * stats.t.ppf(0.025, 39))
-    low, high = np.quantile(counts @ (own - other)[order] / 40, [tail, 1 - tail])
+    # A gain less a gain lies within -2 and 2.
+    low, high = gaffke(own - other, np.full(40, 1 / 40), lowest=-2.0, highest=2.0).interval(0.95)
     row = analyse(results, resample_count=200).in_context_gains[0]
     assert (row.low, row.high) == (pytest.approx(low), pytest.approx(high))
     assert row.is_clear == (high < 0)
@@ -46,9 +41,9 @@ def test_few_items_that_gain_otherwise_than_in_the_base_show_no_clear_difference
     tuned = {("b", 0): [1.0] * 100, ("b", 2): [0.0] * 5 + [1.0] * 95}
     results = study(dict.fromkeys(tuned, [1.0] * 100), tuned, {"b": Relation.OUT_OF_DOMAIN})
     (row,) = analyse(results, resample_count=200).in_context_gains
-    low, high = few_changes_intervals(np.array([-0.5] * 5 + [0.0] * 95), np.full(100, 0.01), [0.95])[0]
+    low, high = gaffke(np.array([-1.0] * 5 + [0.0] * 95), np.full(100, 0.01), lowest=-2.0, highest=2.0).interval(0.95)
     assert row.difference == pytest.approx(-0.05)
-    assert (row.low, row.high) == (pytest.approx(2 * low), pytest.approx(2 * high))
+    assert (row.low, row.high) == (pytest.approx(low), pytest.approx(high))
     assert not row.is_clear
 
 

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from spillover.analysis.cells import resample_scores
+from spillover.analysis.gaffke import gaffke
 from spillover.analysis.generalization import analyse
 from spillover.analysis.seeds import RecipeSummary, recipe_summaries
 from spillover.records import BASE, Cell, CellScores, Relation, StudyResults, VariantCard
@@ -42,20 +43,18 @@ def test_seeds_that_disagree_far_beyond_the_items_get_the_t_interval_of_their_me
     assert row.low == pytest.approx(0.2 - half, abs=0.06 * half)
     assert row.high == pytest.approx(0.2 + half, abs=0.06 * half)
     assert row.seed_deviation == pytest.approx(0.1, abs=1e-3)
-    assert row.bootstrap_low is not None
-    assert row.bootstrap_high is not None
-    assert row.low is not None
-    assert row.high is not None
-    assert row.low < row.bootstrap_low < row.mean_difference < row.bootstrap_high < row.high
+    assert row.p_value == pytest.approx(stats.ttest_1samp(means, 0).pvalue, rel=0.06)
+    # At 4 seeds t is 3.18 and the half-width 0.16, still below 0.2 - and at 3 it is 0.25.
+    assert row.seeds_needed == 4
     assert (row.seeds, row.demonstration_seed_count, row.note) == ((0, 1, 2), 1, "")
 
 
-def test_seeds_that_agree_leave_the_t_interval_of_the_items() -> None:
-    items = np.random.default_rng(1).normal(0.05, 0.2, 100)
+def test_seeds_that_agree_leave_the_interval_of_the_items() -> None:
+    items = np.random.default_rng(1).normal(0.05, 0.2, 100).clip(-0.5, 0.5)
     row = summary_of(np.stack([items, items, items])[:, None, :])
-    half = stats.t.ppf(0.975, 99) * items.std(ddof=1) / 10
-    assert row.low == pytest.approx(items.mean() - half, abs=0.06 * half)
-    assert row.high == pytest.approx(items.mean() + half, abs=0.06 * half)
+    low, high = gaffke(items, np.full(100, 0.01), lowest=-1.0, highest=1.0).interval(0.95)
+    assert row.low == pytest.approx(low)
+    assert row.high == pytest.approx(high)
 
 
 def test_demonstration_seeds_widen_the_interval_like_training_seeds() -> None:
@@ -73,10 +72,16 @@ def test_a_recipe_with_one_seed_of_each_kind_has_no_row_over_seeds() -> None:
     assert recipe_summaries(results, resample_scores(results, resample_count=20), level=0.95) == ()
 
 
-def test_few_items_and_items_that_never_differ_give_no_interval() -> None:
+def test_few_items_give_no_interval_and_items_that_never_differ_the_exact_one() -> None:
     few, same = summary_of(np.ones((2, 1, 9)) * 0.1), summary_of(np.zeros((2, 1, 50)))
-    assert (few.low, few.note) == (None, "9 independent items are too few for an interval (10 needed)")
-    assert (same.low, same.note) == (None, "every resample gives the same difference: no interval")
+    assert (few.low, few.p_value, few.note) == (
+        None,
+        None,
+        "9 independent items are too few for an interval (10 needed)",
+    )
+    bound = 1 - 0.025 ** (1 / 50)
+    assert (same.low, same.high) == (pytest.approx(-bound, rel=0.015), pytest.approx(bound, rel=0.015))
+    assert (same.p_value, same.seed_deviation, same.note) == (1, 0, "")
 
 
 def test_variants_of_another_size_are_another_recipe() -> None:

@@ -18,6 +18,8 @@ _TILTS = 1 / (1 + np.exp(-np.linspace(-12.0, 14.0, 105)))
 _SMALLEST_ROOT = 0.01
 """Below it a tail is 0.5 but for rounding."""
 
+_LOG_DEPTHS = np.log(DEPTHS.clip(min=_SMALLEST_ROOT))
+
 _ALIKE_DECIMALS = 12
 
 
@@ -90,8 +92,9 @@ def gaffke(
     for special cases and conjectured for the rest; the simulations in the tests find no exception.
 
     A sum of weighted exponential numbers has its tail by saddlepoint (Barndorff-Nielsen 1986, r*): nothing is drawn,
-    and a p-value of 1e-10 is as good as one of 0.1. Against the exact tail it is at most 5 % larger, never smaller by
-    more than 1 %.
+    and a p-value of 1e-10 is about as good as one of 0.1. Of ten units or more a tail down to 1e-3 is within 6 % of the
+    exact one, on either side, and one down to 1e-15 within 8 %. That moves the ends of a 95 % interval by 1.5 % of
+    their distance at the most.
 
     Where units weigh unequally, the imagined one by default weighs what a unit drawn by its weight does: ``n`` times
     the sum of squared weights, the design effect of Kish (1965). That is our choice; an average weight would miss
@@ -143,4 +146,8 @@ def _distances(pulls: FloatArray, multiplicities: FloatArray, worst: float) -> F
     slope = tilts[:, 0] * scale * np.sqrt(curvature)
     is_told = root > _SMALLEST_ROOT
     depths = root[is_told] + np.log(slope[is_told] / root[is_told]) / root[is_told]
-    return np.asarray(np.interp(DEPTHS, np.maximum.accumulate(depths), -ends[is_told]), dtype=np.float64)
+    # Ends grow about as a power of the depth; linearly, a tail far out would be read a tenth too large. Beyond the
+    # largest tilt, which few units reach, the end is the worst there can be.
+    logarithms = np.log(np.maximum.accumulate(depths).clip(min=_SMALLEST_ROOT))
+    distances = np.interp(_LOG_DEPTHS, logarithms, np.log(-ends[is_told]), right=np.log(-lowest))
+    return np.asarray(np.exp(distances), dtype=np.float64)

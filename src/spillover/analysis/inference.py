@@ -120,17 +120,24 @@ def weighted_sum(
     notes = list(dict.fromkeys(note for part, note in found if note))
     if len(parts) < len(found):
         return None, next(note for part, note in found if part is None)
-    total = combined(parts, [1.0] * len(parts)) if len(parts) > 1 else parts[0]
+    of_items = combined(parts, [1.0] * len(parts)) if len(parts) > 1 else parts[0]
+    total = of_items
     for reason in scatter:
         total = widened(total, half_widths(reason.error, reason.freedom))
     bounds = _bounds([score for terms in tasks for _, score in terms], unit)
     if bounds is not None:
         reach = (bounds[1] - bounds[0]) * sum(abs(weight) for terms in tasks for weight, _ in terms)
-        low, high = total.interval(0.95)
-        if high - low > WIDEST_INTERVAL * reach:
+        if _width(of_items) > WIDEST_INTERVAL * reach:
             units = min(terms[0][1].unit_count for terms in tasks)
             return None, f"{units} independent items: an interval would exclude nothing of interest; test on more items"
+        if _width(total) > WIDEST_INTERVAL * reach:
+            return None, "seeds disagree: an interval over them would exclude nothing of interest; try more seeds"
     return total, "; ".join(notes)
+
+
+def _width(confidence: Confidence) -> float:
+    low, high = confidence.interval(0.95)
+    return high - low
 
 
 def _of_task(terms: Sequence[Weighted], unit: str) -> tuple[Confidence | None, str]:
