@@ -165,7 +165,10 @@ def _variant_card(study: Study, store: Store, step: Variant) -> VariantCard:
     rows = files.read_prepared(store.file(step.data.kind, step.data.key, files.ROWS)) if trained.arm else None
     mixture = {**mixture_card(trained, training, rows), **_validation(study, store, step)}
     name, recipe = step.trained_on.name, recipe_card(step)
-    return VariantCard(step.variant, step.name, name, step.size, step.seed, recipe, training, drift, mixture)
+    is_classification = step.trained_on.is_classification
+    return VariantCard(
+        step.variant, step.name, name, step.size, step.seed, recipe, training, drift, mixture, is_classification
+    )
 
 
 def _validation(study: Study, store: Store, model: Variant) -> dict[str, Any]:
