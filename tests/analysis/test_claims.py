@@ -203,7 +203,7 @@ MOVED = {0: (3e-4, 2e-4), 1: (3.2e-4, 2.2e-4), 2: (5e-4, 3.5e-4)}
 
 
 def moved(drifts):
-    return found(study(dict.fromkeys(drifts, {}), {}, tasks=["logic"], drifts=drifts))[8].parts[0]
+    return found(study({name: {} for name in drifts}, {}, tasks=["logic"], drifts=drifts))[8].parts[0]
 
 
 def test_smaller_weight_changes_decide_a_claim_over_several_seeds_and_not_over_one():

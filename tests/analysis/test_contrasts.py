@@ -9,7 +9,6 @@ from spillover.records import Cell
 from tests.analysis.bootstrap import resampled_values
 from tests.analysis.made_scores import share
 
-
 A, B, C, D = (ScoreKey(name, Cell("t", 1, 0, 0), "accuracy") for name in "abcd")
 
 
@@ -36,13 +35,9 @@ def ends(one: ScoreKey, other: ScoreKey, scores: dict[ScoreKey, ResampledScore],
 def test_a_best_has_the_ends_of_all_that_it_was_picked_from():
     scores = of_random()
     found = estimate([minus([A, B], [C, D])], scores, level=0.9)
-    assert found.mean == pytest.approx(
-        max(scores[A].value, scores[B].value) - max(scores[C].value, scores[D].value)
-    )
+    assert found.mean == pytest.approx(max(scores[A].value, scores[B].value) - max(scores[C].value, scores[D].value))
     # Two are picked from on either side, so that each single end is held at half the tail of 0.05.
-    lows, highs = (
-        [[ends(one, other, scores, 0.95)[side] for other in (C, D)] for one in (A, B)] for side in (0, 1)
-    )
+    lows, highs = ([[ends(one, other, scores, 0.95)[side] for other in (C, D)] for one in (A, B)] for side in (0, 1))
     assert found.low == pytest.approx(max(map(min, lows)), abs=1e-3)
     assert found.high == pytest.approx(max(map(min, highs)), abs=1e-3)
 

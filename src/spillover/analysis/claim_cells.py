@@ -79,10 +79,10 @@ class ClaimCells:
         for cards in groups.values():
             for smaller, larger in pairwise(sorted(cards, key=lambda card: card.size)):
                 means = steps.setdefault((larger.name, larger.trained_on, smaller.size, larger.size), {})
-                for _, task, keys in self._asked([larger], (Relation.IN_DOMAIN,)):
+                for _, tested, keys in self._asked([larger], (Relation.IN_DOMAIN,)):
                     for key in keys:
-                        words = f"{larger.id} less {smaller.size} rows on {task.name} at {key.cell.shots} shots"
-                        self._add(means, task, minus([key], [key._replace(variant=smaller.id)]), words)
+                        words = f"{larger.id} less {smaller.size} rows on {tested.name} at {key.cell.shots} shots"
+                        self._add(means, tested, minus([key], [key._replace(variant=smaller.id)]), words)
         return [mean for means in steps.values() for mean in means.values()]
 
     def best_out_of_domain(self, of_classification: bool, wanted: Callable[[TaskCard], bool]) -> Means:
@@ -103,7 +103,7 @@ class ClaimCells:
     def cross_scores(self, *, of_label_words: bool) -> Means:
         """Return what plain variants of classification score on text across tasks, or how often it is a label word."""
         means: Means = {}
-        for card, task, key in self._across(True, False):
+        for card, _, key in self._across(True, False):
             own = key._replace(metric=LABEL_SHARE) if of_label_words else key
             if own in self._scores:
                 kind = self._results.metrics[own.metric].kind
@@ -221,11 +221,6 @@ class ClaimCells:
 def is_classification(task: TaskCard) -> bool:
     """Whether a task asks for one of several answers."""
     return task.chance_accuracy is not None or bool(task.answers)
-
-
-def any_task(task: TaskCard) -> bool:
-    """Whether a task is wanted where all are."""
-    return True
 
 
 def is_sentiment(task: TaskCard) -> bool:

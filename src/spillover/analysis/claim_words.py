@@ -1,4 +1,4 @@
-"""The words of the generalization paper's eight claims (arXiv 2403.09162): statements, where each places its mean, figures."""
+"""The words of the generalization paper's eight claims: their statements, where each places its mean, and figures."""
 
 from dataclasses import dataclass
 from enum import StrEnum

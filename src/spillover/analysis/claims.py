@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from spillover.analysis.cells import Scores
-from spillover.analysis.claim_cells import ClaimCells, Means, any_task, is_not_sentiment, is_sentiment
+from spillover.analysis.claim_cells import ClaimCells, Means, is_not_sentiment, is_sentiment
 from spillover.analysis.claim_words import CLAIMS, MARGIN, NO_GAIN, ClaimWords, Expected, Statement
 from spillover.analysis.contrasts import Estimate, Known, known
 from spillover.analysis.drift import drift_pairs, log_ratio
@@ -75,7 +75,10 @@ class _Found:
 
     def holds_for(self, estimate: Estimate) -> str:
         """Return what its interval holds for."""
-        over = [*(["items"] if self.has_items else []), *([f"seeds ({estimate.seed_count})"] * (estimate.seed_count > 1))]
+        over = [
+            *(["items"] if self.has_items else []),
+            *([f"seeds ({estimate.seed_count})"] * (estimate.seed_count > 1)),
+        ]
         return " and ".join(over) if estimate.low is not None else ""
 
 
@@ -93,16 +96,14 @@ def claims(results: StudyResults, scores: Scores, *, level: float) -> tuple[Clai
     return tuple(_claim(words, found[words.number], level) for words in CLAIMS)
 
 
-def _all_found(
-    results: StudyResults, grid: ClaimCells, scores: Scores
-) -> Mapping[int, Sequence[Sequence[_Found]]]:
+def _all_found(results: StudyResults, grid: ClaimCells, scores: Scores) -> Mapping[int, Sequence[Sequence[_Found]]]:
     """Return by claim, for each of its statements in order, what is known of its mean in every kind of metric."""
     elsewhere = (Relation.OUT_OF_DOMAIN, Relation.CROSS_TASK)
     means: dict[int, list[Means]] = {
         1: [grid.tuned_less_base_best(is_not_sentiment), grid.tuned_less_base_best(is_sentiment)],
         2: [grid.base_gain(), grid.tuned_gain()],
         4: [
-            grid.best_out_of_domain(False, any_task),
+            grid.best_out_of_domain(False, lambda _: True),
             grid.best_out_of_domain(True, is_sentiment),
             grid.best_out_of_domain(True, is_not_sentiment),
         ],
@@ -192,7 +193,7 @@ def _outcome(expected: Expected, estimate: Estimate, wider: Estimate) -> Outcome
         case Expected.BELOW:
             holds, fails = high < 0, least > 0
         case Expected.LEVEL:
-            holds, fails = -MARGIN < low and high < MARGIN, most < -MARGIN or least > MARGIN
+            holds, fails = low > -MARGIN and high < MARGIN, most < -MARGIN or least > MARGIN
         case Expected.NOT_BELOW:
             holds, fails = low > -MARGIN, most < -MARGIN
         case Expected.NOT_ABOVE:

@@ -66,7 +66,7 @@ class Comparison:
 def compare(
     results: StudyResults, first: str, second: str, *, resample_count: int = RESAMPLE_COUNT, level: float = LEVEL
 ) -> Comparison:
-    """Compare two variants by id, or all variants of two recipes that share training task, size, seed and settings.
+    """Compare two variants by id, or all variants of two recipes that differ in one thing alone.
 
     Differences are second less first, of the primary metrics, on the same items. Those of recipes with several training
     seeds hold for other seeds too.
@@ -112,8 +112,8 @@ def paired_variants(results: StudyResults, first: str, second: str) -> tuple[tup
         raise UserError(f"{first!r} and {second!r} are the same variant; name two different ones")
     if not pairs:
         raise UserError(
-            f"no variant of {first!r} shares training task, size and seed with one of {second!r} and differs from it in "
-            "the recipe alone or in the training settings alone; name two variants by their ids, which can always be "
+            f"no variant of {first!r} shares training task, size and seed with one of {second!r} and differs from it "
+            "in its recipe alone or its training settings alone; name two variants by their ids, which can always be "
             f"compared: {', '.join(map(_id, (*ones, *others)))}"
         )
     return pairs

@@ -86,9 +86,7 @@ class Known:
         if self.confidence is None:
             return Estimate(self.mean, None, None, self.contrast_count, None, self.note, self.seed_count)
         low, high = self.confidence.interval(level)
-        return Estimate(
-            self.mean, low, high, self.contrast_count, self.confidence.p_value, self.note, self.seed_count
-        )
+        return Estimate(self.mean, low, high, self.contrast_count, self.confidence.p_value, self.note, self.seed_count)
 
 
 def estimate(contrasts: Sequence[Contrast], scores: Scores, *, level: float) -> Estimate:

@@ -1,4 +1,4 @@
-"""Which variants are plain fine-tuning, and which two differ in one thing alone, so that it is what a difference shows."""
+"""Which variants are plain fine-tuning, and which two differ in one thing alone, which then made the difference."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -70,7 +70,11 @@ def _slots(card: VariantCard) -> dict[str, Any]:
 
 def _added(card: VariantCard) -> list[str]:
     """Return the slots that add something; what was trained elsewhere adds what nobody knows."""
-    kinds = {name: slot.get("kind", "unknown") if isinstance(slot, Mapping) else slot for name, slot in _slots(card).items() if slot}
+    kinds = {
+        name: slot.get("kind", "unknown") if isinstance(slot, Mapping) else slot
+        for name, slot in _slots(card).items()
+        if slot
+    }
     return [name for name, kind in kinds.items() if kind not in _PLAIN_KINDS]
 
 

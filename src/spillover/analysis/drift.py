@@ -12,7 +12,7 @@ from scipy.special import stdtr, stdtrit
 from spillover.analysis.contrasts import Estimate
 from spillover.analysis.counterpart import counterpart_without_demonstrations
 from spillover.analysis.relations import RelationSummary
-from spillover.records import FloatArray, Relation, StudyResults, VariantCard
+from spillover.records import FloatArray, Relation, StudyResults
 
 LEAST_VARIANT_COUNT = 4
 """Three variants have only six orders: chance alone makes a perfect rank correlation one time in six."""
@@ -145,9 +145,7 @@ def drift_pairs(results: StudyResults) -> tuple[DriftPair, ...]:
         if plain:
             moved, plain_moved = (float(item.drift["mean_absolute_difference"]) for item in (card, plain))
             variants = f"{card.name}/{card.trained_on}/{card.size}"
-            pairs.append(
-                DriftPair(card.id, plain.id, moved / plain_moved, card.name, plain.name, variants, card.seed)
-            )
+            pairs.append(DriftPair(card.id, plain.id, moved / plain_moved, card.name, plain.name, variants, card.seed))
     return tuple(pairs)
 
 
