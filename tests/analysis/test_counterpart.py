@@ -21,7 +21,6 @@ REPEATED = {**ALONE, "repeated_rows": {"t": 8}}
 NOT_PLAIN = [
     {"mixture": MIXTURE},
     {"mixture": REPEATED},
-    {"mixture": {**ALONE, "arm": "more-steps"}},
     {"recipe": {"demonstrations": {"count": 0}, "parameters": {"kind": "lora"}}},
     {"recipe": {"demonstrations": {"count": 0}, "afterwards": {"kind": "interpolate"}}},
     {"recipe": {"trained_elsewhere": {"adapter": "mine"}}},
@@ -32,6 +31,7 @@ def test_plain_fine_tuning_adds_nothing_and_fticl_demonstrations_alone():
     assert (is_plain(PLAIN), is_fticl(PLAIN)) == (True, False)
     assert (is_plain(FTICL), is_fticl(FTICL)) == (False, True)
     assert is_plain(replace(PLAIN, recipe={}, mixture=ALONE))
+    assert not is_plain(replace(PLAIN, mixture={**ALONE, "arm": "single-steps"}))
     assert is_plain(replace(PLAIN, recipe={"parameters": {"kind": "full"}, "constraint": {"kind": "none"}}))
 
 

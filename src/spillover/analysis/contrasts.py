@@ -111,8 +111,8 @@ def known(contrasts: Sequence[Contrast], scores: Scores) -> Known:
         found, note = weighted_sum(_by_task(contrasts, scores), unit=_unit(contrasts, scores), scatter=scatter)
     else:
         found, note = _of_picked(contrasts, scores)
-        for reason in scatter if found else ():
-            found = widened(found, half_widths(reason.error, reason.freedom))
+        for reason in scatter:
+            found = widened(found, half_widths(reason.error, reason.freedom)) if found else None
     return Known(float(np.mean(values)), len(contrasts), found, note, int(scatter[0].freedom) + 1 if scatter else 1)
 
 
