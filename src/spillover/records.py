@@ -79,7 +79,8 @@ class MetricCard:
     combine: Callable[[FloatArray], FloatArray]
     """Totals over examples ``(..., k)`` to values ``(...)``; every metric is a function of summed statistics."""
     unit: str
-    """``share`` for 0..1, ``points`` for 0..100, ``nats``, ``correlation`` for -1..1, ``squared distance`` for 0..2."""
+    """``share`` for 0..1, ``points`` for 0..100, ``correlation`` for -1..1, ``squared distance`` for 0..2, ``nats``,
+    ``bits``, ``perplexity``; ``grade`` for numbers on a scale that only its makers know, such as 1..10."""
     higher_is_better: bool = True
     own_kind: str = ""
     """What it measures where other metrics measure the same, such as `RIGHT_ANSWERS`; empty for none but itself."""

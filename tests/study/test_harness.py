@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from spillover.analysis.generalization import analyse
 from spillover.config import load_study
 from spillover.errors import SpilloverError, UserError
 from spillover.evaluation.exactness import check_exact
-from spillover.records import BASE, Relation
+from spillover.evaluation.harness.floors import HarnessFloors, harness_floors
+from spillover.evaluation.harness.samples import read_runs
+from spillover.records import BASE, RIGHT_ANSWERS, Relation
 from spillover.report.explorer import explorer
 from spillover.report.write import write_report
 from spillover.study import files
@@ -215,6 +218,91 @@ def test_the_report_shows_these_tasks_like_any_other(finished, tmp_path):
     page = (tmp_path / "report" / "index.html").read_text()
     assert "lm-eval/warmth" in page
     assert "word_perplexity" in page
+
+
+def test_tasks_know_what_knowing_nothing_scores_by_lm_evals_own_code(finished):
+    study, store, results = finished
+    cards = {card.name.removeprefix("lm-eval/"): card for card in results.tasks}
+    # rows 8 to 17 of fire ice snow sun red blue: five are warm
+    assert cards["warmth"].floors == {"acc": pytest.approx(0.5)}
+    moods = [row.target for row in answers_of(store, asked(study, "spillover_moods"))]
+    most = max(moods.count(mood) for mood in set(moods)) / 10
+    assert most > 1 / 3
+    assert cards["spillover_moods"].floors == {"acc": pytest.approx(most), "acc_norm": pytest.approx(most)}
+    questions = answers_of(store, asked(study, "spillover_questions"))
+    assert cards["spillover_questions"].floors == {"exact_match": 0.0}
+    first = [row.target for row in questions].count(questions[0].target) / len(questions)
+    assert cards["spillover_questions"].constant_scores == {"exact_match": pytest.approx(first)}
+    # the task's own metric, a checksum of what is written: of "warm" 439 % 101 = 35, of "cold" 418 % 101 = 14
+    invalid = sum(map(ord, "[invalid]")) % 101 / 101  # what lm-eval's filter makes of a text it finds nothing in
+    assert cards["written"].floors == {"checksum (whole)": 0.0, "checksum (short)": pytest.approx(invalid)}
+    assert cards["written"].constant_scores["checksum (whole)"] == pytest.approx(35 / 101)
+    assert cards["spillover_letters"].floors == {}
+    assert results.metrics["acc"].kind == results.metrics["exact_match"].kind == RIGHT_ANSWERS
+    assert results.metrics["checksum (whole)"].kind == "checksum (whole)"
+    assert results.metrics["word_perplexity"].unit == "perplexity"
+
+
+def test_models_have_a_most_frequent_answer_wherever_they_answer(finished):
+    study, store, results = finished
+    steps = [step.predictions for step in study.harness_scores]
+    found = {key: answer for key, answer in results.common_answers.items() if key[1].tested_on.startswith("lm-eval/")}
+    assert set(found) == {(s.model, s.cell) for s in steps if s.cell.tested_on != "lm-eval/spillover_letters"}
+    for step in steps:
+        if (answer := found.get((step.model, step.cell))) is not None:
+            said = [row.answer for row in answers_of(store, step)]
+            assert said.count(answer.text) == pytest.approx(answer.share * len(said)) == max(map(said.count, said))
+
+
+def test_a_tasks_code_that_takes_an_answer_for_granted_tells_no_floor(finished, monkeypatch):
+    cell = asked(finished[0], "written").asked
+    cards = {"checksum (whole)": finished[2].metrics["checksum (whole)"]}
+    assert harness_floors(cell, cards).floors == {"checksum (whole)": 0.0}
+
+    def first_letter(document, results):
+        return {"checksum": float(results[0][0] == "w")}
+
+    monkeypatch.setattr(cell.task.task.config, "process_results", first_letter)
+    assert harness_floors(cell, cards) == HarnessFloors()
+
+
+def test_what_lm_eval_logs_of_a_run_tells_the_same_floors_and_answers(finished, file, tmp_path):
+    from lm_eval import simple_evaluate
+    from lm_eval.loggers import EvaluationTracker
+    from lm_eval.tasks import TaskManager
+
+    study, _, results = finished
+    names = ("spillover_moods", "spillover_questions", "spillover_letters", "warmth")
+    folders = [str(SHARED), str(file.parent / "own")]
+    run = simple_evaluate(
+        model="hf",
+        model_args={"pretrained": str(study.base.path), "dtype": "float32"},
+        tasks=list(names),
+        limit=10,
+        device="cpu",
+        batch_size=4,
+        bootstrap_iters=0,
+        log_samples=True,
+        task_manager=TaskManager(include_path=folders, include_defaults=False),
+    )
+    samples = run.pop("samples")
+    for folder in ("one", "two"):
+        tracker = EvaluationTracker(output_path=str(tmp_path / folder))
+        tracker.save_results_aggregated(results=run, samples=deepcopy(samples))
+        for name in names:
+            tracker.save_results_samples(task_name=name, samples=deepcopy(samples[name]))
+    logged = read_runs([tmp_path / "one", tmp_path / "two"], base=tmp_path / "one", trained_on=(), command="x")
+    ours = {card.name.removeprefix("lm-eval/"): card for card in results.tasks}
+    for card in logged.tasks:
+        own = ours[card.name]
+        assert card.floors == pytest.approx(own.floors)
+        assert card.constant_scores == pytest.approx(own.constant_scores)
+        assert (card.answers, card.majority_accuracy) == (own.answers, own.majority_accuracy)
+        assert card.chance_accuracy == pytest.approx(own.chance_accuracy)
+        assert card.primary_metric == own.primary_metric
+    answers = {cell.tested_on: answer for (model, cell), answer in logged.common_answers.items() if model == BASE}
+    assert set(answers) == set(names) - {"spillover_letters"}
+    assert answers["warmth"] == results.common_answers[BASE, replace(asked(study, "warmth").cell, shots=0)]
 
 
 def test_answers_to_every_item_are_kept_and_the_prompt_is_the_same_for_every_model(finished):

@@ -1,13 +1,15 @@
 import json
 import shutil
 
+import pytest
 import torch
 
 from spillover.analysis.generalization import analyse
 from spillover.config import load_study
-from spillover.records import BASE
+from spillover.records import BASE, CommonAnswer, Prediction
 from spillover.report.formats import Format
 from spillover.report.write import write_report
+from spillover.study import files
 from spillover.study.results import collect
 from spillover.study.runner import run_study
 from spillover.study.store import Store
@@ -57,3 +59,50 @@ def test_a_variant_whose_drift_alone_is_missing_is_reported_without_it(tmp_path)
     shutil.rmtree(store.folder(study.scores[-1].kind, study.scores[-1].key))
     (left,) = collect(study, store, command="spillover run study.yaml").variants
     assert left.id == "sft/first/16/0"
+
+
+def test_tasks_know_their_floors_and_models_what_they_answer_most(tmp_path):
+    path = make_study(tmp_path, more="test_on: [first, words]\nscoring: contextual")
+    path.write_text(path.read_text().replace("[first, words]", "first", 1).replace("shots: [0, 2]", "shots: 0"))
+    torch.set_num_threads(1)
+    study, store = load_study(path, cache=tmp_path / "cache", notice=lambda line: None), Store(tmp_path / "store")
+    assert not run_study(study, store, Workshop(store), Quiet()).failed
+    results = collect(study, store, command="spillover run study.yaml")
+    first, words = results.tasks
+    rows = {
+        (step.predictions.model, step.predictions.cell): [
+            json.loads(line)
+            for line in store.file("predict", step.predictions.key, "predictions.jsonl").read_text().splitlines()
+        ]
+        for step in study.scores
+    }
+    targets = [row["target"] for (_, cell), own in rows.items() if cell.tested_on == "first" for row in own][:10]
+    ups = targets.count("up") / 10
+    assert 0 < ups < 1
+    assert first.floors["accuracy"] == max(ups, 1 - ups) == first.majority_accuracy
+    guessed = sum(share / (share + 1 / 2) for share in (ups, 1 - ups)) / 2  # F1 of half rightly chosen, half chosen
+    constant = max(share / (share + 1) for share in (ups, 1 - ups))  # one answer alone, the other's F1 is 0
+    assert first.floors["macro_f1"] == pytest.approx(max(guessed, constant))
+    assert first.floors["mcc"] == 0
+    assert not {"ece", "brier", "label_prior_loss", "format_loss", "remaining_loss"} & set(first.floors)
+    assert (words.floors, first.constant_scores) == ({"rouge_l": 0, "bleu": 0}, {})
+    assert 0 < words.constant_scores["rouge_l"] < 1
+    assert set(results.common_answers) == set(rows)
+    for (model, cell), own in rows.items():
+        said = [row["answer"] for row in own]
+        if cell.tested_on == "first":
+            # what is chosen after calibration, not the answer of the highest log-likelihood
+            better = [
+                [ll - prior for ll, prior in zip(r["log_likelihoods"], r["content_free"], strict=True)] for r in own
+            ]
+            said = ["up" if up >= down else "down" for up, down in better]
+        most = max(said, key=lambda text: (said.count(text), -said.index(text)))
+        assert results.common_answers[model, cell] == CommonAnswer(most, said.count(most) / 10)
+
+
+def test_an_answer_full_of_quotes_and_line_ends_is_counted_as_it_is(tmp_path):
+    text = 'say "answer": "no" \\ "\nand\u2028end'
+    rows = [Prediction("1", '"answer": "yes"', text), Prediction("2", "x", text), Prediction("3", text, "no")]
+    files.write_predictions(tmp_path / "predictions.jsonl", rows)
+    counts = files.count_answers(files.prediction_lines(tmp_path / "predictions.jsonl"))
+    assert [(json.loads(answer), count) for answer, count in counts.items()] == [(text, 2), ("no", 1)]

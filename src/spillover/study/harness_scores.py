@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spillover.errors import SpilloverError
-from spillover.evaluation.harness.aggregations import COMBINE
+from spillover.evaluation.harness.aggregations import RIGHT, metric_card, plain_name, primary_metric
 from spillover.records import CellScores, FloatArray, MetricCard
 from spillover.study import files
 from spillover.study.harness import RULES, ScoreHarness
@@ -24,8 +24,7 @@ class TaskScores:
     @property
     def primary(self) -> str:
         """The first metric that enters means over tasks, else the first: what items are compared by."""
-        in_means = (name for name, card in self.cards.items() if card.unit == "share" and card.higher_is_better)
-        return next(in_means, next(iter(self.cards)))
+        return primary_metric(self.cards)
 
     @property
     def compared(self) -> tuple[CellScores, ...]:
@@ -47,7 +46,7 @@ def task_scores(steps: Sequence[ScoreHarness], store: Store) -> TaskScores:
     rules = metric_rules(steps[0], store)["rules"]
     columns: dict[str, list[FloatArray]] = {}
     for scored in scores:
-        columns.setdefault(scored.metric, []).append(scored.statistics[:, 0])
+        columns.setdefault(scored.metric, []).append(scored.statistics)
     return TaskScores({name: _card(name, rules[name], values) for name, values in columns.items()}, scores)
 
 
@@ -62,8 +61,6 @@ def _cell_scores(step: ScoreHarness, store: Store) -> list[CellScores]:
     return [CellScores(asked.model, asked.cell, metric, ids, values) for metric, values in statistics.items()]
 
 
-def _card(name: str, rule: Mapping[str, Any], values: Sequence[FloatArray]) -> MetricCard:
-    """Return a metric's card; a mean of numbers from 0 to 1 is a share."""
-    is_share = rule["aggregation"] == "mean" and all(((part >= 0) & (part <= 1)).all() for part in values)
-    unit = "share" if is_share else "points"
-    return MetricCard(name, COMBINE[rule["aggregation"]], unit, rule["higher_is_better"])
+def _card(name: str, rule: Mapping[str, Any], statistics: Sequence[FloatArray]) -> MetricCard:
+    better, is_right = rule["higher_is_better"], plain_name(name) in RIGHT
+    return metric_card(name, rule["aggregation"], statistics, higher_is_better=better, is_right=is_right)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+from pydantic_core import from_json
 
 from spillover.errors import SpilloverError
 from spillover.evaluation.choice import Scoring, answer_shares, chosen_answer
@@ -17,6 +20,7 @@ from spillover.records import (
     AskedItem,
     CellChanges,
     CellScores,
+    CommonAnswer,
     Example,
     FloatArray,
     ItemAnswer,
@@ -38,6 +42,14 @@ MOST_ITEMS = 10
 """Regressions, and gains, of a cell that are handed to the report; the others are counted."""
 ItemStep = Score | ScoreHarness
 """What a model scores in a cell, of our own tasks or of lm-eval's."""
+
+
+AnyStep = TypeVar("AnyStep", Score, ScoreHarness)
+
+
+def by_cell(steps: Iterable[AnyStep]) -> list[AnyStep]:
+    """Return steps in the order that an `ItemReader` reads each file once in: cell by cell, the base first."""
+    return sorted(steps, key=lambda step: (step.predictions.cell, step.predictions.variant is not None))
 
 
 def rendered_prompts(
@@ -85,8 +97,8 @@ def _answer_text(prediction: Prediction, rule: Scoring) -> str:
 
 
 class ItemReader:
-    """Reads items from a store without loading a model or a tokenizer; keeps tasks' rows, and the last cell's prompts
-    and what the base answered in it.
+    """Reads items from a store without loading a model or a tokenizer; keeps tasks' rows, the last cell's prompts and
+    what the base answered in it, and the last answers.
 
     Args:
         store: Where the study's steps are finished.
@@ -97,6 +109,7 @@ class ItemReader:
         self._rows: dict[tuple[str, str], tuple[PreparedTask, tuple[Example, ...]]] = {}
         self._cell, self._items = "", dict[str, AskedItem]()
         self._base, self._base_lines = "", list[bytes]()
+        self._last, self._last_lines = "", list[bytes]()
 
     def compared(self, base: ItemStep, step: ItemStep) -> Compared:
         """Return what each item of a cell scores with two models."""
@@ -169,14 +182,26 @@ class ItemReader:
         model, cell = variant.predictions.model, variant.predictions.cell
         return CellChanges(model, cell, compared.metric, regressions, gains, len(worse), len(better))
 
+    def common_answer(self, step: ItemStep) -> CommonAnswer:
+        """Return what a model answers most often in a cell, the first of equally frequent answers."""
+        lines, rule = self._prediction_lines(step.predictions), step.rule if isinstance(step, Score) else Scoring()
+        if rule.kind == "raw" and not rule.length_normalised:
+            ((answer, count),) = files.count_answers(lines).most_common(1)
+            return CommonAnswer(str(from_json(answer)), count / len(lines))
+        chosen = Counter(chosen_answer(prediction, rule) for prediction in files.parse_predictions(lines))
+        ((text, count),) = chosen.most_common(1)
+        return CommonAnswer(text, count / len(lines))
+
     def _prediction_lines(self, source: Predict | AskHarness) -> list[bytes]:
         """Return a cell's predictions, not parsed yet; the base's are asked for again with every variant."""
-        if self._base == source.key:
+        if source.key == self._base:
             return self._base_lines
-        lines = files.prediction_lines(self._store.file(source.kind, source.key, files.PREDICTIONS))
+        if source.key != self._last:
+            path = self._store.file(source.kind, source.key, files.PREDICTIONS)
+            self._last, self._last_lines = source.key, files.prediction_lines(path)
         if source.model == BASE:
-            self._base, self._base_lines = source.key, lines
-        return lines
+            self._base, self._base_lines = self._last, self._last_lines
+        return self._last_lines
 
     def _scores(self, step: Score) -> CellScores:
         ids, statistics = files.read_statistics(self._store.file(step.kind, step.key, "statistics.json"))

@@ -8,12 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from spillover.errors import UserError
+from spillover.evaluation.floors import constant_scores, floors
 from spillover.evaluation.metrics import METRICS
 from spillover.records import (
     BASE,
     Cell,
     CellChanges,
     CellScores,
+    CommonAnswer,
     FlipFloor,
     PromptCard,
     StudyResults,
@@ -24,7 +26,7 @@ from spillover.study import files
 from spillover.study.harness import ScoreHarness
 from spillover.study.harness_results import with_harness
 from spillover.study.identity import digest
-from spillover.study.items import MOST_ITEMS, Compared, ItemReader, compared_metric
+from spillover.study.items import MOST_ITEMS, Compared, ItemReader, by_cell, compared_metric
 from spillover.study.mixed import mixture_card
 from spillover.study.step import Adopt, Derive, Drift, Finetune, Score, Step, Variant
 from spillover.study.store import Store
@@ -70,7 +72,7 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
     ]
     harness = [step for step in study.harness_scores if step.predictions.model in {BASE, *wanted}]
     cell_scores = [(step, _cell_scores(step, store)) for step in scores]
-    groups = _groups(base_steps, store)
+    groups, (changes, common) = _groups(base_steps, store), _answers(cell_scores, store)
     results = StudyResults(
         study.name,
         _base_card(study),
@@ -82,27 +84,32 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         tuple(_prompt(step, store) for step in base_steps),
         tuple(skipped),
         _provenance(study, store, command),
-        _floors([*scores, *harness], store),
-        _changes(cell_scores, store),
+        _flip_floors([*scores, *harness], store),
+        changes,
+        common,
         margin=study.margin,
     )
     return with_harness(results, harness, finished, store)
 
 
-def _changes(cell_scores: Sequence[tuple[Score, Sequence[CellScores]]], store: Store) -> tuple[CellChanges, ...]:
-    """Compare every variant's items with the base's, cell by cell."""
+def _answers(
+    cell_scores: Sequence[tuple[Score, Sequence[CellScores]]], store: Store
+) -> tuple[tuple[CellChanges, ...], dict[tuple[str, Cell], CommonAnswer]]:
+    """Compare every variant's items with the base's, cell by cell, and count what each model answers."""
     reader, scores, changes = ItemReader(store), dict[str, CellScores](), []
     for step, rows in cell_scores:
         wanted = compared_metric(step.predictions.data.task, [row.metric for row in rows])
         scores[step.key] = next(row for row in rows if row.metric == wanted)
     base = {step.predictions.cell: step for step, _ in cell_scores if step.predictions.variant is None}
-    variants = [step for step, _ in cell_scores if step.predictions.variant is not None]
-    variants.sort(key=lambda step: step.predictions.cell)  # the reader keeps a cell's prompts until the next one
-    for step in variants:
-        before, after = base[step.predictions.cell], scores[step.key]
-        compared = Compared.of(METRICS[after.metric].card, scores[before.key], after)
-        changes.append(reader.changes(before, step, compared, most=MOST_ITEMS))
-    return tuple(changes)
+    common = {}
+    for step in by_cell([step for step, _ in cell_scores]):
+        model, cell = step.predictions.model, step.predictions.cell
+        common[model, cell] = reader.common_answer(step)
+        if model != BASE:
+            before, after = base[cell], scores[step.key]
+            compared = Compared.of(METRICS[after.metric].card, scores[before.key], after)
+            changes.append(reader.changes(before, step, compared, most=MOST_ITEMS))
+    return tuple(changes), common
 
 
 def _groups(base_steps: Sequence[Score], store: Store) -> Mapping[str, Mapping[str, str]]:
@@ -121,7 +128,7 @@ def _grouped(scores: CellScores, groups: Mapping[str, Mapping[str, str]]) -> Cel
     return replace(scores, groups=tuple(of_task[name] for name in scores.example_ids)) if of_task else scores
 
 
-def _floors(steps: Sequence[Score | ScoreHarness], store: Store) -> dict[tuple[str, Cell], FlipFloor]:
+def _flip_floors(steps: Sequence[Score | ScoreHarness], store: Store) -> dict[tuple[str, Cell], FlipFloor]:
     """Return what was also computed in exact arithmetic, by model and cell."""
     found = {}
     for source in (step.predictions for step in steps):
@@ -190,7 +197,8 @@ def recipe_card(step: Finetune | Derive) -> dict[str, Any]:
 
 
 def _task_card(task: Task, base_steps: list[Score], store: Store) -> TaskCard:
-    source = next(step.predictions for step in base_steps if step.predictions.data.task is task)
+    step = next(step for step in base_steps if step.predictions.data.task is task)
+    source, scored = step.predictions, scored_metrics(task)
     facts = files.read_json(store.file(source.kind, source.key, "facts.json"))
     predictions = files.read_predictions(store.file(source.kind, source.key, files.PREDICTIONS))
     targets = Counter(prediction.target for prediction in predictions)
@@ -209,6 +217,8 @@ def _task_card(task: Task, base_steps: list[Score], store: Store) -> TaskCard:
         task.licence,
         chance,
         task.closed_book,
+        floors(predictions, step.rule, scored),
+        constant_scores(predictions, step.rule, scored),
     )
 
 

@@ -103,6 +103,11 @@ class HarnessCell:
         """Whether each item is a choice between options."""
         return bool(self.task.task.OUTPUT_TYPE == "multiple_choice")
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether models choose or write something; where texts are scored they say nothing."""
+        return self.chooses or self.task.task.OUTPUT_TYPE == "generate_until"
+
     def asked_items(self) -> list[AskedItem]:
         """Return every item as it was asked; where a whole text is scored, it is the target."""
         items = []

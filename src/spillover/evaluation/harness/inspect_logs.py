@@ -7,17 +7,22 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from spillover.artifacts.archive import read_member, read_members
 from spillover.errors import UserError, unknown_name
-from spillover.evaluation.harness.joined import Origin, Sample, TaskRun, joined_results
+from spillover.evaluation.harness.joined import Origin, TaskRun, joined_results
+from spillover.evaluation.harness.logged_tasks import Sample
 from spillover.records import BASE, StudyResults
 
 GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0, "yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 """Inspect's grades (correct, partly, incorrect, no answer) and words as numbers, as its own metrics read them."""
+RIGHT_OR_WRONG = ("C", "P", "I", "N")
+"""Of the grades those that are about being right."""
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""How Inspect names the options it shows."""
 HEADER = "header.json"
 """Of a finished log; it has everything but the samples."""
 ATTACHMENT = "attachment://"
@@ -127,7 +132,7 @@ def _read(file: Path, header: Mapping[str, Any], samples: Sequence[Mapping[str, 
 def _task_run(file: Path, rows: Sequence[Mapping[str, Any]], shots: int) -> TaskRun:
     """Join the epochs of each item; items of equal content are told apart by the order of their ids."""
     epochs: dict[tuple[str, str], list[Sample]] = {}
-    left_out: set[str] = set()
+    left_out, graded, ungraded = set[str](), set[str](), set[str]()
     for row in rows:
         try:
             content = json.dumps([_said(row["input"], row), row.get("choices")], sort_keys=True)
@@ -137,10 +142,14 @@ def _task_run(file: Path, rows: Sequence[Mapping[str, Any]], shots: int) -> Task
             raise UserError(f"{file}: a sample is not as expected ({error}); expected a log of Inspect") from None
         if row.get("error") or not isinstance(scores, dict):
             continue
-        values, unread = _values(scores)
-        left_out |= unread
+        read = _values(scores)
+        left_out |= read.unread
+        graded |= read.graded
+        ungraded |= set(read.values) - read.graded
         digest = hashlib.sha256(content.encode()).hexdigest()[:16]
-        epochs.setdefault((digest, identity), []).append(Sample(target, asked, values))
+        epochs.setdefault((digest, identity), []).append(
+            Sample(target, asked, read.values, *_options(row), _answer(row, scores))
+        )
     if not epochs:
         raise UserError(f"{file}: no scored sample; run the evaluation with a scorer, to its end")
     seen: Counter[str] = Counter()
@@ -148,31 +157,67 @@ def _task_run(file: Path, rows: Sequence[Mapping[str, Any]], shots: int) -> Task
     for digest, identity in sorted(epochs):
         seen[digest] += 1
         samples[f"{digest}-{seen[digest]}"] = _averaged(epochs[digest, identity])
-    return TaskRun(shots, samples, {}, tuple(sorted(left_out)))
+    return TaskRun(shots, samples, {}, tuple(sorted(left_out)), frozenset(graded - ungraded))
 
 
 def _averaged(epochs: Sequence[Sample]) -> Sample:
+    """Average the scores; what is said of the answer is said of the first epoch's."""
     names = [name for name in epochs[0].values if all(name in epoch.values for epoch in epochs)]
     means = {name: (math.fsum(epoch.values[name][0] for epoch in epochs) / len(epochs), 1.0) for name in names}
-    return Sample(epochs[0].target, epochs[0].prompt, means)
+    return replace(epochs[0], values=means)
 
 
-def _values(scores: Mapping[str, Any]) -> tuple[dict[str, tuple[float, ...]], set[str]]:
-    """Return scorer to (value, weight), a scorer of several values once for each, and those that are no numbers."""
-    values: dict[str, tuple[float, ...]] = {}
-    unread: set[str] = set()
+def _options(row: Mapping[str, Any]) -> tuple[tuple[str, ...] | None, int | None]:
+    """Return the letters of the options that were shown, none of them for free text, and which of them is right."""
+    choices = row.get("choices") or ()
+    if not isinstance(choices, list | tuple) or not 1 != len(choices) <= len(LETTERS):
+        return None, None
+    letters, target = tuple(LETTERS[: len(choices)]), row["target"]
+    target = target[0] if isinstance(target, list) and len(target) == 1 else target
+    return letters, letters.index(target) if target in letters else None
+
+
+def _answer(row: Mapping[str, Any], scores: Mapping[str, Any]) -> str | None:
+    """Return what a scorer took for the answer, else everything the model wrote at last."""
+    found = [score.get("answer") for score in scores.values() if isinstance(score, dict)]
+    output = row.get("output")
+    if isinstance(output, dict):
+        found += [output.get("completion"), _content_of_first(output.get("choices"))]
+    texts = [str(_said(text, row)) for text in found if isinstance(text, str)]
+    return next(filter(None, texts), "") if texts else None  # a scorer that found none leaves its answer empty
+
+
+def _content_of_first(choices: object) -> object:
+    first = choices[0] if isinstance(choices, list) and choices else None
+    message = first.get("message") if isinstance(first, dict) else None
+    return message.get("content") if isinstance(message, dict) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """What the scorers of an item say; a scorer of several values counts once for each."""
+
+    values: Mapping[str, tuple[float, ...]]
+    """Scorer to (value, weight)."""
+    graded: frozenset[str]
+    """Those that say whether the answer is right, as a letter."""
+    unread: frozenset[str]
+    """Those that are no numbers."""
+
+
+def _values(scores: Mapping[str, Any]) -> _Values:
+    parts: dict[str, object] = {}
     for scorer, score in scores.items():
         value = score.get("value") if isinstance(score, dict) else None
-        parts = (
+        parts |= (
             {f"{scorer}/{name}": part for name, part in value.items()} if isinstance(value, dict) else {scorer: value}
         )
-        for name, part in parts.items():
-            number = _number(part)
-            if number is None:
-                unread.add(name)
-            else:
-                values[name] = (number, 1.0)
-    return values, unread
+    numbers = {name: _number(part) for name, part in parts.items()}
+    return _Values(
+        {name: (number, 1.0) for name, number in numbers.items() if number is not None},
+        frozenset(name for name, part in parts.items() if isinstance(part, str) and part in RIGHT_OR_WRONG),
+        frozenset(name for name, number in numbers.items() if number is None),
+    )
 
 
 def _number(value: object) -> float | None:

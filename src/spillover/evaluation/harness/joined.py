@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from spillover.errors import UserError, unknown_name
-from spillover.evaluation.harness.aggregations import COMBINE
+from spillover.evaluation.harness.aggregations import metric_card, plain_name, primary_metric
+from spillover.evaluation.harness.logged_tasks import Sample, common_answer, task_card
 from spillover.records import (
     BASE,
     Cell,
@@ -25,16 +26,6 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """One item of one run."""
-
-    target: str
-    prompt: str
-    values: Mapping[str, tuple[float, ...]]
-    """Metric to its statistics of this item."""
-
-
-@dataclass(frozen=True, slots=True)
 class TaskRun:
     """One task of one run."""
 
@@ -44,6 +35,8 @@ class TaskRun:
     higher_is_better: Mapping[str, bool]
     left_out: tuple[str, ...]
     """Metrics whose logged values cannot be summed over items."""
+    right_answers: frozenset[str] = frozenset()
+    """Metrics that say which answers are right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +77,23 @@ def joined_results(
     for task in trained_on:
         if task not in shared:
             raise unknown_name("task in --trained-on", task, shared)
-    cards, scores = [], []
+    joined, too_few = {}, []
     for task in shared:
-        card, of_task = _joined(task, origin.harness, {variant: run[task] for variant, run in runs.items()})
-        cards.append(card)
-        scores.extend(of_task)
+        found = _joined(task, {variant: run[task] for variant, run in runs.items()})
+        if len(found.items) > 1:
+            joined[task] = found
+        else:
+            too_few.append(
+                f"task {task}: the runs were joined on 1 item of {found.item_count}, and one item has no interval"
+            )
+    if not joined:
+        raise UserError(f"{too_few[0]}; run them on more of the same data")
+    scores = [score for found in joined.values() for score in found.scores]
+    metrics = _metrics(runs, scores, origin.aggregations)
     everything = sorted({task for run in runs.values() for task in run})
-    left_out = {f"{task}: metric {name}" for task in shared for run in runs.values() for name in run[task].left_out}
+    left_out = {f"{task}: metric {name}" for task in joined for run in runs.values() for name in run[task].left_out}
     other = Relation.CROSS_TASK if trained_on else Relation.UNSTATED
-    in_domain = {task: Relation.IN_DOMAIN if task in trained_on else other for task in shared}
+    in_domain = {task: Relation.IN_DOMAIN if task in trained_on else other for task in joined}
     return StudyResults(
         name=f"{origin.harness} runs",
         base={
@@ -105,21 +106,48 @@ def joined_results(
         variants=tuple(
             VariantCard(name, name, ", ".join(trained_on) or UNKNOWN, 0, 0, {}) for name in runs if name != BASE
         ),
-        tasks=tuple(cards),
-        relations={(name, task): in_domain[task] for name in runs if name != BASE for task in shared},
-        metrics=_metrics(runs, scores, origin.aggregations),
+        tasks=tuple(found.card(task, origin.harness, metrics) for task, found in joined.items()),
+        relations={(name, task): in_domain[task] for name in runs if name != BASE for task in joined},
+        metrics=metrics,
         scores=tuple(scores),
         prompts=(),
         skipped=(
             *(f"task {task}: not in every run" for task in everything if task not in shared),
+            *too_few,
             *origin.remarks,
             *(f"{entry}: its logged values cannot be summed over items" for entry in sorted(left_out)),
         ),
         provenance=dict(provenance),
+        common_answers={
+            (variant, found.cell): answer
+            for found in joined.values()
+            for variant, samples in found.samples.items()
+            if (answer := common_answer(samples))
+        },
     )
 
 
-def _joined(task: str, family: str, runs: Mapping[str, TaskRun]) -> tuple[TaskCard, list[CellScores]]:
+@dataclass(frozen=True, slots=True)
+class _JoinedTask:
+    """One task of all runs, of the items they have in common."""
+
+    cell: Cell
+    items: tuple[str, ...]
+    item_count: int
+    """Of all runs together."""
+    samples: Mapping[str, Sequence[Sample]]
+    """Model to its samples, in the order of the items."""
+    scores: Sequence[CellScores]
+
+    def card(self, task: str, family: str, metrics: Mapping[str, MetricCard]) -> TaskCard:
+        """Return what the report says of it."""
+        own = {name: metrics[name] for name in dict.fromkeys(score.metric for score in self.scores)}
+        left = self.item_count - len(self.items)
+        dropped = {"not in every run": left} if left else {}
+        return task_card(task, family, self.samples[BASE], own, primary=primary_metric(own), dropped=dropped)
+
+
+def _joined(task: str, runs: Mapping[str, TaskRun]) -> _JoinedTask:
     shots = {run.shots for run in runs.values()}
     if len(shots) > 1:
         raise UserError(f"task {task}: run at {sorted(shots)} shots; give runs with the same number of shots")
@@ -145,26 +173,29 @@ def _joined(task: str, family: str, runs: Mapping[str, TaskRun]) -> tuple[TaskCa
     if not names:
         raise UserError(f"task {task}: no metric with a number for every item; the report has nothing to compare")
     cell = Cell(task, 1, shots.pop(), 0)
+    samples = {variant: [run.samples[item] for item in items] for variant, run in runs.items()}
     scores = [
-        CellScores(variant, cell, name, tuple(items), np.array([run.samples[item].values[name] for item in items]))
-        for variant, run in runs.items()
+        CellScores(variant, cell, name, tuple(items), np.array([sample.values[name] for sample in own]))
+        for variant, own in samples.items()
         for name in names
     ]
-    dropped = {"not in every run": len(everything) - len(items)} if len(everything) > len(items) else {}
-    return TaskCard(task, family, task, (), names[0], len(items), None, dropped), scores
+    return _JoinedTask(cell, tuple(items), len(everything), samples, scores)
 
 
 def _metrics(
     runs: Mapping[str, Mapping[str, TaskRun]], scores: Sequence[CellScores], aggregations: Mapping[str, str]
 ) -> dict[str, MetricCard]:
-    better = {name: up for run in runs.values() for task in run.values() for name, up in task.higher_is_better.items()}
+    tasks = [task for run in runs.values() for task in run.values()]
+    better = {name: up for task in tasks for name, up in task.higher_is_better.items()}
     cards = {}
     for name in dict.fromkeys(score.metric for score in scores):
-        plain = name.partition(" (")[0]
-        combine = COMBINE[aggregations.get(plain, "mean")]
-        values = np.array([combine(score.statistics.sum(axis=0)) for score in scores if score.metric == name])
-        is_share = plain not in aggregations and ((values >= 0) & (values <= 1)).all()
-        cards[name] = MetricCard(
-            name, combine, "share" if is_share else "points", bool(better.get(plain, plain not in aggregations))
+        own = [score for score in scores if score.metric == name]
+        plain = plain_name(name)
+        cards[name] = metric_card(
+            name,
+            aggregations.get(plain, "mean"),
+            [score.statistics for score in own],
+            higher_is_better=bool(better.get(plain, plain not in aggregations)),
+            is_right=all(name in run[score.cell.tested_on].right_answers for score in own for run in runs.values()),
         )
     return cards

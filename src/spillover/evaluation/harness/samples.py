@@ -6,14 +6,17 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spillover.errors import UserError
-from spillover.evaluation.harness.aggregations import USUAL, item_statistics
-from spillover.evaluation.harness.joined import Origin, Sample, TaskRun, joined_results
+from spillover.evaluation.harness.aggregations import RIGHT, USUAL, item_statistics, plain_name
+from spillover.evaluation.harness.joined import Origin, TaskRun, joined_results
+from spillover.evaluation.harness.logged_answers import logged_answer, with_right_options
+from spillover.evaluation.harness.logged_tasks import Sample
 from spillover.records import BASE, StudyResults
 
 
@@ -93,14 +96,15 @@ def _read_task(task: str, file: Path, results_file: Path) -> TaskRun:
         # A filter reads the same answers again, so ranks of equal items count within it.
         seen[f"{sample_filter}/{digest}"] += 1
         item = f"{digest}-{seen[f'{sample_filter}/{digest}']}"
-        values = dict(merged[item].values) if item in merged else {}
+        first = merged.get(item) or Sample(target, question, {}, *logged_answer(row))
+        values = dict(first.values)
         for metric, statistics in logged.items():
             name = metric if sample_filter == "none" else f"{metric} ({sample_filter})"
             if statistics is None or not np.isfinite(statistics).all():
                 left_out.add(name)
             else:
                 values[name] = statistics
-        merged[item] = Sample(target, question, values)
+        merged[item] = replace(first, target=target, prompt=question, values=values)
     if not merged:
         raise UserError(f"{file}: no samples; run lm-eval again with --log_samples")
     try:
@@ -110,7 +114,8 @@ def _read_task(task: str, file: Path, results_file: Path) -> TaskRun:
         raise UserError(
             f"{results_file}: no n-shot of {task}, or no mapping higher_is_better; expected the file of the same run"
         ) from None
-    return TaskRun(shots, merged, better, tuple(sorted(left_out)))
+    right = {name for sample in merged.values() for name in sample.values if plain_name(name) in RIGHT}
+    return TaskRun(shots, with_right_options(merged), better, tuple(sorted(left_out)), frozenset(right))
 
 
 def _text(file: Path) -> str:
