@@ -106,7 +106,8 @@ def _numbers(part: Finding) -> str:
     found = part["estimate"]
     if found is None:
         return "– | – | –"
-    return f"{signed(found['mean'])} | {interval_words(found['low'], found['high'])} | {part['holds_for'] or '–'}"
+    interval = interval_words(found["low"], found["high"]) if found["low"] is not None else f"none: {found['note']}"
+    return f"{signed(found['mean'])} | {interval} | {part['holds_for'] or '–'}"
 
 
 def _recipes(finding: Finding) -> str:
@@ -123,7 +124,7 @@ def _recipes(finding: Finding) -> str:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."
+    return f"Drift: {text}."
 
 
 def _made_with(finding: Finding) -> str:

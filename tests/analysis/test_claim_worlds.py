@@ -29,7 +29,7 @@ def test_at_its_boundary_a_claim_is_hardly_ever_decided(worlds: Worlds) -> None:
 @by_number
 def test_at_its_boundary_a_claim_is_decided_in_one_study_of_twenty_at_most(worlds: Worlds) -> None:
     """Prints, per claim: shift, items, deviation of seeds, share a statement holds in (the largest), share of fails."""
-    count = 600
+    count = 400
     for boundary in worlds.boundaries:
         for items, deviation in ((60, 0.015), (250, 0.0), (250, 0.03)):
             at = shares(worlds, boundary, count=count, items=items, deviation=deviation)
@@ -37,6 +37,6 @@ def test_at_its_boundary_a_claim_is_decided_in_one_study_of_twenty_at_most(world
                 f"claim {worlds.number} shift {boundary}: {items} items, seeds {deviation}: a statement holds "
                 f"{at.part_holds:.1%}, the claim fails {at.fails:.1%}, holds {at.holds:.1%}"
             )
-            # 600 worlds at a true 5 % show 6.8 % in one of forty.
-            assert at.part_holds <= 0.068
-            assert at.fails <= 0.068
+            # 400 worlds at a true 5 % show more than 7.2 % in one of forty.
+            assert at.part_holds <= 0.072
+            assert at.fails <= 0.072
