@@ -25,7 +25,7 @@ class Worlds:
     tasks: tuple[str, ...]
     rate: True_
     boundaries: tuple[float, ...] = (0.0,)
-    """Shifts at which every statement stands at a boundary."""
+    """The shift up to which every statement is false, and that from which none is: mostly the same."""
     clear: float = 0.25
     """A shift that is clear, one way and the other."""
     forms: tuple[int, ...] = (1,)
