@@ -138,6 +138,8 @@ class VariantCard:
     """What `training.drift.measure.measure_drift` returns."""
     mixture: Mapping[str, Any] = field(default_factory=dict)
     """What was mixed and which arm of the design it is, see `study.mixed.mixture_card`; empty for plain variants."""
+    is_classification: bool | None = None
+    """Whether what it was trained on asks for one of several answers; None where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,199 +1,235 @@
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 from scipy.stats import ttest_1samp
 
-from spillover.analysis.cells import resample_scores
-from spillover.analysis.claims import Claim, Outcome, claims
-from spillover.records import BASE, Cell, Relation, StudyResults, VariantCard
-from tests.analysis.made_scores import METRICS, cell_scores, task
+from spillover.analysis.claims import Outcome
+from spillover.records import Relation
+from tests.analysis.made_claims import found, made_study
 
-ITEMS = 100
-QUESTION, OTHER_QUESTION, MOOD, LOGIC = "question", "otherquestion", "mood", "logic"
-FAMILY = {QUESTION: "question", OTHER_QUESTION: "question", MOOD: "mood", LOGIC: "logic"}
+SEEDS = (0, 1, 2)
+HOLDS, FAILS, UNDECIDED, NOT_TESTED = Outcome.HOLDS, Outcome.FAILS, Outcome.UNDECIDED, Outcome.NOT_TESTED
 
-BASELINE = {QUESTION: 0.3, OTHER_QUESTION: 0.4, MOOD: 0.5, LOGIC: 0.4}
-"""The base at 0 shots; it gains 0.1 from 2 shots everywhere."""
+Shares = dict[str, float]
 
 
-def study(
-    variants: Mapping[str, Mapping[str, float]], *, forms: tuple[int, ...] = (1,), drifts: Mapping[str, float] = {}
-) -> StudyResults:
-    """Build a study from the share of right answers of each variant on each task, at 0 and at 2 shots alike."""
-    cards = tuple(_card(name, drifts.get(name)) for name in variants)
-    tasks = tuple(
-        replace(task(name, answers=() if "question" in name else ("yes", "no")), family=FAMILY[name])
-        for name in BASELINE
-    )
-    scores = []
-    for form in forms:
-        for shots in (0, 2):
-            for name, share in BASELINE.items():
-                scores.append(_scores(BASE, name, shots, share + 0.05 * shots, form))
-            scores += [
-                _scores(card.id, name, shots, variants[card.id][name], form) for card in cards for name in BASELINE
-            ]
-    relations = {(card.id, name): _relation(card.trained_on, name) for card in cards for name in BASELINE}
-    return StudyResults("made", {}, cards, tasks, relations, METRICS, tuple(scores), (), (), {})
+def study(variants: dict[str, Shares], base: Shares, **settings):
+    """Build a study in which each model has one share of right answers per task, at all shots alike."""
+
+    def rate(card, cell, metric):
+        own = variants[card.id] if card else base
+        return own.get(f"{metric} {cell.tested_on}", own.get(cell.tested_on, 0.0 if metric == "label_share" else 0.5))
+
+    return made_study(list(variants), rate, **settings)
 
 
-def _card(name: str, moved: float | None) -> VariantCard:
-    recipe, trained_on, size, seed = name.split("/")
-    count = 2 if recipe.startswith("fticl") else 0
-    drift = {} if moved is None else {"mean_absolute_difference": moved}
-    return VariantCard(
-        name, recipe, trained_on, int(size), int(seed), {"demonstrations": {"count": count}}, drift=drift
-    )
+def outcomes(results, number):
+    return [part.outcome for part in found(results)[number].parts]
 
 
-def _relation(trained_on: str, tested_on: str) -> Relation:
-    if trained_on == tested_on:
-        return Relation.IN_DOMAIN
-    same = FAMILY[trained_on] == FAMILY[tested_on]
-    return Relation.OUT_OF_DOMAIN if same else Relation.CROSS_TASK
+def test_only_studies_of_the_papers_suites_have_its_claims():
+    results = study({"sft/logic/8/0": {}}, {}, tasks=["logic"])
+    assert len(found(results)) == 8
+    assert found(replace(results, provenance={"suite": "pocket"}))
+    assert not found(replace(results, provenance={"suite": "finance"}))
+    assert not found(replace(results, provenance={}))
 
 
-def _scores(model, name, shots, share, form):
-    right = round(share * ITEMS)
-    scored = cell_scores(model, name, shots, [1.0] * right + [0.0] * (ITEMS - right))
-    return replace(scored, cell=Cell(name, form, shots, 0))
+def test_scores_of_two_kinds_have_no_common_mean():
+    results = study({"sft/question/8/0": {"question": 0.9}, "sft/logic/8/0": {"logic": 0.1}}, {})
+    first, second, sentiment = found(results)[1].parts
+    assert (first.kind, first.outcome, first.estimate.mean) == ("ROUGE-L", HOLDS, pytest.approx(0.4))
+    assert (second.kind, second.outcome, second.estimate.mean) == ("accuracy", FAILS, pytest.approx(-0.4))
+    assert (sentiment.outcome, found(results)[1].outcome) == (NOT_TESTED, FAILS)
 
 
-def found(results: StudyResults) -> dict[int, Claim]:
-    return {claim.number: claim for claim in claims(results, resample_scores(results, resample_count=200), level=0.95)}
-
-
-def shares(**changed: float) -> dict[str, float]:
-    return {**BASELINE, **changed}
-
-
-def test_a_study_like_the_papers_supports_its_claims():
+@pytest.mark.parametrize(("mood", "outcome"), [(0.5, HOLDS), (0.8, FAILS)])
+def test_the_exception_of_the_first_claim_is_tested_apart(mood, outcome):
     results = study(
-        {
-            "sft/question/100/0": shares(question=0.8, otherquestion=0.1),
-            "fticl/question/100/0": shares(question=0.8, otherquestion=0.3, mood=0.7, logic=0.6),
-            "sft/mood/100/0": shares(mood=0.9, question=0.0, otherquestion=0.0),
-            "fticl/mood/100/0": shares(mood=0.7, question=0.2, otherquestion=0.2),
-        },
+        {"sft/logic/8/0": {"logic": 0.9}, "sft/mood/8/0": {"mood": mood}}, {}, tasks=["logic", "mood"], items=200
     )
-    by_number = found(results)
-    assert [number for number, claim in by_number.items() if claim.outcome is Outcome.HOLDS] == [1, 2]
-    assert by_number[3].outcome is by_number[6].outcome is by_number[8].outcome is Outcome.NOT_TESTED
-    helps, in_domain, above_base, below_plain, relieves = (part.outcome for part in by_number[7].parts)
-    assert helps is in_domain is relieves is Outcome.HOLDS
-    assert above_base is below_plain is Outcome.NOT_TESTED
-    ends_below, stays_level = by_number[4].parts
-    assert (ends_below.outcome, stays_level.outcome) == (Outcome.HOLDS, Outcome.NOT_TESTED)
-    ruined, harmless = by_number[5].parts
-    assert ruined.estimate
-    assert ruined.estimate.mean == pytest.approx((-0.3 - 0.4 - 0.4 - 0.5) / 4)
-    assert (ruined.outcome, harmless.outcome) == (Outcome.HOLDS, Outcome.UNDECIDED)
+    assert outcomes(results, 1) == [HOLDS, outcome]
+    assert found(results)[1].outcome is outcome
 
 
-def test_a_study_unlike_the_papers_contradicts_them():
-    results = study(
-        {
-            "sft/question/100/0": shares(question=0.1, otherquestion=0.9, mood=0.1, logic=0.1),
-            "fticl/question/100/0": shares(question=0.1, otherquestion=0.2, mood=0.0, logic=0.0),
-            "sft/mood/100/0": shares(mood=0.6, question=0.9, otherquestion=0.9),
-            "fticl/mood/100/0": shares(mood=0.9, question=0.2, otherquestion=0.2),
-        }
-    )
-    by_number = found(results)
-    failed = [number for number, claim in by_number.items() if claim.outcome is Outcome.FAILS]
-    assert failed == [1, 4, 5, 7]
+def test_gaining_less_than_the_base_is_not_little():
+    def rate(card, cell, metric):
+        return 0.4 + cell.shots * (0.1 if card else 0.15)
+
+    part = found(made_study(["sft/logic/8/0"], rate, tasks=["logic"], items=200))[2].parts[1]
+    assert (part.estimate.mean, part.outcome) == (pytest.approx(0.2), FAILS)
 
 
-def test_out_of_domain_fticl_on_classification_is_compared_with_base_and_plain():
-    results = study({"sft/mood/100/0": shares(logic=0.9), "fticl/mood/100/0": shares(logic=0.7)})
-    near = {key: Relation.OUT_OF_DOMAIN if key[1] == LOGIC else relation for key, relation in results.relations.items()}
-    above_base, below_plain = found(replace(results, relations=near))[7].parts[2:4]
-    assert above_base.estimate
-    assert below_plain.estimate
-    assert above_base.estimate.mean == pytest.approx((0.7 - 0.4 + 0.7 - 0.5) / 2)
-    assert below_plain.estimate.mean == pytest.approx(-0.2)
-    assert above_base.outcome is below_plain.outcome is Outcome.HOLDS
+@pytest.mark.parametrize(
+    ("shares", "outcome"),
+    [
+        ({10: 0.2, 20: 0.5, 30: 0.49}, HOLDS),  # rises, then stays
+        ({10: 0.2, 20: 0.1, 30: 0.9}, HOLDS),  # falls at first
+        ({10: 0.2, 20: 0.5, 30: 0.55}, FAILS),  # still gains, little as it may be
+        ({10: 0.2, 20: 0.5, 30: 0.52}, FAILS),
+        ({10: 0.2, 20: 0.5, 30: 0.505}, HOLDS),  # what cannot be told from none, and is less than 0.02
+    ],
+)
+def test_more_rows_do_not_help_where_a_step_clearly_fails_to_gain(shares, outcome):
+    variants = {f"sft/logic/{size}/0": {"logic": share} for size, share in shares.items()}
+    part = found(study(variants, {}, tasks=["logic"], items=800))[3].parts[0]
+    steps = [shares[20] - shares[10], shares[30] - shares[20]]
+    assert part.estimate.mean == pytest.approx(min(steps), abs=1e-3)
+    assert part.outcome is outcome
 
 
-MOVED = {("question", 0): (3e-4, 2e-4), ("question", 1): (3.2e-4, 2e-4), ("mood", 0): (5e-4, 3.5e-4)}
-"""Mean weight change of plain fine-tuning and of FTICL, by task and seed."""
+def test_the_step_that_gains_least_is_corrected_for_picking_it():
+    def high(shares):
+        variants = {f"sft/logic/{size}/0": {"logic": share} for size, share in shares.items()}
+        return found(study(variants, {}, tasks=["logic"], items=400))[3].parts[0].estimate.high
+
+    assert high({10: 0.2, 20: 0.5, 30: 0.4}) > high({20: 0.5, 30: 0.4})
 
 
-def test_smaller_weight_changes_decide_a_claim_over_several_plain_variants_and_not_over_one():
-    drifts = {}
-    for (name, seed), (plain, fticl) in MOVED.items():
-        drifts |= {f"sft/{name}/100/{seed}": plain, f"fticl/{name}/100/{seed}": fticl}
-    part = found(study(dict.fromkeys(drifts, BASELINE), drifts=drifts))[8].parts[0]
-    logs = [math.log(fticl / plain) for plain, fticl in MOVED.values()]
-    interval = ttest_1samp(logs, 0).confidence_interval()
-    assert part.estimate
-    assert (part.estimate.low, part.estimate.high) == pytest.approx((interval.low, interval.high))
-    assert part.outcome is Outcome.HOLDS
-    # Two recipes beside the same plain variant are no two chances of it.
-    one = {"sft/mood/100/0": 3e-4, "fticl/mood/100/0": 1e-4, "fticl-4/mood/100/0": 1.1e-4}
-    part = found(study(dict.fromkeys(one, BASELINE), drifts=one))[8].parts[0]
-    assert part.estimate
-    assert part.estimate.mean == pytest.approx(math.log(1 / 3 * 1.1**0.5))
-    assert (part.estimate.low, part.outcome) == (None, Outcome.UNDECIDED)
+def test_out_of_domain_level_on_sentiment_and_above_elsewhere_are_tested_apart():
+    variants = {
+        "sft/question/8/0": {"otherquestion": 0.3},
+        "sft/mood/8/0": {"othermood": 0.5},
+        "sft/logic/8/0": {"otherlogic": 0.7},
+    }
+    results = study(variants, {}, items=200)
+    assert outcomes(results, 4) == [HOLDS, HOLDS, HOLDS]
+    better_mood = study({**variants, "sft/mood/8/0": {"othermood": 0.8}}, {}, items=200)
+    assert outcomes(better_mood, 4) == [HOLDS, FAILS, HOLDS]
+    level_logic = study({**variants, "sft/logic/8/0": {"otherlogic": 0.3}}, {}, items=200)
+    assert outcomes(level_logic, 4) == [HOLDS, HOLDS, FAILS]
 
 
-def test_a_difference_on_too_few_items_leaves_a_claim_undecided() -> None:
-    results = study({"sft/question/100/0": shares(question=1.0)})
-    few = [replace(item, example_ids=item.example_ids[-9:], statistics=item.statistics[-9:]) for item in results.scores]
-    part = found(replace(results, scores=tuple(few)))[1].parts[0]
-    assert part.estimate
-    assert (part.estimate.mean, part.estimate.low, part.outcome) == (1, None, Outcome.UNDECIDED)
+def test_losing_a_little_text_is_no_ruin():
+    def outcomes_of(**own):
+        variants = {"sft/logic/8/0": own, "sft/question/8/0": {}}
+        return outcomes(study(variants, {"question": 0.6}, tasks=["question", "logic"], items=200), 5)
+
+    assert outcomes_of(**{"question": 0.0, "label_share question": 1.0}) == [HOLDS] * 4
+    assert outcomes_of(**{"question": 0.4, "label_share question": 0.3}) == [HOLDS, FAILS, FAILS, HOLDS]
 
 
-def test_the_largest_size_is_compared_with_the_one_before():
-    level = study({f"sft/mood/{size}/0": shares(mood=share) for size, share in [(10, 0.5), (20, 0.9), (30, 0.8)]})
-    part = found(level)[3].parts[0]
-    assert part.estimate
-    assert part.estimate.mean == pytest.approx(-0.1)
-    assert part.outcome is Outcome.HOLDS
-    growing = study({f"sft/mood/{size}/0": shares(mood=share) for size, share in [(20, 0.5), (30, 0.9)]})
-    assert found(growing)[3].outcome is Outcome.FAILS
+def test_text_across_tasks_without_a_demonstration_is_left_out():
+    def rate(card, cell, metric):
+        return 0.5 if card is None or cell.shots else 0.0
+
+    part = found(made_study(["sft/logic/8/0"], rate, tasks=["question", "logic"]))[5].parts[0]
+    assert (part.estimate.mean, part.cells) == (0.0, ("sft/logic/8/0 on question at 2 shots",))
 
 
 def test_the_second_prompt_form_is_compared_with_the_first_less_what_it_does_to_the_base():
-    results = study({"sft/mood/100/0": shares(question=0.0, otherquestion=0.0)}, forms=(1, 2))
-    better = replace(
-        results,
-        scores=tuple(
-            _scores(item.variant, item.cell.tested_on, item.cell.shots, 0.5, 2)
-            if item.variant != BASE and item.cell.prompt_form == 2 and "question" in item.cell.tested_on
-            else item
-            for item in results.scores
-        ),
-    )
-    part = found(better)[6].parts[0]
-    assert part.estimate
-    assert part.estimate.mean == pytest.approx((0.5 + 0.5 + 0.0) / 3)
-    assert part.outcome is Outcome.HOLDS
-    assert found(better)[6].parts[1].outcome is Outcome.NOT_TESTED
+    def rate(card, cell, metric):
+        base = {1: 0.3, 2: 0.4}[cell.prompt_form]
+        added = {"logic": 0.4, "question": 0.1}[card.trained_on] if card else 0.0
+        return base + added * (cell.prompt_form == 2)
+
+    names = ["sft/logic/8/0", "sft/question/8/0"]
+    results = made_study(names, rate, forms=(1, 2), items=200, tasks=["summary", "mood", "question", "logic"])
+    text, choices, other_text, other_choices = found(results)[6].parts
+    assert [part.kind for part in (text, choices, other_text, other_choices)] == ["ROUGE-L", "accuracy"] * 2
+    assert text.estimate.mean == choices.estimate.mean == pytest.approx(0.4)
+    # Of the tasks that both are tested on across, summary and mood: neither's own.
+    assert other_text.estimate.mean == other_choices.estimate.mean == pytest.approx(0.3)
+    assert {words.split()[3] for words in (*other_text.cells, *other_choices.cells)} == {"summary", "mood"}
+    assert found(results)[6].outcome is HOLDS
 
 
-def test_what_the_second_form_adds_is_compared_between_classification_and_generation():
-    names = ("sft/mood/100/0", "sft/question/100/0")
-    results = study(dict.fromkeys(names, shares(question=0.2, otherquestion=0.2, mood=0.4, logic=0.2)), forms=(1, 2))
-    better = replace(
-        results,
-        scores=tuple(
-            _scores(item.variant, item.cell.tested_on, item.cell.shots, 0.8, 2)
-            if item.variant == names[0] and item.cell.prompt_form == 2 and item.cell.tested_on != MOOD
-            else item
-            for item in results.scores
-        ),
-    )
-    part = found(better)[6].parts[1]
-    assert part.estimate
-    assert part.estimate.mean == pytest.approx(0.6 - 0.0)
-    assert part.outcome is Outcome.HOLDS
+def test_fticl_is_compared_with_the_plain_variant_of_its_own_settings():
+    shares = {"sft~learning_rate=1e-4/logic/8/0": 0.8, "sft~learning_rate=1e-5/logic/8/0": 0.3, "fticl/logic/8/0": 0.7}
+    results = study({name: {"logic": share} for name, share in shares.items()}, {}, tasks=["logic"])
+    rates = (1e-4, 1e-5, 1e-5)
+    cards = [
+        replace(card, training={"settings": {"learning_rate": rate}})
+        for card, rate in zip(results.variants, rates, strict=True)
+    ]
+    part = found(replace(results, variants=tuple(cards)))[7].parts[1]
+    assert (part.estimate.mean, part.outcome) == (pytest.approx(0.4), FAILS)
+    other_rate = replace(cards[2], training={"settings": {"learning_rate": 1e-3}})
+    assert found(replace(results, variants=(*cards[:2], other_rate)))[7].parts[1].outcome is NOT_TESTED
 
 
-def test_recipes_that_add_anything_else_are_no_plain_fine_tuning():
-    results = study({"sft/mood/100/0": shares(mood=0.9)})
-    card = replace(results.variants[0], recipe={"demonstrations": {"count": 0}, "parameters": {"kind": "lora"}})
-    assert found(replace(results, variants=(card,)))[1].outcome is Outcome.NOT_TESTED
+def test_mixtures_and_recipes_that_add_anything_else_are_no_plain_fine_tuning():
+    results = study({"sft/logic/8/0": {"logic": 0.9}}, {}, tasks=["logic"])
+    (card,) = results.variants
+    mixed = replace(card, mixture={"arm": "mixture", "row_shares": {"logic": 0.5, "mood": 0.5}})
+    adapter = replace(card, recipe={"demonstrations": {"count": 0}, "parameters": {"kind": "lora"}})
+    adopted = replace(card, recipe={"trained_elsewhere": {"adapter": "mine"}})
+    for other in (mixed, adapter, adopted):
+        assert found(replace(results, variants=(other,)))[1].outcome is NOT_TESTED
+    assert found(results)[1].parts[0].outcome is HOLDS
+
+
+def test_fticl_on_classification_is_compared_with_base_and_plain():
+    variants = {
+        "sft/logic/8/0": {"logic": 0.9, "otherlogic": 0.8, "question": 0.0},
+        "fticl/logic/8/0": {"logic": 0.7, "otherlogic": 0.65, "question": 0.3},
+        "sft/question/8/0": {"otherquestion": 0.2, "logic": 0.4},
+        "fticl/question/8/0": {"otherquestion": 0.4, "logic": 0.6},
+    }
+    results = study(variants, {}, tasks=["question", "otherquestion", "logic", "otherlogic"], items=80)
+    parts = found(results)[7].parts
+    assert [part.kind for part in parts] == ["ROUGE-L", "accuracy", "accuracy", "accuracy", "accuracy", "ROUGE-L"]
+    assert [part.estimate.mean for part in parts] == pytest.approx([0.2, 0.1, -0.2, 0.15, -0.15, 0.15], abs=0.01)
+    assert found(results)[7].outcome is HOLDS
+
+
+def test_several_training_seeds_are_told_and_widen_the_interval():
+    def estimates(*shares):
+        variants = {f"sft/logic/8/{seed}": {"logic": share} for seed, share in enumerate(shares)}
+        return found(study(variants, {}, tasks=["logic"], items=200))[1].parts[0]
+
+    alike, unlike = estimates(0.8, 0.8, 0.8), estimates(0.7, 0.8, 0.9)
+    assert alike.estimate.mean == pytest.approx(unlike.estimate.mean)
+    assert unlike.estimate.low < alike.estimate.low - 0.1
+    assert (alike.outcome, alike.holds_for) == (HOLDS, "items and seeds (3)")
+    assert estimates(0.8).holds_for == "items"
+
+
+def test_a_difference_on_too_few_items_leaves_a_claim_undecided():
+    part = found(study({"sft/logic/8/0": {"logic": 1.0}}, {"logic": 0.0}, tasks=["logic"], items=9))[1].parts[0]
+    assert (part.estimate.mean, part.estimate.low, part.holds_for, part.outcome) == (1, None, "", UNDECIDED)
+
+
+def test_a_training_task_that_is_not_tested_itself_counts_all_the_same():
+    results = study({"sft/logic/8/0": {"otherlogic": 0.9}}, {}, tasks=["otherlogic"])
+    assert outcomes(results, 4)[2] is HOLDS
+    unknown = [replace(card, is_classification=None) for card in results.variants]
+    assert outcomes(replace(results, variants=tuple(unknown)), 4)[2] is NOT_TESTED
+
+
+MOVED = {0: (3e-4, 2e-4), 1: (3.2e-4, 2.2e-4), 2: (5e-4, 3.5e-4)}
+"""Mean weight change of plain fine-tuning and of FTICL, by seed."""
+
+
+def moved(drifts):
+    return found(study({name: {} for name in drifts}, {}, tasks=["logic"], drifts=drifts))[8].parts[0]
+
+
+def test_smaller_weight_changes_decide_a_claim_over_several_seeds_and_not_over_one():
+    drifts = {}
+    for seed, (plain, fticl) in MOVED.items():
+        drifts |= {f"sft/logic/100/{seed}": plain, f"fticl/logic/100/{seed}": fticl}
+    part = moved(drifts)
+    logs = [math.log(fticl / plain) for plain, fticl in MOVED.values()]
+    interval = ttest_1samp(logs, 0).confidence_interval()
+    assert (part.estimate.low, part.estimate.high) == pytest.approx((interval.low, interval.high))
+    assert part.estimate.p_value == pytest.approx(ttest_1samp(logs, 0).pvalue)
+    assert (part.outcome, part.holds_for) == (HOLDS, "seeds (3)")
+    # Two tasks of one seed are no two seeds, nor are two recipes beside the same plain variant.
+    one = {"sft/logic/8/0": 3e-4, "fticl/logic/8/0": 1e-4, "fticl-4/logic/8/0": 1.1e-4}
+    part = moved({**one, "sft/mood/8/0": 3e-4, "fticl/mood/8/0": 1e-4})
+    assert part.estimate.mean == pytest.approx((2 * math.log(1 / 3) + math.log(1.1 / 3)) / 3)
+    assert (part.estimate.low, part.outcome) == (None, UNDECIDED)
+
+
+def test_seeds_of_different_tasks_are_not_compared_with_each_other():
+    drifts = {"sft/logic/8/0": 3e-4, "fticl/logic/8/0": 1e-4, "sft/mood/8/1": 3e-4, "fticl/mood/8/1": 2e-4}
+    assert moved(drifts).estimate.low is None
+
+
+def test_relations_decide_what_is_out_of_domain():
+    results = study({"sft/logic/8/0": {"mood": 0.9}}, {}, tasks=["logic", "mood"])
+    near = {key: Relation.OUT_OF_DOMAIN if key[1] == "mood" else value for key, value in results.relations.items()}
+    assert outcomes(results, 4) == [NOT_TESTED] * 3
+    assert outcomes(replace(results, relations=near), 4) == [NOT_TESTED, FAILS, NOT_TESTED]

@@ -59,6 +59,15 @@ def test_recipes_are_paired_where_task_size_and_seed_agree():
     assert paired_variants(RESULTS, OTHER, FTICL) == ((OTHER, FTICL),)  # named one by one, anything can be compared
 
 
+def test_recipes_with_other_settings_too_are_not_paired():
+    other = {"settings": {"learning_rate": 1.0}}
+    cards = [dataclasses.replace(card, training=other) if card.id == FTICL else card for card in RESULTS.variants]
+    results = dataclasses.replace(RESULTS, variants=tuple(cards))
+    with pytest.raises(UserError, match="differs from it in its recipe alone or its training settings alone"):
+        paired_variants(results, "sft", "fticl")
+    assert paired_variants(results, SFT, FTICL) == ((SFT, FTICL),)
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [

@@ -3,40 +3,14 @@ import pytest
 from scipy import stats
 
 from spillover.analysis.cells import ResampledScore, ScoreKey
-from spillover.analysis.contrasts import Estimate, estimate, minus
+from spillover.analysis.contrasts import estimate, minus
 from spillover.analysis.gaffke import gaffke
 from spillover.analysis.paired import resample_counts
 from spillover.records import Cell
 from tests.analysis.bootstrap import resampled_values
 from tests.analysis.made_scores import share
 
-
-def score(value: float, replicates: list[float], item_count: int = 12) -> ResampledScore:
-    return ResampledScore(value, np.array(replicates), (), np.zeros((0, 2)), np.arange(item_count))
-
-
-A, B, C = (ScoreKey(name, Cell("t", 1, 0, 0), "accuracy") for name in "abc")
-SCORES = {
-    A: score(0.6, [0.5, 0.6, 0.7]),
-    B: score(0.4, [0.6, 0.2, 0.4]),
-    C: score(0.1, [0.1, 0.1, 0.1]),
-}
-
-
-def test_a_difference_is_paired_and_its_best_is_picked_anew_in_every_resample():
-    found = estimate([minus([A, B], [C])], SCORES, level=0.5)
-    picked = np.array([0.6, 0.6, 0.7]) - 0.1
-    tail = stats.norm.cdf(np.sqrt(12 / 11) * stats.t.ppf(0.25, 11))  # expanded for twelve items
-    assert found.mean == pytest.approx(0.5)
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(picked, [tail, 1 - tail])))
-
-
-def test_a_best_over_too_few_items_has_no_interval():
-    few = {**SCORES, C: score(0.1, [0.1, 0.1, 0.1], item_count=9)}
-    found = estimate([minus([A, B], [C])], few, level=0.5)
-    assert found == Estimate(pytest.approx(0.5), None, None, 1)
-    assert not found.is_above_zero
-    assert not found.is_below_zero
+A, B, C, D = (ScoreKey(name, Cell("t", 1, 0, 0), "accuracy") for name in "abcd")
 
 
 def scored(values: np.ndarray, *, unit: str = "share", seed: int | None = None) -> ResampledScore:
@@ -45,6 +19,44 @@ def scored(values: np.ndarray, *, unit: str = "share", seed: int | None = None) 
     ids = tuple(map(str, range(len(values))))
     replicates = resampled_values(statistics, counts, share)
     return ResampledScore(float(values.mean()), replicates, ids, statistics, np.arange(len(values)), unit, seed)
+
+
+def of_random(item_count: int = 60, seed: int = 0) -> dict[ScoreKey, ResampledScore]:
+    rng = np.random.default_rng(seed)
+    return {key: scored(rng.uniform(size=item_count)) for key in (A, B, C, D)}
+
+
+def ends(one: ScoreKey, other: ScoreKey, scores: dict[ScoreKey, ResampledScore], level: float) -> tuple[float, float]:
+    found = estimate([minus([one], [other])], scores, level=level)
+    assert found.low is not None
+    assert found.high is not None
+    return found.low, found.high
+
+
+def test_a_best_has_the_ends_of_all_that_it_was_picked_from():
+    scores = of_random()
+    found = estimate([minus([A, B], [C, D])], scores, level=0.9)
+    assert found.mean == pytest.approx(max(scores[A].value, scores[B].value) - max(scores[C].value, scores[D].value))
+    # Two are picked from on either side, so that each single end is held at half the tail of 0.05.
+    lows, highs = ([[ends(one, other, scores, 0.95)[side] for other in (C, D)] for one in (A, B)] for side in (0, 1))
+    assert found.low == pytest.approx(max(map(min, lows)), abs=1e-3)
+    assert found.high == pytest.approx(max(map(min, highs)), abs=1e-3)
+
+
+def test_a_best_is_corrected_for_every_one_it_was_picked_from():
+    scores = of_random()
+    alone, picked = (estimate([minus(keys, [D])], scores, level=0.95) for keys in ([A], [A, A, A]))
+    assert picked.mean == alone.mean
+    assert picked.low == pytest.approx(ends(A, D, scores, 1 - 0.05 / 3)[0], abs=1e-3)
+    assert picked.high == pytest.approx(alone.high)
+
+
+def test_a_best_over_too_few_items_has_no_interval():
+    found = estimate([minus([A, B], [C])], of_random(9), level=0.5)
+    assert (found.low, found.high) == (None, None)
+    assert "9 independent items are too few" in found.note
+    assert not found.is_above_zero
+    assert not found.is_below_zero
 
 
 def test_differences_on_the_same_items_are_averaged_item_by_item_and_get_gaffkes_interval():

@@ -144,6 +144,7 @@ def made_results(hostile: str = "") -> StudyResults:
         skipped=(f"narrativeqa at 6 shots: it has 4 demonstrations{hostile}",),
         provenance={
             "command": f"spillover run examples/quickstart.yaml{hostile}",
+            "suite": "pocket",
             "versions": {"spillover": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0"},
             "precision": "float32",
             "seeds": [0],

@@ -255,6 +255,25 @@ def test_the_markdown_has_the_pages_parts(line: str) -> None:
     assert line in markdown_page(RESULTS, ANALYSIS).splitlines()
 
 
+def test_studies_of_other_suites_have_nothing_of_the_papers_claims() -> None:
+    results = replace(RESULTS, provenance={**RESULTS.provenance, "suite": "finance"})
+    analysis = analyse(results, resample_count=50)
+    page = html_page(results, analysis)
+    assert 'id="claims"' in PAGE
+    assert "claims" not in re.findall(r'id="(\w+)"', page) + re.findall(r'href="#(\w+)"', page)
+    assert "2403.09162" not in page + markdown_page(results, analysis)
+
+
+def test_a_claims_interval_says_what_it_holds_for() -> None:
+    (claim,) = (claim for claim in ANALYSIS.claims if claim.number == 1)
+    cells = re.search(r'<tbody class="claim">.*?</tbody>', PAGE, flags=re.S)
+    assert cells
+    for part in claim.parts:
+        assert part.holds_for == ("items" if part.estimate else "")
+        assert not part.kind or f"{part.statement} ({part.kind})".replace("'", "&#39;") in cells[0]
+    assert "<td>items</td>" in cells[0]
+
+
 def test_markdown_tables_have_rows_of_one_width() -> None:
     blocks = re.split(r"\n(?!\|)", markdown_page(RESULTS, ANALYSIS))
     tables = [[line for line in block.splitlines() if line.startswith("|")] for block in blocks]

@@ -1,21 +1,19 @@
 """The claims of the generalization paper (arXiv 2403.09162), each taken to the scores of a study."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from spillover.analysis.cells import Scores
-from spillover.analysis.claim_cells import ClaimCells, Mean
-from spillover.analysis.contrasts import Estimate, estimate
-from spillover.analysis.drift import log_ratio
-from spillover.records import Relation, StudyResults, VariantCard
+from spillover.analysis.claim_cells import ClaimCells, Means, is_not_sentiment, is_sentiment
+from spillover.analysis.claim_words import CLAIMS, MARGIN, NO_GAIN, ClaimWords, Expected, Statement
+from spillover.analysis.contrasts import Estimate, Known, known
+from spillover.analysis.drift import drift_pairs, log_ratio
+from spillover.analysis.picked import lowest_of
+from spillover.records import Relation, StudyResults
 
-MARGIN = 0.05
-"""How far below its reference a score may lie that a claim calls level or harmless; our choice, on a scale of 0 to 1.
-
-The paper rests on 250 items a cell, whose differences are uncertain by about as much (sheet genpower, 7).
-"""
+PAPER_SUITES = ("genpower", "pocket")
+"""Suites with the paper's families and relations; of others its claims say nothing."""
 
 
 class Outcome(StrEnum):
@@ -27,32 +25,21 @@ class Outcome(StrEnum):
     NOT_TESTED = "not tested"
 
 
-class Expected(StrEnum):
-    """Where a claim places a mean."""
-
-    ABOVE = "above zero"
-    BELOW = "below zero"
-    NOT_BELOW = f"not below −{MARGIN}"
-    NOT_ABOVE = f"not above {MARGIN}"
-
-
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One mean that a claim makes a statement about."""
+    """One mean that a claim makes a statement about, of one kind of metric."""
 
     statement: str
+    kind: str
+    """What the scores measure, see `MetricCard.kind`; empty where there are none."""
     expected: Expected
     cells: tuple[str, ...]
     """What enters the mean, in words, one entry a contrast."""
     estimate: Estimate | None
     """None where the study has no such cells."""
-
-    @property
-    def outcome(self) -> Outcome:
-        """What the interval says of the statement; the whole of it has to lie on one side."""
-        if self.estimate is None:
-            return Outcome.NOT_TESTED
-        return _outcome(self.expected, self.estimate.low, self.estimate.high)
+    holds_for: str
+    """What else than was seen the interval holds for: ``items``, ``items and seeds (3)``; empty without one."""
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,190 +62,144 @@ class Claim:
         return outcomes.pop() if len(outcomes) == 1 else Outcome.UNDECIDED
 
 
-MakePart = Callable[[str, Expected, Mean], Part]
-"""A statement, where it places its mean, and the mean."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is known of one mean, before it is judged."""
+
+    kind: str
+    words: tuple[str, ...]
+    estimate_at: Callable[[float], Estimate]
+    """The mean with its interval at a level."""
+    has_items: bool = True
+    """False of weights, which no items are asked of."""
+
+    def holds_for(self, estimate: Estimate) -> str:
+        """Return what its interval holds for."""
+        over = [
+            *(["items"] if self.has_items else []),
+            *([f"seeds ({estimate.seed_count})"] * (estimate.seed_count > 1)),
+        ]
+        return " and ".join(over) if estimate.low is not None else ""
 
 
 def claims(results: StudyResults, scores: Scores, *, level: float) -> tuple[Claim, ...]:
-    """Return the eight claims (sheet genpower, 1) with the means that this study has to say about them."""
-    grid = ClaimCells(results, scores)
+    """Return the eight claims (sheet genpower, 1) with what this study says of each; none of other suites' studies.
 
-    def part(statement: str, expected: Expected, mean: Mean) -> Part:
-        found = estimate(mean.contrasts, scores, level=level) if mean.contrasts else None
-        return Part(statement, expected, tuple(mean.words), found)
-
-    return (
-        *_in_domain_claims(grid, part),
-        *_claims_elsewhere(grid, part),
-        _demonstrations_claim(grid, part),
-        _drift_claim(grid, level),
-    )
-
-
-def _in_domain_claims(grid: ClaimCells, part: MakePart) -> tuple[Claim, ...]:
-    return (
-        Claim(
-            1,
-            "In-domain, the fine-tuned model at 0 shots beats the base with demonstrations, except on sentiment.",
-            (
-                part(
-                    "plain variants at 0 shots less the base's best over shots",
-                    Expected.ABOVE,
-                    grid.tuned_less_base_best(lambda task: task.family != "sentiment"),
-                ),
-            ),
-            _IN_DOMAIN_FIGURES,
-        ),
-        Claim(
-            2,
-            "Fine-tuned models gain little from demonstrations, while the base gains.",
-            (
-                part("the base's gain from demonstrations", Expected.ABOVE, grid.base_gain()),
-                part("in-domain gain of plain variants less the base's", Expected.BELOW, grid.gain_less_base()),
-            ),
-            ("the base: xsum .20~ at 1 shot, .32~ at 4; socialqa .30~, .33~; multinli .38~ at 0 shots, .45~ at 7",),
-        ),
-        Claim(
-            3,
-            "More training rows do not always help: scores rise, then stay or fall.",
-            (part("in-domain score at the largest size less that before", Expected.NOT_ABOVE, grid.last_size_gain()),),
-            ("paws: 81.6 % at 2,000 rows, 93.2 % at 4,000, level or lower at 6,000",),
-        ),
-    )
-
-
-def _claims_elsewhere(grid: ClaimCells, part: MakePart) -> tuple[Claim, ...]:
-    """Return those on other domains, other tasks and other prompts."""
-    return (
-        Claim(
-            4,
-            "Out of domain, tuning on generation ends below the base, tuning on classification level with it or above.",
-            (
-                part(
-                    "trained on generation, best over shots less the base's",
-                    Expected.BELOW,
-                    grid.best_out_of_domain(False),
-                ),
-                part("trained on classification, the same", Expected.NOT_BELOW, grid.best_out_of_domain(True)),
-            ),
-            _OUT_OF_DOMAIN_FIGURES,
-        ),
-        Claim(
-            5,
-            "Across tasks, tuning on classification ruins generation; tuning on generation leaves classification be.",
-            (
-                part("classification to generation, less the base", Expected.BELOW, grid.cross(True, False)),
-                part("generation to classification, less the base", Expected.NOT_BELOW, grid.cross(False, True)),
-            ),
-            (
-                "xsum at 4 shots: base .32~, after amazon, multinli or paws 0.00~",
-                "multinli at 7 shots: base .45~, after xsum .58~, after amazon .31~",
-            ),
-        ),
-        Claim(
-            6,
-            "Across tasks the wording of the prompt matters, more so for models tuned on classification.",
-            (
-                part(
-                    "trained on classification: score in form 2 less form 1, less the base's",
-                    Expected.ABOVE,
-                    grid.form_gain(True),
-                ),
-                part(
-                    "the same less that of models trained on generation",
-                    Expected.ABOVE,
-                    grid.form_gain(True).less(grid.form_gain(False)),
-                ),
-            ),
-            (
-                "xsum after amazon in form 2: .02~ at 1 shot, .18~ at 4; in form 1 0.00~",
-                "xsum after socialqa in form 2: .10~ at 1 shot, .25~ at 4; in form 1 .08~",
-            ),
-        ),
-    )
-
-
-def _demonstrations_claim(grid: ClaimCells, part: MakePart) -> Claim:
-    return Claim(
-        7,
-        "Fine-tuning with demonstrations (FTICL) helps generation generalize; classification gains less by it.",
-        (
-            part(
-                "trained on generation, out of domain and across tasks: FTICL less plain",
-                Expected.ABOVE,
-                grid.fticl(False, (Relation.OUT_OF_DOMAIN, Relation.CROSS_TASK)),
-            ),
-            part(
-                "trained on classification, in-domain: FTICL less plain",
-                Expected.BELOW,
-                grid.fticl(True, (Relation.IN_DOMAIN,)),
-            ),
-            part(
-                "trained on classification, out of domain: FTICL less the base",
-                Expected.ABOVE,
-                grid.fticl_less_base(True, (Relation.OUT_OF_DOMAIN,)),
-            ),
-            part(
-                "trained on classification, out of domain: FTICL less plain",
-                Expected.BELOW,
-                grid.fticl(True, (Relation.OUT_OF_DOMAIN,)),
-            ),
-            part(
-                "trained on classification, generation across tasks: FTICL less plain",
-                Expected.ABOVE,
-                grid.fticl(True, (Relation.CROSS_TASK,), only_generation=True),
-            ),
-        ),
-        (
-            "xsum to peerread: plain .36~, FTICL .39~; socialqa to sciqa: plain .18~, FTICL .24~",
-            "socialqa to xsum: plain .005~, FTICL .25~",
-        ),
-    )
-
-
-_IN_DOMAIN_FIGURES = (
-    "base's best / 2,000 rows at 0 shots: xsum .32/.32~, xlsum .28/.30~, socialqa .40/.78~, paws .58/.82, "
-    "amazon .99/.98~, amazonfood .97/.96~, multinli .45/.85~, multinli2 .46/.78~",
-)
-_OUT_OF_DOMAIN_FIGURES = (
-    "base's best / 2,000 rows: peerread .39/.37~, cnn .25/.21~, tweetqa .32/.15~, sciqa .32/.19~, sst2 .90/.88~, "
-    "yelp .97/.96~, qqp .65/.60~, stsb .73/.70~, rte .57/.73~, gptnli .45/.78~",
-)
-
-
-def _drift_claim(grid: ClaimCells, level: float) -> Claim:
-    """Compare drifts, which have no items to resample: the plain variants are what varies.
-
-    FTICL variants of the same plain one go together, because they share its chance; a single plain variant decides
-    nothing.
+    A statement is judged for each kind of metric apart. It holds where the interval of its mean lies wholly where the
+    claim places it. A claim holds where all of its statements do; it fails where one does, so that with many
+    statements one of them would fail by chance: therefore a statement fails only where its interval at the level that
+    all of the claim's keep together (Bonferroni) lies wholly elsewhere.
     """
-    logs: dict[str, list[float]] = {}
-    words = []
-    for card, plain in grid.pairs():
-        if card.drift and plain.drift:
-            logs.setdefault(plain.id, []).append(math.log(_moved(card) / _moved(plain)))
-            words.append(f"{card.id} {_moved(card):.2e}, {plain.id} {_moved(plain):.2e}")
-    found = log_ratio([sum(own) / len(own) for own in logs.values()], level) if logs else None
-    statement = "logarithm of FTICL's mean absolute weight change over plain's, over plain variants"
-    part = Part(statement, Expected.BELOW, tuple(words), found)
-    figures = ("at 2,000 rows: socialqa 7.95e-05 against 8.54e-05 (−0.07), xsum 8.03e-05 against 1.0e-04 (−0.22)",)
-    return Claim(8, "FTICL moves the weights less far from the base.", (part,), figures)
+    if results.provenance.get("suite") not in PAPER_SUITES:
+        return ()
+    found = _all_found(results, ClaimCells(results, scores), scores)
+    return tuple(_claim(words, found[words.number], level) for words in CLAIMS)
 
 
-def _moved(card: VariantCard) -> float:
-    return float(card.drift["mean_absolute_difference"])
+def _all_found(results: StudyResults, grid: ClaimCells, scores: Scores) -> Mapping[int, Sequence[Sequence[_Found]]]:
+    """Return by claim, for each of its statements in order, what is known of its mean in every kind of metric."""
+    elsewhere = (Relation.OUT_OF_DOMAIN, Relation.CROSS_TASK)
+    means: dict[int, list[Means]] = {
+        1: [grid.tuned_less_base_best(is_not_sentiment), grid.tuned_less_base_best(is_sentiment)],
+        2: [grid.base_gain(), grid.tuned_gain()],
+        4: [
+            grid.best_out_of_domain(False, lambda _: True),
+            grid.best_out_of_domain(True, is_sentiment),
+            grid.best_out_of_domain(True, is_not_sentiment),
+        ],
+        5: [
+            grid.cross(True, False),
+            grid.cross_scores(of_label_words=False),
+            grid.cross_scores(of_label_words=True),
+            grid.cross(False, True),
+        ],
+        6: [grid.form_gain(), grid.form_gain_less_generation()],
+        7: [
+            grid.fticl(False, elsewhere),
+            grid.fticl(True, (Relation.IN_DOMAIN,)),
+            grid.fticl_less_base(True, (Relation.OUT_OF_DOMAIN,)),
+            grid.fticl(True, (Relation.OUT_OF_DOMAIN,)),
+            grid.fticl(True, (Relation.CROSS_TASK,), only_generation=True),
+        ],
+    }
+    found: dict[int, Sequence[Sequence[_Found]]] = {
+        number: [
+            [_Found(kind, tuple(mean.words), known(mean.contrasts, scores).estimate) for kind, mean in own.items()]
+            for own in of_claim
+        ]
+        for number, of_claim in means.items()
+    }
+    return {**found, 3: [_least_step(grid, scores)], 8: [_moved(results, grid)]}
 
 
-def _outcome(expected: Expected, low: float | None, high: float | None) -> Outcome:
-    if low is None or high is None:
+def _least_step(grid: ClaimCells, scores: Scores) -> list[_Found]:
+    """Return the step in size that gains least, of all tasks and kinds of metric: one is all that the claim needs."""
+    means = grid.size_steps()
+    if not means:
+        return []
+    steps = [known(mean.contrasts, scores) for mean in means]
+    parts = [step.confidence for step in steps if step.confidence is not None]
+    chosen = Known(
+        min(step.mean for step in steps),
+        sum(step.contrast_count for step in steps),
+        lowest_of(parts) if len(parts) == len(steps) else None,
+        "; ".join(dict.fromkeys(step.note for step in steps if step.note)),
+        min(step.seed_count for step in steps),
+    )
+    return [_Found("", tuple(text for mean in means for text in mean.words), chosen.estimate)]
+
+
+def _moved(results: StudyResults, grid: ClaimCells) -> list[_Found]:
+    """Return how FTICL's drift compares with plain's; weights have no items, so that training seeds are what varies."""
+    fticl = {card.id for card in grid.with_demonstrations}
+    pairs = [pair for pair in drift_pairs(results) if pair.variant in fticl]
+    words = tuple(f"{pair.variant} {pair.ratio:.3f} times {pair.plain_variant}" for pair in pairs)
+    return [_Found("", words, lambda level: log_ratio(pairs, level), has_items=False)] if pairs else []
+
+
+def _claim(words: ClaimWords, found: Sequence[Sequence[_Found]], level: float) -> Claim:
+    tested = sum(map(len, found))
+    parts = [
+        part
+        for statement, own in zip(words.statements, found, strict=True)
+        for part in (_judged(statement, own, tested, level) if own else [_untested(statement)])
+    ]
+    return Claim(words.number, words.sentence, tuple(parts), words.figures)
+
+
+def _untested(statement: Statement) -> Part:
+    return Part(statement.words, "", statement.expected, (), None, "", Outcome.NOT_TESTED)
+
+
+def _judged(statement: Statement, found: Sequence[_Found], tested: int, level: float) -> list[Part]:
+    together = 1 - (1 - level) / tested
+    parts = []
+    for item in found:
+        estimate, wider = item.estimate_at(level), item.estimate_at(together)
+        outcome = _outcome(statement.expected, estimate, wider)
+        where, over = statement.expected, item.holds_for(estimate)
+        parts.append(Part(statement.words, item.kind, where, item.words, estimate, over, outcome))
+    return parts
+
+
+def _outcome(expected: Expected, estimate: Estimate, wider: Estimate) -> Outcome:
+    """Return whether a statement holds by its interval, or fails by that of all the claim's statements together."""
+    low, high, least, most = estimate.low, estimate.high, wider.low, wider.high
+    if low is None or high is None or least is None or most is None:
         return Outcome.UNDECIDED
     match expected:
         case Expected.ABOVE:
-            holds, fails = low > 0, high < 0
+            holds, fails = low > 0, most < 0
         case Expected.BELOW:
-            holds, fails = high < 0, low > 0
+            holds, fails = high < 0, least > 0
+        case Expected.LEVEL:
+            holds, fails = low > -MARGIN and high < MARGIN, most < -MARGIN or least > MARGIN
         case Expected.NOT_BELOW:
-            holds, fails = low > -MARGIN, high < -MARGIN
+            holds, fails = low > -MARGIN, most < -MARGIN
         case Expected.NOT_ABOVE:
-            holds, fails = high < MARGIN, low > MARGIN
+            holds, fails = high < MARGIN, least > MARGIN
+        case Expected.NEAR_ONE:
+            holds, fails = low > 1 - MARGIN, most < 1 - MARGIN
+        case Expected.NO_GAIN:
+            holds, fails = low <= 0 and high < NO_GAIN, least > 0
     return Outcome.HOLDS if holds else Outcome.FAILS if fails else Outcome.UNDECIDED

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from spillover.analysis.cells import ScoreKey, Scores, resample_scores
 from spillover.analysis.contrasts import estimate, minus
+from spillover.analysis.counterpart import differ_in_one_thing
 from spillover.analysis.inference import infer
 from spillover.analysis.paired import LEVEL, RESAMPLE_COUNT, difference
 from spillover.errors import UserError, unknown_name
@@ -65,7 +66,7 @@ class Comparison:
 def compare(
     results: StudyResults, first: str, second: str, *, resample_count: int = RESAMPLE_COUNT, level: float = LEVEL
 ) -> Comparison:
-    """Compare two variants by id, or all variants of two recipes that share training task, size and seed.
+    """Compare two variants by id, or all variants of two recipes that differ in one thing alone.
 
     Differences are second less first, of the primary metrics, on the same items. Those of recipes with several training
     seeds hold for other seeds too.
@@ -100,7 +101,10 @@ def compare(
 
 
 def paired_variants(results: StudyResults, first: str, second: str) -> tuple[tuple[str, str], ...]:
-    """Return the pairs of variant ids that two names stand for: of variants, of recipes, or the base."""
+    """Return the pairs of variant ids that two names stand for: of variants, of recipes, or the base.
+
+    Variants of two recipes go together where they differ in one thing alone, see `differ_in_one_thing`.
+    """
     ones, others = _named(results, first), _named(results, second)
     is_one_pair = len(ones) == len(others) == 1 and (first, second) == (_id(ones[0]), _id(others[0]))
     pairs = tuple((_id(one), _id(other)) for one in ones for other in others if is_one_pair or _are_alike(one, other))
@@ -108,8 +112,9 @@ def paired_variants(results: StudyResults, first: str, second: str) -> tuple[tup
         raise UserError(f"{first!r} and {second!r} are the same variant; name two different ones")
     if not pairs:
         raise UserError(
-            f"no variant of {first!r} shares training task, size and seed with one of {second!r}; name two variants by "
-            f"their ids: {', '.join(map(_id, (*ones, *others)))}"
+            f"no variant of {first!r} shares training task, size and seed with one of {second!r} and differs from it "
+            "in its recipe alone or its training settings alone; name two variants by their ids, which can always be "
+            f"compared: {', '.join(map(_id, (*ones, *others)))}"
         )
     return pairs
 
@@ -133,7 +138,7 @@ def _id(card: VariantCard | None) -> str:
 def _are_alike(one: VariantCard | None, other: VariantCard | None) -> bool:
     if one is None or other is None:
         return True
-    return (one.trained_on, one.size, one.seed) == (other.trained_on, other.size, other.seed)
+    return differ_in_one_thing(one, other)
 
 
 def _difference(

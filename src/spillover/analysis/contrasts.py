@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
 from spillover.analysis.cells import ScoreKey, Scores
+from spillover.analysis.gaffke import Confidence, combined, widened
 from spillover.analysis.inference import Scatter, Weighted, weighted_sum
-from spillover.analysis.paired import difference, differences
-from spillover.analysis.resampled import resampled_interval
+from spillover.analysis.paired import difference
+from spillover.analysis.picked import highest_of, lowest_of, mean_of_dependent
+from spillover.analysis.resampled import half_widths
 from spillover.analysis.scatter import scatter_of_seeds
 from spillover.records import FloatArray
 
@@ -45,7 +48,7 @@ class Estimate:
     high: float | None
     contrast_count: int
     p_value: float | None = None
-    """Of zero, two-sided; None without an interval, and where a best over shots is picked."""
+    """Of zero, two-sided; None without an interval."""
     note: str = ""
     """Why there is no interval, or on what it rests."""
     seed_count: int = 1
@@ -67,11 +70,35 @@ def minus(left: Sequence[ScoreKey], right: Sequence[ScoreKey]) -> Contrast:
     return (Term(1.0, tuple(left)), Term(-1.0, tuple(right)))
 
 
-def estimate(contrasts: Sequence[Contrast], scores: Scores, *, level: float) -> Estimate:
-    """Return the mean of contrasts of one metric, in which what models share cancels.
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """What is known of the mean of contrasts."""
 
-    The interval is that of `weighted_sum`; of several training seeds it holds for others too. What picks a best over
-    shots is no sum of scores and has that of `resampled_interval`.
+    mean: float
+    contrast_count: int
+    confidence: Confidence | None
+    """Its ends at every level; None where no interval would be honest."""
+    note: str
+    seed_count: int
+
+    def estimate(self, level: float) -> Estimate:
+        """Return the mean with its interval at a level."""
+        if self.confidence is None:
+            return Estimate(self.mean, None, None, self.contrast_count, None, self.note, self.seed_count)
+        low, high = self.confidence.interval(level)
+        return Estimate(self.mean, low, high, self.contrast_count, self.confidence.p_value, self.note, self.seed_count)
+
+
+def estimate(contrasts: Sequence[Contrast], scores: Scores, *, level: float) -> Estimate:
+    """Return the mean of contrasts of one metric with its interval at a level, see `known`."""
+    return known(contrasts, scores).estimate(level)
+
+
+def known(contrasts: Sequence[Contrast], scores: Scores) -> Known:
+    """Return what is known of the mean of contrasts of one metric, in which what models share cancels.
+
+    The ends are those of `weighted_sum`; of several training seeds they hold for others too. Where a best over shots is
+    picked they hold for the true best, whichever that is (`highest_of`).
 
     Raises:
         ValueError: Without a contrast; a mean over nothing has no value.
@@ -79,18 +106,48 @@ def estimate(contrasts: Sequence[Contrast], scores: Scores, *, level: float) -> 
     if not contrasts:
         raise ValueError("a mean over no contrast has no value")
     values = [difference(sum(term.value(scores) for term in contrast), 0.0) for contrast in contrasts]
-    mean = float(np.mean(values))
+    scatter = _scatter(contrasts, values, scores)
     if all(len(term.keys) == 1 for contrast in contrasts for term in contrast):
-        scatter = _scatter(contrasts, values, scores)
         found, note = weighted_sum(_by_task(contrasts, scores), unit=_unit(contrasts, scores), scatter=scatter)
-        seed_count = int(scatter[0].freedom) + 1 if scatter else 1
+    else:
+        found, note = _of_picked(contrasts, scores)
+        for reason in scatter:
+            found = widened(found, half_widths(reason.error, reason.freedom)) if found else None
+    return Known(float(np.mean(values)), len(contrasts), found, note, int(scatter[0].freedom) + 1 if scatter else 1)
+
+
+def _of_picked(contrasts: Sequence[Contrast], scores: Scores) -> tuple[Confidence | None, str]:
+    """Return what is known of a mean of bests: a task's are off together, tasks apart."""
+    by_task: dict[str, list[Confidence]] = {}
+    notes: list[str] = []
+    for contrast in contrasts:
+        found, note = _of_best(contrast, scores)
         if found is None:
-            return Estimate(mean, None, None, len(contrasts), None, note, seed_count)
-        return Estimate(mean, *found.interval(level), len(contrasts), found.p_value, note, seed_count)
-    replicates = np.mean([_replicates(contrast, scores) for contrast in contrasts], axis=0)
-    fewest = min(scores[key].unit_count for contrast in contrasts for term in contrast for key in term.keys)
-    low, high = resampled_interval(differences(replicates, np.zeros_like(replicates)), fewest, level)
-    return Estimate(mean, low, high, len(contrasts))
+            return None, note
+        by_task.setdefault(contrast[0].keys[0].cell.tested_on, []).append(found)
+        notes.append(note)
+    shares = [len(own) / len(contrasts) for own in by_task.values()]
+    total = combined([mean_of_dependent(own) for own in by_task.values()], shares)
+    return total, "; ".join(dict.fromkeys(note for note in notes if note))
+
+
+def _of_best(contrast: Contrast, scores: Scores) -> tuple[Confidence | None, str]:
+    """Return what is known of a best less a best: of all left ones, the largest of what is least above a right one."""
+    left, right = ([term for term in contrast if np.sign(term.weight) == sign] for sign in (1, -1))
+    rows: list[list[Confidence]] = []
+    notes: list[str] = []
+    for keys in product(*(term.keys for term in left)):
+        row = []
+        for others in product(*(term.keys for term in right)):
+            terms = zip([*left, *right], [*keys, *others], strict=True)
+            single = tuple(Term(term.weight, (key,)) for term, key in terms)
+            found, note = weighted_sum(_by_task([single], scores), unit=_unit([contrast], scores))
+            if found is None:
+                return None, note
+            row.append(found)
+            notes.append(note)
+        rows.append(row)
+    return highest_of([lowest_of(row) for row in rows]), "; ".join(dict.fromkeys(note for note in notes if note))
 
 
 def _replicates(contrast: Contrast, scores: Scores) -> FloatArray:

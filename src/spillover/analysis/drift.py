@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 from spillover.analysis.contrasts import Estimate
+from spillover.analysis.counterpart import counterpart_without_demonstrations
 from spillover.analysis.relations import RelationSummary
-from spillover.records import FloatArray, Relation, StudyResults, VariantCard
+from spillover.records import FloatArray, Relation, StudyResults
 
 LEAST_VARIANT_COUNT = 4
 """Three variants have only six orders: chance alone makes a perfect rank correlation one time in six."""
@@ -42,6 +43,12 @@ class DriftPair:
     plain_variant: str
     ratio: float
     """Of their mean |w - w0|."""
+    name: str
+    """The variant's, without task, size and seed."""
+    plain_name: str
+    variants: str
+    """What several seeds of the variant share: name, task and size."""
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +64,10 @@ class DriftAnswer:
     """Geometric mean."""
     low: float | None
     high: float | None
-    """Of its interval; None for a single pair."""
+    """Of its interval; None of a single training seed."""
     sentence: str
+    seed_count: int = 1
+    """Training seeds that the interval holds over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +81,13 @@ class DriftFindings:
 
 def drift_findings(results: StudyResults, relations: Sequence[RelationSummary], *, level: float) -> DriftFindings:
     """Return the correlations per relation, and FTICL against plain fine-tuning wherever the study holds both."""
-    found = list(_pairs(results))
+    found = drift_pairs(results)
     groups: dict[tuple[str, str], list[DriftPair]] = {}
-    for card, plain, pair in found:
-        groups.setdefault((card.name, plain.name), []).append(pair)
+    for pair in found:
+        groups.setdefault((pair.name, pair.plain_name), []).append(pair)
     return DriftFindings(
         drift_correlations(results, relations),
-        tuple(pair for _, _, pair in found),
+        found,
         tuple(_answer(name, plain, own, level) for (name, plain), own in groups.items()),
     )
 
@@ -127,65 +136,55 @@ def _ranks(values: FloatArray) -> FloatArray:
     return np.asarray((counts.cumsum() - (counts - 1) / 2)[which], dtype=np.float64)
 
 
-def _pairs(results: StudyResults) -> list[tuple[VariantCard, VariantCard, DriftPair]]:
+def drift_pairs(results: StudyResults) -> tuple[DriftPair, ...]:
+    """Return every variant trained with demonstrations whose drift is known beside that of its counterpart."""
     pairs = []
-    for card in results.variants:
-        plain = _plain_counterpart(card, results)
+    measured = [card for card in results.variants if card.drift]
+    for card in measured:
+        plain = counterpart_without_demonstrations(card, measured)
         if plain:
             moved, plain_moved = (float(item.drift["mean_absolute_difference"]) for item in (card, plain))
-            pairs.append((card, plain, DriftPair(card.id, plain.id, moved / plain_moved)))
-    return pairs
+            variants = f"{card.name}/{card.trained_on}/{card.size}"
+            pairs.append(DriftPair(card.id, plain.id, moved / plain_moved, card.name, plain.name, variants, card.seed))
+    return tuple(pairs)
 
 
-def _plain_counterpart(card: VariantCard, results: StudyResults) -> VariantCard | None:
-    """Return the variant of the same rows, seed, settings and recipe that was trained without demonstrations."""
-    if not card.drift or not _demonstration_count(card):
-        return None
-    return next(
-        (
-            other
-            for other in results.variants
-            if other.drift and not _demonstration_count(other) and _all_else(other) == _all_else(card)
-        ),
-        None,
-    )
+def log_ratio(pairs: Sequence[DriftPair], level: float) -> Estimate:
+    """Return the mean logarithm of ratios with an interval that holds for other training seeds.
 
-
-def _demonstration_count(card: VariantCard) -> int:
-    slot = card.recipe.get("demonstrations")
-    return int(slot.get("count", 0)) if isinstance(slot, Mapping) else int(slot or 0)
-
-
-def _all_else(card: VariantCard) -> tuple[object, ...]:
-    recipe = {slot: value for slot, value in card.recipe.items() if slot != "demonstrations"}
-    mixed = card.mixture
-    shares, repeats = mixed.get("row_shares", {card.trained_on: 1.0}), sum(mixed.get("repeated_rows", {}).values())
-    rows = card.trained_on, card.size, shares, repeats, mixed.get("order", "joint")
-    return *rows, card.seed, recipe, card.training.get("settings")
-
-
-def log_ratio(logs: Sequence[float], level: float) -> Estimate:
-    """Return the mean log ratio with Student's t interval, n - 1 degrees of freedom; of a single one there is none."""
-    center, count = float(np.mean(logs)), len(logs)
-    if count < 2:
-        return Estimate(center, None, None, count)
-    half = float(stdtrit(count - 1, (1 + level) / 2)) * float(np.std(logs, ddof=1)) / count**0.5
-    return Estimate(center, center - half, center + half, count)
+    Weights have no items to resample: what varies is the seed, over whose means Student's t is taken, n - 1 degrees of
+    freedom. Tasks, sizes and recipes are those of the study. There is no interval of a single seed, and none where
+    some variants lack a seed that others have: seeds would differ by what was trained with them.
+    """
+    by_seed: dict[int, dict[str, list[float]]] = {}
+    for pair in pairs:
+        by_seed.setdefault(pair.seed, {}).setdefault(pair.variants, []).append(float(np.log(pair.ratio)))
+    logs = [[log for own in of_seed.values() for log in own] for of_seed in by_seed.values()]
+    values = np.array([np.mean(own) for own in logs])
+    center, count = float(np.mean([log for own in logs for log in own])), len(values)
+    if count < 2 or len({tuple(sorted(of_seed)) for of_seed in by_seed.values()}) > 1:
+        note = "several training seeds of all of them would give an interval"
+        return Estimate(center, None, None, len(pairs), None, note)
+    error = float(np.std(values, ddof=1)) / count**0.5
+    half = float(stdtrit(count - 1, (1 + level) / 2)) * error
+    p_value = float(2 * stdtr(count - 1, -abs(center) / error)) if error > 0 else float(center == 0)
+    return Estimate(center, center - half, center + half, len(pairs), p_value, "", count)
 
 
 def _answer(name: str, plain: str, pairs: Sequence[DriftPair], level: float) -> DriftAnswer:
     """Return the geometric mean ratio with the interval of `log_ratio`."""
-    found, count = log_ratio([np.log(pair.ratio) for pair in pairs], level), len(pairs)
+    found, count = log_ratio(pairs, level), len(pairs)
     less = sum(pair.ratio < 1 for pair in pairs)
     ratio = float(np.exp(found.mean))
     start = f"{name} against {plain}: mean |Δw| is {ratio:.2f} times as large"
     if found.low is None or found.high is None:
-        sentence = f"{start} in the only pair of variants; more seeds or tasks would give an interval"
-        return DriftAnswer(name, plain, count, less, ratio, None, None, sentence)
+        where = "the only pair of variants" if count == 1 else f"{count} pairs of variants"
+        sentence = f"{start} in {where}, less in {less} of {count}; {found.note}"
+        return DriftAnswer(name, plain, count, less, ratio, None, None, sentence, found.seed_count)
     low, high = float(np.exp(found.low)), float(np.exp(found.high))
     reading = "the weights move less" if high < 1 else "the weights move more" if low > 1 else "no clear difference"
     sentence = (
-        f"{start} over {count} pairs of variants, {level:.0%} interval {low:.2f} to {high:.2f}; less in {less} of "
-        f"{count}: {reading}"
+        f"{start} over {count} pairs of variants, {level:.0%} interval {low:.2f} to {high:.2f}, which holds for other "
+        f"training seeds; less in {less} of {count}: {reading}"
     )
-    return DriftAnswer(name, plain, count, less, ratio, low, high, sentence)
+    return DriftAnswer(name, plain, count, less, ratio, low, high, sentence, found.seed_count)

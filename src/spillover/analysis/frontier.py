@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spillover.analysis.cells import ScoreKey, Scores
+from spillover.analysis.counterpart import is_plain
 from spillover.analysis.curves import (
     CurvePoint,
     Estimate,
@@ -194,7 +195,7 @@ class _Plane:
             recipe=recipe,
             settings={word: value for word, _, value in (item.partition("=") for item in settings)},
             starts_at_base=kind in ("interpolate", "lora-scale"),
-            is_plain=not model and _is_plain(cards[0]),
+            is_plain=not model and is_plain(cards[0]),
             seed_count=len(cards),
             target=near,
             retained=far,
@@ -229,13 +230,6 @@ class _Plane:
     def _mean(self, keys: Sequence[ScoreKey]) -> FloatArray:
         rows = [np.concatenate([[self.scores[key].value], self.scores[key].replicates]) for key in keys]
         return np.asarray(np.mean(rows, axis=0), dtype=np.float64)
-
-
-def _is_plain(card: VariantCard) -> bool:
-    demonstrations = card.recipe.get("demonstrations") or {}
-    kinds = {(card.recipe.get(slot) or {}).get("kind") for slot in ("parameters", "constraint", "afterwards")}
-    is_alone = card.mixture.get("arm", "alone") == "alone"
-    return is_alone and not demonstrations.get("count") and kinds <= {None, "full", "none"}
 
 
 def _frontier(where: tuple[str, int, str, str], base: _Point, others: Sequence[_Point], level: float) -> Frontier:

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from spillover.analysis.calibration import reliabilities
-from spillover.analysis.claims import MARGIN
+from spillover.analysis.claim_words import MARGIN
 from spillover.analysis.generalization import Analysis
 from spillover.analysis.relations import RelationSummary
 from spillover.analysis.verdicts import LABEL_SHARE_MENTIONED, RULE, TASK_FACTOR

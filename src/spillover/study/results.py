@@ -172,7 +172,7 @@ def _variant_card(study: Study, store: Store, step: Variant) -> VariantCard:
     training, rows = trained.log(store), trained.rows
     prepared = trained.prepared(store) if rows.arm else None
     mixture = {**mixture_card(rows, trained.settings, training, prepared), **_validation(study, store, step)}
-    return replace(card, training=training, mixture=mixture)
+    return replace(card, training=training, mixture=mixture, is_classification=trained.trained_on.is_classification)
 
 
 def _validation(study: Study, store: Store, model: Variant) -> dict[str, Any]:
