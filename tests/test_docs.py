@@ -30,6 +30,7 @@ from tests.study.made_study import make_study
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
+DEMO = ROOT / "examples" / "quickstart.yaml"
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.glob("*.md")])
 SLOTS = tuple(Recipe.model_fields)
 
@@ -187,6 +188,22 @@ def test_every_python_block_compiles_and_imports_what_there_is(block):
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 assert hasattr(importlib.import_module(node.module), alias.name), f"{node.module}.{alias.name}"
+
+
+def test_the_quickstart_shows_the_study_that_the_demo_runs():
+    shown = next(block for block in blocks("yaml") if block.page == DOCS / "quickstart.md")
+    assert yaml.safe_load(shown.text) == yaml.safe_load(DEMO.read_text(encoding="utf-8"))
+
+
+def test_the_readme_tells_of_the_demos_variants_and_counts():
+    """Its table is a run's output; this notices a demo that has changed since."""
+    demo = yaml.safe_load(DEMO.read_text(encoding="utf-8"))
+    ids = {f"{v['name']}/{task}/{size}/0" for v in demo["variants"] for task in v["train_on"] for size in v["sizes"]}
+    said = (ROOT / "README.md").read_text(encoding="utf-8").partition("## What it says")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| (\S+/\S+) ", said, flags=re.M)) == ids
+    limits, (rows,) = demo["test_limit"], demo["variants"][0]["sizes"]
+    counts = f"{rows} training rows, {limits['default']} items a cell, {limits['question']} of questions"
+    assert counts in said
 
 
 def test_the_quickstarts_commands_and_its_python_run_on_a_study_in_miniature(tmp_path, monkeypatch, capsys):

@@ -121,4 +121,4 @@ def test_a_difference_of_differences_is_the_sum_of_both():
 
 def test_a_mean_over_nothing_is_refused():
     with pytest.raises(ValueError, match="a mean over no contrast has no value"):
-        estimate([], SCORES, level=0.95)
+        estimate([], {}, level=0.95)
