@@ -94,6 +94,7 @@ def _facts(results: StudyResults, analysis: Analysis) -> dict[str, object]:
         "clear_counts": {
             (item.variant, item.relation, item.kind): _clear_counts(analysis, item) for item in analysis.relations
         },
+        "limits": tables.limit_words(results),
         "matrices": tables.matrices(results, analysis),
         "choice_rows": tables.choice_rows(results, analysis),
         "choice_metrics": tables.CHOICE_METRICS,

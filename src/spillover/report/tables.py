@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from spillover.analysis.generalization import Analysis
+from spillover.analysis.power import limits
 from spillover.analysis.verdicts import LABEL_SHARE
-from spillover.analysis.wording import interval_words, plain, signed
+from spillover.analysis.wording import interval_words, named, plain, signed
 from spillover.records import (
     BASE,
     Cell,
@@ -199,6 +200,23 @@ def flip_floors(results: StudyResults) -> dict[str, FlipFloor]:
         )
         for task, floors in found.items()
     }
+
+
+def limit_words(results: StudyResults) -> str:
+    """Say which tested tasks have too few independent items to ever show that less than the margin was lost."""
+    units: dict[str, int] = {}
+    for scores in results.scores:
+        if scores.variant == BASE and results.metrics[scores.metric].unit == "share":
+            names = zip(scores.groups or ("",) * len(scores.example_ids), scores.example_ids, strict=True)
+            units[scores.cell.tested_on] = len({group or f"item {name}" for group, name in names})
+    short = [task for task in limits(units, results.margin) if not task.can_show]
+    if not short:
+        return ""
+    tasks = named([f"{task.name} ({task.unit_count})" for task in short], most=6)
+    return (
+        f"With so few independent items it cannot be shown that less than {results.margin:g} was lost, unless more is "
+        f"gained than lost: {tasks}; it takes {short[0].fewest} at least, where nothing changes at all."
+    )
 
 
 def choice_rows(results: StudyResults, analysis: Analysis) -> tuple[ChoiceRow, ...]:
