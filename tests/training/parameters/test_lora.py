@@ -9,7 +9,6 @@ from spillover.models.adapters import attach
 from spillover.models.load import load_model
 from spillover.steps.workshop import Workshop
 from spillover.store.store import Store
-from spillover.study.results import recipe_card
 from spillover.study.runner import run_study
 from spillover.training.fit import fit
 from spillover.training.settings import Recipe, TrainingSettings
@@ -48,7 +47,7 @@ def test_a_rounded_base_is_refused_before_anything_is_written_where_it_cannot_be
 
 
 def test_the_report_says_that_a_rounded_base_is_not_what_the_adapter_is_evaluated_on(rounded_study):
-    cards = {step.variant: recipe_card(step) for step in rounded_study.models}
+    cards = {step.variant: step.recipe_card() for step in rounded_study.models}
     said = cards["fticl/first/16/0"]
     assert said["evaluated_on"] == "the base in full precision; training held it in 4 bits"
     assert said["parameters"]["bits"] == 4
