@@ -20,7 +20,6 @@ from spillover.steps.score import Score
 from spillover.steps.step import Step
 from spillover.store import files
 from spillover.store.store import Store
-from spillover.study.items import rendered_prompts
 from spillover.tasks.prepare import prepare, protocol_rows
 
 LABELS = {"mood": ("positive", "negative"), "logic": ("entailment", "contradiction", "neutral"), "question": ()}
@@ -105,7 +104,7 @@ def _finish(store: Store, step: Step) -> None:
 def _predict(store: Store, step: Predict, folder: Path) -> None:
     task, rows = step.data.task, files.read_prepared(store.file(step.data, files.ROWS))
     examples = protocol_rows(rows, split="test", protocol=step.protocol)[0][: step.test_limit]
-    _, prompts = rendered_prompts(step, rows, examples)
+    _, prompts = step.rendered(rows, examples)
     draw = np.random.default_rng(int(step.key[:8], 16))
     predictions = [_prediction(task.answers, example, draw) for example in examples]
     files.write_predictions(folder / files.PREDICTIONS, predictions)

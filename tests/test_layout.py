@@ -1,4 +1,5 @@
 import ast
+import importlib
 import sys
 from pathlib import Path
 
@@ -110,3 +111,15 @@ def test_analysis_sees_arrays_and_records_only():
 def test_the_file_map_of_the_readme_names_every_module_with_its_first_line():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert with_map(readme) == readme, "the README's file map is out of date; run: python -m tests.file_map"
+
+
+def test_benchmarks_import_what_exists():
+    missing = [
+        f"{path.name}: {node.module}.{alias.name}"
+        for path in sorted((ROOT / "benchmarks").glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("spillover")
+        for alias in node.names
+        if not hasattr(importlib.import_module(node.module), alias.name)
+    ]
+    assert not missing
