@@ -16,7 +16,7 @@ from typing import Any
 
 from spillover.artifacts.cache import default_cache
 from spillover.models.precision import Precision, preferred_precision
-from spillover.models.spec import resolve_model
+from spillover.models.resolve import resolve_model
 
 LM_EVAL, OURS = "lm-eval", "spillover"
 

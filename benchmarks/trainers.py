@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spillover.models.precision import Precision
+from spillover.training.optimization import TrainingSettings
 from spillover.training.rows import TrainingRow, TrainingRows
-from spillover.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     import torch

@@ -23,11 +23,11 @@ import trainers
 from measure import Spent
 from spillover.artifacts.cache import default_cache
 from spillover.models.precision import Precision, preferred_precision
-from spillover.models.spec import resolve_model
+from spillover.models.resolve import resolve_model
 from spillover.prompts.demonstrations import choose
 from spillover.tasks.prepare import prepare, protocol_rows
 from spillover.tasks.suite import load_suite
-from spillover.training.settings import TrainingSettings
+from spillover.training.optimization import TrainingSettings
 
 OURS = "spillover"
 TRL = {"padded": "TRL, padded", "padding-free": "TRL, padding-free"}

@@ -24,7 +24,8 @@ from spillover.study.mix import Cocktail, Factorial, contradiction_with_stages
 from spillover.study.study_file import StudyFile, VariantEntry
 from spillover.tasks.settings import load_yaml, parse_settings
 from spillover.tasks.suite import builtin_suites, load_suite
-from spillover.training.settings import Recipe, TrainingSettings, contradiction_with_training
+from spillover.training.optimization import TrainingSettings
+from spillover.training.settings import Recipe, contradiction_with_training
 from spillover.training.sweep import sweep_points
 from tests.study.made_study import make_study
 

@@ -112,6 +112,25 @@ def test_the_file_map_of_the_readme_names_every_module_with_its_first_line():
     assert with_map(readme) == readme, "the README's file map is out of date; run: python -m tests.file_map"
 
 
+def imports_of(path: Path) -> set[str]:
+    """Return the modules of the package that a file names in any import, those for type checkers alone included."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("spillover"):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def test_no_files_import_each_other_in_a_circle():
+    names = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in modules()}
+    needs = {name: imports_of(path) & names.keys() - {name} for name, path in names.items()}
+    while free := {name for name, own in needs.items() if not own & needs.keys()}:
+        needs = {name: own for name, own in needs.items() if name not in free}
+    assert not needs, "each of these files needs another one of them"
+
+
 def defined_names(module: str) -> set[str]:
     """Return what a module of the package defines or imports at its top, without importing it."""
     place = ROOT / "src" / Path(*module.split("."))

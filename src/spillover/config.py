@@ -11,7 +11,8 @@ from spillover.errors import UserError, unknown_name
 from spillover.models.adopted import resolve_adapter, resolve_whole
 from spillover.models.fingerprint import tensor_entries
 from spillover.models.precision import preferred_precision
-from spillover.models.spec import ResolvedModel, resolve_model
+from spillover.models.resolve import resolve_model
+from spillover.models.spec import ResolvedModel
 from spillover.steps.adopt import Adopt
 from spillover.study.harness_cells import harness_cells, harness_tasks, is_harness_name
 from spillover.study.mix import Arm, contradiction_with_stages
@@ -23,8 +24,9 @@ from spillover.tasks.relation import DataOfFamily, TrainedOn
 from spillover.tasks.settings import load_yaml, parse_settings
 from spillover.tasks.suite import Suite, load_suite
 from spillover.tasks.task import Task
+from spillover.training.optimization import TrainingSettings
 from spillover.training.parameters.selection import Shapes
-from spillover.training.settings import TrainingSettings, contradiction_with_training
+from spillover.training.settings import contradiction_with_training
 from spillover.training.sweep import sweep_points
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from spillover.models.load import load_model
 from spillover.models.loaded import LoadedModel
 from spillover.models.scoring import answer_log_likelihoods
 from spillover.training.fit import fit
-from spillover.training.settings import Recipe, TrainingSettings
+from spillover.training.optimization import TrainingSettings
+from spillover.training.settings import Recipe
 from tests.models.tiny import SHARING, tiny_model
 from tests.training.made_rows import made_rows
 

@@ -15,7 +15,7 @@ from spillover.store.store import Store
 from spillover.study.runner import run_study
 from spillover.training.fit import SharedPrefixLogits, fit
 from spillover.training.loss import summed_loss
-from spillover.training.settings import TrainingSettings
+from spillover.training.optimization import TrainingSettings
 from tests.models.test_scoring import ANSWERS, ARCHITECTURES, plain_log_likelihood, prompts_of
 from tests.models.tiny import SHARING, tiny_model
 from tests.study.test_runner import Quiet, load

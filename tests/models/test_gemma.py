@@ -8,11 +8,13 @@ import torch
 
 from spillover.artifacts.fetch import sha256_of
 from spillover.models import pull as pulling
+from spillover.models import resolve as resolving
 from spillover.models import spec as specs
 from spillover.models.exact import plain_log_likelihoods
 from spillover.models.load import load_model, load_tokenizer
+from spillover.models.resolve import resolve_model
 from spillover.models.scoring import answer_log_likelihoods
-from spillover.models.spec import model_spec, resolve_model
+from spillover.models.spec import model_spec
 from tests.artifacts.archives import made_artifact, simple_index, zip_bytes
 from tests.commands.called import call
 from tests.models.gemma import WINDOW, gemma_gguf, gemma_tokenizer
@@ -47,7 +49,8 @@ def index(made, tmp_path, monkeypatch):
         simple_index(tmp_path / "index", known[part.artifact], archive)
     monkeypatch.setattr(pulling, "artifact", known.__getitem__)
     made_spec = replace(real, sha256=sha256_of(made[0]))
-    monkeypatch.setattr(specs, "model_specs", lambda: {made_spec.name: made_spec})
+    for module in (specs, resolving):
+        monkeypatch.setattr(module, "model_specs", lambda: {made_spec.name: made_spec})
     monkeypatch.setenv("SPILLOVER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PIP_INDEX_URL", (tmp_path / "index" / "simple").as_uri())
     return tmp_path / "cache"

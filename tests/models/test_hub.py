@@ -10,7 +10,7 @@ import pytest
 
 from spillover.errors import UserError
 from spillover.models.hub import hub_folder
-from spillover.models.spec import resolve_model
+from spillover.models.resolve import resolve_model
 from tests.models.folders import model_folder
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -8,7 +8,8 @@ import pytest
 from spillover.errors import UserError
 from spillover.models import pull as pulling
 from spillover.models.fingerprint import tokenizer_fingerprint, weights_fingerprint
-from spillover.models.spec import ModelKind, context_length, model_spec, resolve_model
+from spillover.models.resolve import context_length, resolve_model
+from spillover.models.spec import ModelKind, model_spec
 from tests.models.folders import gguf_file, model_folder, tiny_llama
 
 

@@ -9,7 +9,8 @@ import torch
 
 from spillover.errors import UserError
 from spillover.models.adopted import resolve_adapter
-from spillover.models.spec import ResolvedModel, resolve_model
+from spillover.models.resolve import resolve_model
+from spillover.models.spec import ResolvedModel
 
 SOURCES = sorted((Path(__file__).parents[2] / "src" / "spillover").rglob("*.py"))
 PICKLING = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}

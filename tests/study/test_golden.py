@@ -13,7 +13,8 @@ import pytest
 from spillover.steps.finetune import Finetune
 from spillover.steps.step import Step
 from spillover.tasks.mixture import Member, Mixture
-from spillover.training.settings import AnyChange, AnyConstraint, Demonstrations, Parameters, TrainingSettings
+from spillover.training.optimization import TrainingSettings
+from spillover.training.settings import AnyChange, AnyConstraint, Demonstrations, Parameters
 from tests.study.golden import pinned
 from tests.study.golden.steps import golden_steps
 

@@ -6,8 +6,9 @@ import torch
 from spillover.prompts.encoding import common_prefix_length
 from spillover.training.constraints.constraint import Material
 from spillover.training.fit import fit
+from spillover.training.optimization import TrainingSettings
 from spillover.training.rows import TrainingRow, TrainingRows
-from spillover.training.settings import Recipe, TrainingSettings
+from spillover.training.settings import Recipe
 from tests.models.tiny import VOCABULARY, tiny_model
 
 

@@ -4,8 +4,9 @@ import torch
 from spillover.training.checkpoints import STATE, Checkpoints
 from spillover.training.constraints.constraint import Material
 from spillover.training.fit import fit
+from spillover.training.optimization import TrainingSettings
 from spillover.training.probe import Watch
-from spillover.training.settings import Recipe, TrainingSettings
+from spillover.training.settings import Recipe
 from tests.models.tiny import tiny_model
 from tests.training.made_rows import GENERAL, made_rows
 

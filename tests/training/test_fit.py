@@ -5,16 +5,10 @@ import pytest
 import torch
 
 from spillover.errors import SpilloverError, UserError
-from spillover.training.fit import (
-    SharedPrefixLogits,
-    batches,
-    best_pack_tokens,
-    fit,
-    recompute_activations,
-)
+from spillover.training.fit import SharedPrefixLogits, batches, best_pack_tokens, fit, recompute_activations
 from spillover.training.loss import summed_loss
+from spillover.training.optimization import TrainingSettings
 from spillover.training.rows import TrainingRow, TrainingRows
-from spillover.training.settings import TrainingSettings
 from tests.models.tiny import SHARING, tiny_model
 from tests.training.made_rows import made_rows
 

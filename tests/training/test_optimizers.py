@@ -5,8 +5,8 @@ import torch
 
 from spillover.errors import UserError
 from spillover.training.fit import fit
+from spillover.training.optimization import TrainingSettings
 from spillover.training.optimizers import require_bitsandbytes
-from spillover.training.settings import TrainingSettings
 from tests.models.tiny import tiny_model
 from tests.training.made_rows import made_rows
 

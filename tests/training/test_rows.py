@@ -5,8 +5,9 @@ from spillover.errors import UserError
 from spillover.prompts.encoding import Encoder
 from spillover.prompts.template import Template
 from spillover.records import Example
+from spillover.training.optimization import TrainingSettings
 from spillover.training.rows import encode_rows
-from spillover.training.settings import Demonstrations, TrainingSettings
+from spillover.training.settings import Demonstrations
 from tests.study.made_study import make_model
 
 TEMPLATE = Template("Text:{text}\nMood:")

@@ -2,8 +2,9 @@ import pytest
 
 from spillover.errors import UserError
 from spillover.tasks.settings import parse_settings
+from spillover.training.optimization import TrainingSettings
 from spillover.training.parameters.lora import Lora
-from spillover.training.settings import Recipe, TrainingSettings
+from spillover.training.settings import Recipe
 
 LORA = {"kind": "lora"}
 

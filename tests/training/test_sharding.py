@@ -18,9 +18,10 @@ from spillover.models.load import quiet_transformers
 from spillover.training.checkpoints import Checkpoints
 from spillover.training.constraints.constraint import Material
 from spillover.training.fit import fit
+from spillover.training.optimization import TrainingSettings
 from spillover.training.probe import Watch
-from spillover.training.settings import Recipe, TrainingSettings
-from spillover.training.sharding import needs_whole_tensors, sharded
+from spillover.training.settings import Recipe, needs_whole_tensors
+from spillover.training.sharding import sharded
 from tests.models.tiny import tiny_model
 from tests.robust.processes import SERVER
 from tests.training.made_rows import GENERAL, made_rows

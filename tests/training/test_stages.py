@@ -5,9 +5,9 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from spillover.models.load import load_model
 from spillover.training.checkpoints import STATE, Checkpoints
 from spillover.training.fit import fit
+from spillover.training.optimization import TrainingSettings
 from spillover.training.probe import Watch
 from spillover.training.rows import TrainingRows
-from spillover.training.settings import TrainingSettings
 from spillover.training.stages import MixedRows, fit_stages
 from tests.models.tiny import tiny_model
 from tests.training.made_rows import GENERAL, made_rows

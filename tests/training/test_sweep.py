@@ -1,7 +1,8 @@
 import pytest
 
 from spillover.errors import UserError
-from spillover.training.settings import Recipe, TrainingSettings
+from spillover.training.optimization import TrainingSettings
+from spillover.training.settings import Recipe
 from spillover.training.sweep import sweep_points
 
 

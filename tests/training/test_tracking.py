@@ -12,8 +12,8 @@ from accelerate.utils import LoggerType
 from spillover.config import load_study
 from spillover.errors import UserError
 from spillover.training.fit import fit
+from spillover.training.optimization import TrainingSettings
 from spillover.training.probe import Watch
-from spillover.training.settings import TrainingSettings
 from spillover.training.stages import MixedRows, fit_stages
 from spillover.training.tracking import TRACKERS, TrackedTraining, TrackerError, Tracking, flat
 from tests.models.tiny import tiny_model

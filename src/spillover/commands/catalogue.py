@@ -38,7 +38,7 @@ def models_show(
     name: Annotated[str, typer.Argument(help="A name, a folder, a hub id or a .gguf file.")], as_json: AsJson = False
 ) -> None:
     """Show what a model is: its fingerprint, size, context and licence."""
-    from spillover.models.spec import resolve_model
+    from spillover.models.resolve import resolve_model
 
     model = resolve_model(name, cache=terminal.cache(), notice=terminal.notice)
     fields = ("name", "kind", "parameter_count", "context_length", "licence", "fingerprint", "path")

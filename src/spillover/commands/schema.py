@@ -33,7 +33,7 @@ def schema(
 def study_schema() -> dict[str, Any]:
     """Return the JSON schema of a study file."""
     from spillover.study.study_file import StudyFile
-    from spillover.training.settings import TrainingSettings
+    from spillover.training.optimization import TrainingSettings
 
     made = StudyFile.model_json_schema()
     training = _with_definitions(made, TrainingSettings.model_json_schema())
@@ -46,7 +46,7 @@ def suite_schema() -> dict[str, Any]:
     """Return the JSON schema of a suite file: a family's settings are defaults of its tasks', so none is required."""
     from spillover.tasks.suite import SuiteFile
     from spillover.tasks.task import Task
-    from spillover.training.settings import TrainingSettings
+    from spillover.training.optimization import TrainingSettings
 
     made = SuiteFile.model_json_schema()
     task = _with_definitions(made, Task.model_json_schema())

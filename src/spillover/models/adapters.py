@@ -15,8 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from spillover.errors import SpilloverError, UserError
-from spillover.models.adopted import CONFIG_FILE, WEIGHTS_FILE
-from spillover.models.fingerprint import read_json
+from spillover.models.fingerprint import CONFIG_FILE, WEIGHTS_FILE, read_json
 from spillover.models.load import load_model, quiet_transformers
 from spillover.prompts.encoding import TokenIds
 

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING
 
 from spillover.errors import UserError
 from spillover.models.fingerprint import (
+    CONFIG_FILE,
     TOKENIZER_FILES,
+    WEIGHTS_FILE,
     adapter_content_fingerprint,
     file_entries,
     read_json,
     tokenizer_fingerprint,
 )
-from spillover.models.spec import ResolvedModel, resolve_model
+from spillover.models.resolve import resolve_model
+from spillover.models.spec import ResolvedModel
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
-"""Of an adapter's folder in peft's format."""
 LEAVES_BASE = (True, False, "gaussian", "eva", "orthogonal")
 """First values of LoRA that leave the base's own weights as they are; PiSSA, OLoRA, LoftQ and others cut into them."""
 REACHES_FURTHER = ("modules_to_save", "layer_replication", "trainable_token_indices")
@@ -89,7 +90,7 @@ def resolve_whole(
     folder: Path | None = None,
     notice: Callable[[str], None] = print,
 ) -> Adopted:
-    """Return the fine-tuned model that a user's word means, see `spillover.models.spec.resolve_model`.
+    """Return the fine-tuned model that a user's word means, see `spillover.models.resolve.resolve_model`.
 
     Raises:
         UserError: Nothing usable has this name, or it is the base itself.

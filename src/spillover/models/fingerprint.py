@@ -26,6 +26,8 @@ VOLATILE_ADAPTER_KEYS = frozenset(
     {"base_model_name_or_path", "revision", "inference_mode", "peft_version", "auto_mapping", "task_type"}
 )
 """Settings of an adapter that change nothing it computes."""
+CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
+"""Of an adapter's folder in peft's format."""
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
     "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model",

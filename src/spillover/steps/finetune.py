@@ -25,7 +25,8 @@ from spillover.store.store import Store
 from spillover.tasks.prepare import PreparedTask, protocol_rows, training_rows
 from spillover.tasks.task import Task
 from spillover.training.general_text import general_text_digest
-from spillover.training.settings import Recipe, TrainingSettings
+from spillover.training.optimization import TrainingSettings
+from spillover.training.settings import Recipe
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -179,7 +180,7 @@ class Finetune(Variant):
             UserError: If so.
         """
         from spillover.training.optimizers import require_bitsandbytes
-        from spillover.training.sharding import needs_whole_tensors
+        from spillover.training.settings import needs_whole_tensors
 
         if workshop.shards and (part := needs_whole_tensors(self.recipe, self.settings)):
             raise UserError(

@@ -16,7 +16,8 @@ from spillover.steps.rows import Encoding, Rows, Sources
 from spillover.tasks.coverage import coverage
 from spillover.tasks.mixture import Mixture, Portion, portions
 from spillover.tasks.prepare import PreparedTask, protocol_rows, training_rows
-from spillover.training.settings import Demonstrations, TrainingSettings
+from spillover.training.optimization import TrainingSettings
+from spillover.training.settings import Demonstrations
 
 if TYPE_CHECKING:
     from spillover.training.rows import TrainingRow, TrainingRows

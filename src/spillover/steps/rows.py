@@ -11,7 +11,8 @@ from spillover.steps.prepare import Prepare
 from spillover.steps.step import Step
 from spillover.tasks.mixture import Mixture
 from spillover.tasks.prepare import PreparedTask, Protocol
-from spillover.training.settings import Demonstrations, TrainingSettings
+from spillover.training.optimization import TrainingSettings
+from spillover.training.settings import Demonstrations
 
 Sources = Callable[[Prepare], PreparedTask]
 """Reads the rows of a task."""

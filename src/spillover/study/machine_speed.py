@@ -23,8 +23,8 @@ def calibrate(base: ResolvedModel, *, precision: Precision, device: str) -> Spee
     from spillover.models.loaded import LoadedModel
     from spillover.models.scoring import answer_log_likelihoods
     from spillover.training.fit import fit
+    from spillover.training.optimization import TrainingSettings
     from spillover.training.rows import TrainingRow, TrainingRows
-    from spillover.training.settings import TrainingSettings
 
     kept: list[LoadedModel] = []
     loading = _cost(lambda: kept.append(LoadedModel(base.path, dtype=precision, device=device)))

@@ -13,7 +13,8 @@ from spillover.steps.validate import FEWEST
 from spillover.tasks.mixture import Budget, Member, Mixture, Order
 from spillover.tasks.settings import EACH_ONCE, ONE_OR_MORE, Settings
 from spillover.training.constraints.none import Unconstrained
-from spillover.training.settings import Recipe, TrainingSettings
+from spillover.training.optimization import TrainingSettings
+from spillover.training.settings import Recipe
 
 ArmName = Literal[
     "alone",

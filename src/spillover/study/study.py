@@ -32,7 +32,8 @@ from spillover.tasks.mixture import Mixture
 from spillover.tasks.prepare import Protocol
 from spillover.tasks.suite import Suite
 from spillover.tasks.task import Task
-from spillover.training.settings import Recipe, TrainingSettings
+from spillover.training.optimization import TrainingSettings
+from spillover.training.settings import Recipe
 
 CHECKED_COUNT = 4
 """Items of a cell that are also computed in exact arithmetic, at a task's largest shot count only: a handful is enough

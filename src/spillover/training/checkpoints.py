@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from spillover.training.constraints.constraint import Constraint
-    from spillover.training.fit import TrainingLog
+    from spillover.training.log import TrainingLog
 
 STATE = "state.safetensors"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -19,12 +18,13 @@ from spillover.models.packing import chain, pack, packs, run
 from spillover.training.checkpoints import Checkpoints, RunState
 from spillover.training.constraints.constraint import Constraint, Training
 from spillover.training.constraints.timed import TimedConstraint
+from spillover.training.log import TrainingLog
 from spillover.training.loss import summed_loss
+from spillover.training.optimization import TrainingSettings
 from spillover.training.optimizers import build_optimizer
 from spillover.training.probe import ForgettingProbe, Watch
 from spillover.training.processes import Processes
 from spillover.training.rows import TrainingRow, TrainingRows
-from spillover.training.settings import TrainingSettings
 from spillover.training.sharding import is_sharded
 from spillover.training.tracking import TrackedTraining
 
@@ -33,22 +33,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int, float], None]
 """Called after every optimizer step with the step's number, the number of steps and its loss."""
-
-
-@dataclass(slots=True)
-class TrainingLog:
-    """What a training run did."""
-
-    step_count: int
-    losses: list[float] = field(default_factory=list)
-    """Of each optimizer step, nats per target token of the variant's own rows."""
-    target_token_count: int = 0
-    forward_token_count: int = 0
-    """Tokens of the variant's own rows pushed through the model, shared prefixes counted once a pass."""
-    forgetting: list[dict[str, float]] = field(default_factory=list)
-    """``step``, ``general_loss`` and ``kl_to_base``, from before the first step on, where the run is watched."""
-    recipe_report: dict[str, object] = field(default_factory=dict)
-    """What the recipe's constraint says of itself, see `Constraint.report`."""
 
 
 class SharedPrefixLogits(nn.Module):

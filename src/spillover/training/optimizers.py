@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from spillover.errors import UserError
 
@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel
 
-    from spillover.training.settings import TrainingSettings
-
-OptimizerName = Literal["adamw", "adamw-8bit", "paged-adamw-8bit"]
+    from spillover.training.optimization import TrainingSettings
 
 
 def require_bitsandbytes(setting: str, device: str) -> None:

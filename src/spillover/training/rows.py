@@ -12,7 +12,7 @@ from spillover.prompts.template import Template, demonstrated_prompt
 from spillover.records import Example
 
 if TYPE_CHECKING:
-    from spillover.training.settings import TrainingSettings
+    from spillover.training.optimization import TrainingSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-    from spillover.training.settings import Recipe, TrainingSettings
-
 
 @contextmanager
 def sharded(model: PreTrainedModel, device: str) -> Iterator[PreTrainedModel]:
@@ -50,15 +48,6 @@ def sharded(model: PreTrainedModel, device: str) -> Iterator[PreTrainedModel]:
             trained = whole(part.detach())
             if leads:
                 weight.data.copy_(trained)
-
-
-def needs_whole_tensors(recipe: Recipe, settings: TrainingSettings) -> str | None:
-    """Return what of a training, as the study file writes it, cannot do with parts of tensors, if anything."""
-    if settings.optimizer != "adamw":
-        return f"training.optimizer {settings.optimizer}"
-    if bits := recipe.parameters.base_bits:
-        return f"parameters.bits {bits}"
-    return f"constraint {recipe.constraint.kind!r}" if recipe.constraint.needs_whole_tensors else None
 
 
 def is_sharded(tensor: torch.Tensor) -> bool:

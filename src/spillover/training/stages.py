@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from spillover.records import Example
 from spillover.training.checkpoints import Checkpoints
 from spillover.training.constraints.constraint import Constraint
-from spillover.training.fit import Progress, SharedPrefixLogits, TrainingLog, fit
+from spillover.training.fit import Progress, SharedPrefixLogits, fit
+from spillover.training.log import TrainingLog
+from spillover.training.optimization import TrainingSettings
 from spillover.training.probe import ForgettingProbe, Watch
 from spillover.training.rows import TrainingRows
-from spillover.training.settings import TrainingSettings
 from spillover.training.tracking import TrackedTraining
 
 if TYPE_CHECKING:

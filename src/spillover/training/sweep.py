@@ -9,7 +9,8 @@ from typing import Any
 
 from spillover.errors import UserError, unknown_name
 from spillover.tasks.settings import parse_settings
-from spillover.training.settings import Recipe, TrainingSettings
+from spillover.training.optimization import TrainingSettings
+from spillover.training.settings import Recipe
 
 SweptValue = bool | int | float | str
 Sweep = Mapping[str, Sequence[SweptValue]]

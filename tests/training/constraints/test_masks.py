@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from spillover.training.constraints.constraint import Material, Training
 from spillover.training.constraints.half import HalfConstraint, HalfFineTuning
 from spillover.training.fit import fit
-from spillover.training.settings import TrainingSettings
+from spillover.training.optimization import TrainingSettings
 from tests.models.tiny import tiny_model
 from tests.training.made_rows import made_rows, moved, trained
 

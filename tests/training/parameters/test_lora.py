@@ -11,7 +11,8 @@ from spillover.steps.workshop import Workshop
 from spillover.store.store import Store
 from spillover.study.runner import run_study
 from spillover.training.fit import fit
-from spillover.training.settings import Recipe, TrainingSettings
+from spillover.training.optimization import TrainingSettings
+from spillover.training.settings import Recipe
 from tests.study.made_study import make_study
 from tests.study.test_runner import Quiet, load
 from tests.training.made_rows import made_rows

@@ -191,7 +191,7 @@ def _loaded(
     from spillover.models.adapters import attach
     from spillover.models.load import load_model, load_tokenizer, preferred_device
     from spillover.models.precision import preferred_precision
-    from spillover.models.spec import resolve_model
+    from spillover.models.resolve import resolve_model
 
     known = ("base", "adapter", "dtype", "device", *OPTIONS, *IGNORED)
     for name in arguments:
