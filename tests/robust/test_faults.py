@@ -159,7 +159,7 @@ def test_damaged_files_are_found_by_digest_said_and_computed_again(finished, mad
     assert text.count("damaged: ") >= len(found)
     study = load_study(made_study_file, cache=tmp_path, notice=lambda line: None)
     for kind, key in found:
-        Store(copied).check(kind, key)
+        Store(copied).check(Kept(kind, key))
         label = next(step.label for step in study.steps if step.key == key)
         assert f"damaged: {label}: " in text.replace("\n", " ")
     again = commanded("run", made_study_file, copied, said=tmp_path / "again").end()
