@@ -93,7 +93,7 @@ def test_a_config_without_context_length_is_refused(tmp_path: Path) -> None:
 def test_resolving_a_model_that_is_there_loads_no_torch(tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "model")
     code = (
-        "import sys; from pathlib import Path; from spillover.models.spec import resolve_model; "
+        "import sys; from pathlib import Path; from spillover.models.resolve import resolve_model; "
         f"resolve_model({str(folder)!r}, cache=Path({str(tmp_path)!r})); "
         "assert not {'torch', 'transformers', 'huggingface_hub', 'requests'} & set(sys.modules)"
     )

@@ -8,7 +8,6 @@ from pathlib import Path
 import yaml
 
 from spillover.errors import UserError, unknown_name
-from spillover.models import pull as pulling
 from spillover.models.fingerprint import parameter_count, read_json, tokenizer_fingerprint, weights_fingerprint
 from spillover.models.spec import FACTS_FILE, ModelKind, ResolvedModel, model_specs
 
@@ -39,6 +38,7 @@ def resolve_model(
     Raises:
         UserError: Nothing has this name, or what has it cannot be used.
     """
+    from spillover.models import pull as pulling  # it loads the libraries that convert
     from spillover.models.hub import hub_folder
 
     specs = model_specs()
