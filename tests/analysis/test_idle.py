@@ -35,8 +35,9 @@ def test_one_right_answer_in_a_thousand_is_above_no_answer_at_all() -> None:
     assert not idle_of(1, 1000, None)
 
 
-def test_fewer_than_ten_items_can_show_nothing() -> None:
-    assert idle_of(9, 9, 0.25)
+def test_too_few_items_to_tell_are_no_reason_that_a_base_cannot_lose() -> None:
+    assert not idle_of(9, 9, 0.25)
+    assert not idle_of(0, 9, 0.25)
 
 
 def test_a_metric_whose_floor_nobody_knows_counts_as_one_that_can_lose() -> None:
@@ -60,7 +61,7 @@ def test_a_perfect_base_can_lose_also_where_every_resample_gives_the_same() -> N
         statistics = np.column_stack([np.full(count, value), np.full(count, 2.0)])  # a weight of 2: no mean of items
         return CellScores(BASE, Cell("t", 1, 0, 0), "x", tuple(map(str, range(count))), statistics)
 
-    for value, count, idle in ((2.0, 40, False), (0.0, 40, True), (2.0, 9, True)):
+    for value, count, idle in ((2.0, 40, False), (0.0, 40, True), (2.0, 9, False)):
         card = TaskCard("t", "f", "t", (), "x", count, None, {}, floors={"x": 0.5})
         own = replace(cells(value, count), variant=VARIANT)
         results = replace(

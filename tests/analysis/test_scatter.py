@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from spillover.analysis.gaffke import gaffke, widened
+from spillover.analysis.resampled import half_widths
 from spillover.analysis.scatter import scatter_of_seeds, seed_noise, seeds_needed
 
 VALUES = np.array([0.1, 0.3, 0.2])
@@ -52,3 +54,18 @@ def test_the_seeds_needed_are_the_fewest_that_exclude_zero(value: float, deviati
 def test_no_number_of_seeds_helps_where_items_do_not_suffice() -> None:
     assert seeds_needed(0.1, 0.01, 0.1) is None
     assert seeds_needed(0.001, 1.0, 0.0) is None
+
+
+@pytest.mark.parametrize("deviation", [0.0, 0.04, 0.08])
+def test_two_seeds_hold_the_truth_too(deviation: float) -> None:
+    """Answers gained and lost alike, more of the ones or the others by seed: the mean over two seeds is off by both."""
+    generator, worlds, count, held = np.random.default_rng(4), 300, 250, 0
+    for _ in range(worlds):
+        luck = generator.normal(0, deviation, (2, 1)).clip(-0.2, 0.2)
+        draws = generator.random((2, count))
+        changes = (draws < 0.1 + luck / 2).astype(float) - (draws > 0.9 + luck / 2)
+        scatter = scatter_of_seeds(changes.mean(axis=1), np.zeros((2, 10)))
+        items = gaffke(changes.mean(axis=0), np.full(count, 1 / count), lowest=-1.0, highest=1.0)
+        low, high = widened(items, half_widths(scatter.error, scatter.freedom)).interval(0.95)
+        held += low <= 0 <= high
+    assert held / worlds >= 0.93 - 2.6 * np.sqrt(0.05 * 0.95 / worlds)

@@ -76,7 +76,7 @@ def test_nothing_lost_is_said_only_where_enough_items_show_it() -> None:
     # 500 equal items: at most 1 - 0.05 ** (1 / 500) = 0.0060 differ, less than the margin; of 40 that is 0.072.
     assert unclear.largest_loss == "a loss of up to 0.07 on home is not excluded"
     # Of 149 items of which none changed: 0.98 ** 149 < 0.05.
-    assert unclear.settle == "about 110 more items of home would settle it"
+    assert unclear.settle == "about 110 more items each of home, near, far would settle it"
     assert kept.reading == (
         "has lost nothing on its task (within 0.02), has lost nothing out of domain (within 0.02), "
         "has lost nothing across tasks (within 0.02)"

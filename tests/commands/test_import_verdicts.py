@@ -228,3 +228,59 @@ def test_a_dozen_variants_of_which_none_differs_are_none_said_to(tmp_path, capsy
     assert [verdict["light"] for verdict in summary["verdicts"]] == ["unclear"] * 12
     assert {row["change"] for row in summary["relations"]} == {"no clear change"}
     assert all("more items of" in verdict["settle"] for verdict in summary["verdicts"])
+
+
+def test_tasks_of_too_few_items_that_fall_to_nothing_are_not_kept(imported):
+    """Nine items have no interval: what they lost stays open, and nothing of it is said to be kept."""
+    home, far, right = mixed(300, 0.5), mixed(400, 0.9), np.ones(9, dtype=bool)
+    base = {"home": rows("home", home), "far": rows("far", far), **{f"s{n}": rows(f"s{n}", right) for n in range(3)}}
+    verdict = imported(base, {**base, **{f"s{n}": rows(f"s{n}", ~right) for n in range(3)}}, "home")
+    assert verdict["light"] == "unclear"
+    assert "lost nothing across tasks" not in verdict["sentence"]
+    assert "cannot lose" not in verdict["sentence"]
+    assert " −1.00 (no interval) on 9 items" in verdict["worst"]
+    assert verdict["settle"].endswith("have too few items, or too few that changed, for an interval: test on more")
+
+
+def test_an_interval_below_zero_is_not_kept_though_adjustment_forgives_it(imported):
+    home, far, few = mixed(300, 0.5), mixed(400, 0.9), mixed(12, 0.5)
+    base = {"home": rows("home", home), "far": rows("far", far), "few": rows("few", few)}
+    verdict = imported(base, {**base, "few": rows("few", np.zeros(12, dtype=bool))}, "home")
+    assert verdict["light"] == "unclear"
+    assert "(not after adjustment)" in verdict["sentence"]
+    assert "lost nothing across tasks" not in verdict["sentence"]
+
+
+def test_a_rise_to_what_guessing_scores_is_no_gain_of_a_mean(imported):
+    home, far, low = mixed(300, 0.5), mixed(300, 0.8), mixed(300, 0.05)
+    base = {"home": rows("home", home), "far": rows("far", far), "low": rows("low", low)}
+    verdict = imported(base, {**base, "low": rows("low", flipped(low, gained=60))}, "home")
+    assert "gains" not in verdict["sentence"]
+
+
+def test_a_grade_that_nearly_every_item_loses_is_lost(imported):
+    home = mixed(300, 0.5)
+    grades = [[sample(f"essay {index}", grade=grade) for index in range(200)] for grade in (8.0, 7.0)]
+    base = {"home": rows("home", home), "essays": grades[0]}
+    verdict = imported(base, {"home": base["home"], "essays": [*grades[1][:195], *grades[0][195:]]}, "home")
+    assert verdict["light"] == "loses"
+    assert "cross-task −0.97 [" in verdict["sentence"]
+
+
+def test_the_items_that_a_verdict_asks_for_settle_it(imported):
+    """Two tasks that keep everything are open together, and both are named."""
+    home, few = mixed(300, 0.5), mixed(50, 1.0)
+    base = {"home": rows("home", home), "a": rows("a", few), "b": rows("b", few)}
+    assert imported(base, base, "home")["settle"] == "about 53 more items each of a, b would settle it"
+    more = np.ones(103, dtype=bool)
+    base |= {"a": rows("a", more), "b": rows("b", more)}
+    assert imported(base, base, "home")["light"] in ("keeps", "unclear")
+
+
+def test_149_unchanged_items_are_the_fewest_that_can_show_a_loss_below_two_points(imported):
+    home = mixed(300, 0.5)
+    lights = []
+    for count in (148, 149):
+        base = {"home": rows("home", home), "far": rows("far", np.ones(count, dtype=bool))}
+        lights.append(imported(base, base, "home")["light"])
+    assert lights == ["unclear", "keeps"]

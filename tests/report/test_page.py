@@ -82,7 +82,7 @@ def test_every_light_is_shown_as_a_word_and_a_symbol_everywhere(light: Light) ->
     text = read_page(html_page(RESULTS, changed)).text
     assert f"{symbol} {light} sft/siqa/128/0" in " ".join(text.split())
     assert f"- {symbol} **{light}**: sft/siqa/128/0: " in markdown_page(RESULTS, changed)
-    assert f"  {symbol} {light:<8}sft/siqa/128/0: " in text_summary(RESULTS, changed).plain
+    assert f"  {symbol} {light:<8} sft/siqa/128/0: " in text_summary(RESULTS, changed).plain
     assert len(set(LIGHT_SYMBOLS.values())) == len(get_args(Light))
 
 

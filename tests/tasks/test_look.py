@@ -74,3 +74,11 @@ def test_an_unknown_column_comes_with_the_nearest_and_rows_without_target_are_co
         made.texts("lable")
     with pytest.raises(UserError, match=r"2 of 3 rows have no target in column 'label', the first is row 2; fill"):
         label_counts(made, "label")
+
+
+@pytest.mark.parametrize(("long", "short"), [("文章", "摘要"), ("текст", "кратко"), ("نص", "ملخص")])
+def test_of_texts_under_foreign_names_the_shorter_is_the_target_and_row_numbers_are_not(tmp_path, long, short):
+    rows = [f"{n},{'一二三四五六七八九十' * 3}{n},{'一二三'}{n}" for n in range(20)]
+    made = table(tmp_path, f"id,{long},{short}\n" + "\n".join(rows) + "\n")
+    assert guessed_target(made) == short
+    assert guessed_inputs(made, short) == (long,)

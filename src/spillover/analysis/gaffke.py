@@ -130,6 +130,8 @@ def _distances(pulls: FloatArray, multiplicities: FloatArray, worst: float) -> F
     """
     values, counts = np.append(pulls, worst), np.append(multiplicities, 1.0)
     lowest = float(values.min())
+    if len(pulls) == 1:  # no unit differs from another: the tail has a closed form, Clopper and Pearson's
+        return np.asarray(-worst * (1 - ndtr(-DEPTHS) ** (1 / multiplicities.sum())), dtype=np.float64)
     if lowest == 0:
         return np.zeros_like(DEPTHS)  # all units have the worst value there can be
     tilts = _TILTS[:, None] / -lowest

@@ -1,6 +1,5 @@
 """Which cells could have shown a loss: those whose base is above what knowing nothing scores."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +30,8 @@ def floor_of(task: TaskCard, metric: str, card: MetricCard) -> float | None:
 def idle_cells(results: StudyResults, scores: Scores) -> tuple[IdleCell, ...]:
     """Return the cells of primary metrics that cannot show a loss, in the study's order.
 
-    A cell without a known floor counts as one that can; one with too few items to tell cannot.
+    A cell without a known floor counts as one that can, and so does one with too few items to tell: what it lost, if
+    anything, then stays open.
     """
     found = []
     for task in results.tasks:
@@ -41,18 +41,16 @@ def idle_cells(results: StudyResults, scores: Scores) -> tuple[IdleCell, ...]:
             continue
         for cell in cells_of(scores, BASE, task):
             score = scores[ScoreKey(BASE, cell, task.primary_metric)]
-            if _least(score, card.unit) <= floor:
+            if score.unit_count >= MINIMUM_UNIT_COUNT and _least(score, card.unit) <= floor:
                 found.append(IdleCell(cell, task.primary_metric, score.value, floor))
     return tuple(found)
 
 
 def _least(score: ResampledScore, unit: str) -> float:
-    """Return what a score is at the least, one-sided at 95 %; minus infinity for too few items to tell.
+    """Return what a score is at the least, one-sided at 95 %.
 
     A metric that is no mean of items has no interval where every resample gives the same, as of a perfect model: then
     it is what the resamples give.
     """
-    if score.unit_count < MINIMUM_UNIT_COUNT:
-        return -math.inf
     confidence = single(score, unit)
     return float(np.quantile(score.replicates, 1 - ONE_SIDED)) if confidence is None else confidence.lower(ONE_SIDED)

@@ -43,7 +43,7 @@ class Reading:
     """Over the cells that could have shown a loss, and where the variant's own task is not known, without the task that
     gained most; None without such a cell."""
     is_at_floor: bool
-    """Whether the variant scores no more than knowing nothing would."""
+    """Whether what was gained is no more than what knowing nothing scores."""
     adjusted_p_value: float | None = None
     """Of no difference, two-sided, after Holm over all readings of the study."""
 
@@ -64,13 +64,25 @@ class Reading:
         return low is not None and high is not None and not low <= 0 <= high
 
     @property
+    def looks_lost(self) -> bool:
+        """Whether it fell by more than its interval, which nothing adjusts, allows for, or without any interval."""
+        low, high = self.mean.found.low, self.mean.found.high
+        fell = self.sign * self.mean.difference < 0
+        return fell and (low is None or high is None or not low <= 0 <= high)
+
+    @property
     def change(self) -> Change:
-        """What is known: gained and lost after adjustment, nothing lost by the test of that reading alone."""
+        """What is known: gained and lost after adjustment, nothing lost by the test of that reading alone.
+
+        What looks lost is never said to have lost nothing, whichever cells could have shown it.
+        """
         gain = self.sign * self.mean.difference
         if self.is_significant and gain < 0:
             return Change.LOST
         if self.is_significant and gain > 0 and not self.is_at_floor:
             return Change.GAINED
+        if self.looks_lost:
+            return Change.UNCLEAR
         if self.can_lose is None:
             return Change.IDLE
         return Change.KEPT if self.can_lose.found.nothing_lost else Change.UNCLEAR
@@ -174,9 +186,8 @@ class _Maker:
         can_lose = whole if is_whole else self._mean(able, metric) if able[0] else None
         items = {(key.cell.tested_on, name) for key in keys[0] for name in self.scores[key].example_ids}
         names = tuple(dict.fromkeys(key.cell.tested_on for key in keys[0]))
-        return Reading(
-            relation, metric, names, len(keys[0]), len(items), whole, can_lose, self._is_at_floor(keys[0], tasks, whole)
-        )
+        is_at_floor = self._is_at_floor(keys, tasks, metric)
+        return Reading(relation, metric, names, len(keys[0]), len(items), whole, can_lose, is_at_floor)
 
     def _mean(self, keys: Sequence[Sequence[ScoreKey]], metric: MetricCard) -> Mean:
         scatter = demonstration_scatter(keys, self.scores) if len(keys) > 1 else []
@@ -185,8 +196,20 @@ class _Maker:
     def _gain(self, reading: Reading) -> float:
         return reading.sign * reading.mean.difference
 
-    def _is_at_floor(self, keys: Sequence[ScoreKey], tasks: Sequence[TaskCard], mean: Mean) -> bool:
+    def _is_at_floor(self, keys: Sequence[Sequence[ScoreKey]], tasks: Sequence[TaskCard], metric: MetricCard) -> bool:
+        """Return whether nothing is gained over the cells in which the variant scores more than knowing nothing."""
         cards = {task.name: task for task in tasks}
-        floors = [floor_of(cards[key.cell.tested_on], key.metric, self.results.metrics[key.metric]) for key in keys]
-        known = [floor for floor in floors if floor is not None]
-        return len(known) == len(floors) and mean.variant_mean <= sum(known) / len(known)
+        above = []
+        for index, key in enumerate(keys[0]):
+            floor = floor_of(cards[key.cell.tested_on], key.metric, self.results.metrics[key.metric])
+            value = sum(self.scores[own[index]].value for own in keys) / len(keys)
+            if floor is None or value > floor:
+                above.append(index)
+        if len(above) == len(keys[0]):
+            return False
+        if not above:
+            return True
+        gained = self._mean([[own[index] for index in above] for own in keys], metric)
+        sign = 1 if metric.higher_is_better else -1
+        p_value = gained.found.p_value
+        return p_value is None or p_value >= SIGNIFICANT or sign * gained.difference <= 0

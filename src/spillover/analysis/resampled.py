@@ -23,7 +23,7 @@ READ_OFF = 0.15
 
 
 def spread_over(changes: FloatArray) -> float:
-    """Return among how many units a change is spread: ``(sum of |d|) ** 2 / sum of d ** 2``, from the median change.
+    """Return among how many units a change is spread: ``(sum of |d|) ** 2 / sum of d ** 2``.
 
     It is the number of changed units where all changed alike, and one where one of them changed far more than others,
     however many jitter. Nothing changed is spread over none.
@@ -31,7 +31,7 @@ def spread_over(changes: FloatArray) -> float:
     Args:
         changes: Of each unit, ``(n,)``, or of each of its statistics, ``(n, k)``.
     """
-    sizes = np.abs(changes - np.median(changes, axis=0)).reshape(len(changes), -1).sum(axis=1)
+    sizes = np.abs(changes).reshape(len(changes), -1).sum(axis=1)
     total, largest = float(sizes.sum()), float(sizes.max())
     return total**2 / float((sizes**2).sum()) if largest > ROUNDING else 0.0
 

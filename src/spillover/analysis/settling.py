@@ -1,7 +1,7 @@
 """What would settle an open verdict: how many more items of which task, or training seeds, and how long they take."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
@@ -11,7 +11,8 @@ from spillover.analysis.means import Mean
 from spillover.analysis.power import POWER, fewest_items
 from spillover.analysis.readings import SIGNIFICANT, Reading, Subject
 from spillover.analysis.scatter import seeds_needed
-from spillover.records import StudyResults
+from spillover.analysis.wording import NAMED_COUNT, named
+from spillover.records import Relation, StudyResults
 
 MOST_TIMES = 100
 """Times as many items from which on a difference counts as too close to the margin to be settled by items."""
@@ -31,44 +32,112 @@ def settling(results: StudyResults, subject: Subject, questions: Sequence[tuple[
     """
     if not questions:
         return ""
-    needs = [(_items_needed(entry, allowed), entry, allowed) for entry, allowed in questions]
-    alone = [need for need in needs if len(need[1].tasks) == 1]
-    # A relation of several tasks is open through them; what its tasks need settles it, or nearly.
-    times, entry, allowed = max(alone or needs, key=lambda need: need[0])
-    seeds = _seeds_words(subject, entry, allowed)
+    seeds = next((words for entry, allowed in questions if (words := _seeds_words(subject, entry, allowed))), "")
     if seeds:
         return seeds
-    if not math.isfinite(times) or times > MOST_TIMES:
-        return f"what {entry.tasks[0]} changed by is too close to what is allowed for more items to settle it"
-    count = entry.item_count
-    fewest = fewest_items(allowed) if entry.metric.unit == "share" else 0
-    more = max(math.ceil((times - 1) * count), fewest - count, 1)
-    seconds = sum(results.item_seconds.get(task, 0.0) for task in entry.tasks) / len(entry.tasks) * more
+    times: dict[str, float] = {}
+    for entry, allowed in questions:
+        needed = _items_needed(subject, entry, allowed)
+        if needed is None:
+            return _without_interval(subject)
+        times |= {task: max(times.get(task, 1.0), times_as_many) for task, times_as_many in needed.items()}
+    times = {task: times_as_many for task, times_as_many in times.items() if times_as_many > 1}
+    if not times:
+        return ""
+    if max(times.values()) > MOST_TIMES:
+        nearest = max(times, key=lambda task: times[task])
+        return f"what {nearest} changed by is too close to what is allowed for more items to settle it"
+    counts = {entry.tasks[0]: entry.item_count for entry in subject.tasks}
+    fewest = {
+        task: max(
+            fewest_items(allowed) if entry.metric.unit == "share" and len(entry.tasks) == 1 else 0
+            for entry, allowed in questions
+            if task in entry.tasks
+        )
+        for task in times
+    }
+    more = {task: max(math.ceil((times[task] - 1) * counts[task]), fewest[task] - counts[task], 1) for task in times}
+    seconds = sum(results.item_seconds.get(task, 0.0) * count for task, count in more.items())
     time = f" ({_duration(seconds)} of processor time)" if seconds else ""
-    of = entry.tasks[0] if len(entry.tasks) == 1 else f"{', '.join(entry.tasks)} together"
-    return f"about {_rounded(more)} more items of {of}{time} would settle it"
+    return f"about {_listed(more)}{time} would settle it"
 
 
-def _items_needed(entry: Reading, allowed: float) -> float:
-    """Return how many times as many items.
+def _listed(more: Mapping[str, int]) -> str:
+    """Write how many more items of which tasks, most first; of many tasks the rest together."""
+    first = sorted(more, key=lambda task: -more[task])
+    if len(first) > 1 and len({_rounded(count) for count in more.values()}) == 1:
+        return f"{_rounded(more[first[0]])} more items each of {named(first)}"
+    parts = [f"{_rounded(more[task])} of {task}" for task in first[:NAMED_COUNT]]
+    if rest := first[NAMED_COUNT:]:
+        parts.append(f"{_rounded(sum(more[task] for task in rest))} of {len(rest)} more")
+    count, _, others = ", ".join(parts).partition(" ")
+    return f"{count} more item{'' if count == '1' else 's'} {others}"
 
-    What an end is off by has two parts: the spread of the items, which shrinks with the root of their number, and what
-    the one imagined item adds (`gaffke`), which shrinks with their number: of items that did not change there is no
-    other.
+
+def _without_interval(subject: Subject) -> str:
+    """Say which tasks have no interval, so that nothing can be said of how many more items it takes."""
+    names = [entry.tasks[0] for entry in subject.tasks if entry.mean.found.confidence is None]
+    of = f"{named(names)} {'has' if len(names) == 1 else 'have'}" if names else "some task has"
+    return f"{of} too few items, or too few that changed, for an interval: test on more"
+
+
+def _items_needed(subject: Subject, entry: Reading, allowed: float) -> dict[str, float] | None:
+    """Return how many times as many items of which tasks; None where nothing is known of how far they may be off.
+
+    Tasks of a mean are combined as squares, so that those that are off by most need more first, down to the distance
+    with which the rest comes near enough.
     """
-    mean = entry.can_lose
-    confidence = mean.found.confidence if mean else None
-    if mean is None or confidence is None:
-        return 1.0
+    members = [task for task in subject.tasks if task.tasks[0] in entry.tasks and task.relation is entry.relation]
+    if entry.relation is Relation.UNSTATED and len(members) > 1:  # the one that gained most does not count
+        members.remove(max(members, key=lambda task: task.sign * task.mean.difference))
+    mean = entry.mean if entry.looks_lost else entry.can_lose
+    if mean is None or mean.found.confidence is None:
+        return None
     wanted = _wanted(entry, mean, allowed)
     if wanted <= 0:
-        return math.inf
+        return {entry.tasks[0]: math.inf}
     is_lost = entry.sign * mean.difference < 0 and wanted == abs(mean.difference)
     level = 1 - _tail(entry) if is_lost else ONE_SIDED
-    end = confidence.upper(level) if is_lost == (entry.sign > 0) else confidence.lower(level)
-    imagined = max(0.0, abs(confidence.value - end) - float(ndtri(level)) * mean.item_error)
-    spread = float(ndtri(level) + ndtri(POWER)) * mean.item_error
-    if imagined + spread == 0:
+    cell_count = sum(task.cell_count for task in members)
+    off: dict[str, tuple[float, float]] = {}
+    for task in members:
+        found = _off_by(task, level, is_upper=is_lost == (entry.sign > 0))
+        if found is None:
+            return None
+        weight = task.cell_count / cell_count
+        off[task.tasks[0]] = weight * found[0], weight * found[1]
+    near = _level_with(sorted(sum(parts) for parts in off.values()), wanted)
+    return {task: _times(*parts, near) for task, parts in off.items()}
+
+
+def _off_by(task: Reading, level: float, *, is_upper: bool) -> tuple[float, float] | None:
+    """Return what an end of a task's interval is off by, in two parts.
+
+    The spread of the items shrinks with the root of their number, what the one imagined item adds (`gaffke`) with their
+    number: of items that did not change there is no other.
+    """
+    confidence = task.mean.found.confidence
+    if confidence is None:
+        return None
+    end = confidence.upper(level) if is_upper else confidence.lower(level)
+    imagined = max(0.0, abs(confidence.value - end) - float(ndtri(level)) * task.mean.item_error)
+    return imagined, float(ndtri(level) + ndtri(POWER)) * task.mean.item_error
+
+
+def _level_with(rising: Sequence[float], wanted: float) -> float:
+    """Return to what distances have to come down, at the most, for their squares to sum to that of ``wanted``."""
+    left = wanted**2
+    for index, distance in enumerate(rising):
+        others = len(rising) - index
+        if distance**2 * others > left:
+            return math.sqrt(left / others)
+        left -= distance**2
+    return math.inf
+
+
+def _times(imagined: float, spread: float, wanted: float) -> float:
+    """Return how many times as many items bring both parts together down to ``wanted``."""
+    if imagined + spread <= wanted:
         return 1.0
     # 1 / root of the factor, of: spread * root + imagined * root ** 2 = wanted
     root = 2 * wanted / (spread + math.sqrt(spread**2 + 4 * imagined * wanted))

@@ -8,7 +8,7 @@ from spillover.analysis.idle import IdleCell
 from spillover.analysis.inference import unit_margin
 from spillover.analysis.readings import Change, Reading, Subject
 from spillover.analysis.settling import settling
-from spillover.analysis.wording import interval_words, named, plain, signed
+from spillover.analysis.wording import difference_words, interval_words, named, plain, signed
 from spillover.records import BASE, Measurement, Relation, StudyResults
 
 Light = Literal["keeps", "unclear", "mixed", "loses", "untested"]
@@ -96,13 +96,16 @@ def is_tested(subject: Subject) -> bool:
 
 
 def open_questions(subject: Subject, margin: float) -> list[tuple[Reading, float]]:
-    """Return what is not shown to have lost little enough, with how much that is."""
+    """Return what is not shown to have lost little enough, with how much that is.
+
+    What fell by more than its interval allows for, or has none, is open even where it could not have shown a loss.
+    """
     rows = [(row, margin) for row in subject.rows]
     tasks = [(task, TASK_FACTOR * margin) for task in subject.tasks]
     return [
         (entry, allowed)
         for entry, allowed in (*rows, *tasks)
-        if entry.can_lose is not None and not entry.excludes_loss_of(allowed)
+        if entry.looks_lost or (entry.can_lose is not None and not entry.excludes_loss_of(allowed))
     ]
 
 
@@ -152,7 +155,8 @@ def _number(row: Reading) -> str:
     mean = row.mean
     doubt = " (not after adjustment)" if row.excludes_zero and not row.is_significant else ""
     interval = interval_words(mean.found.low, mean.found.high)
-    return f"{row.relation} {signed(mean.difference)} {interval} {row.metric.kind}{doubt}"
+    number = difference_words(mean.difference, mean.found.low, mean.found.high)
+    return f"{row.relation} {number} {interval} {row.metric.kind}{doubt}"
 
 
 def _seeds(subject: Subject) -> str:
@@ -203,7 +207,8 @@ def _worst(subject: Subject) -> str:
         return ""
     found = worst.mean.found
     return (
-        f"worst task {worst.tasks[0]} {signed(worst.mean.difference)} {interval_words(found.low, found.high)} "
+        f"worst task {worst.tasks[0]} {difference_words(worst.mean.difference, found.low, found.high)} "
+        f"{interval_words(found.low, found.high)} "
         f"on {worst.item_count:,} items"
     )
 
@@ -222,7 +227,7 @@ def _largest_loss(subject: Subject) -> str:
 
 
 def _idle_tasks(subject: Subject, idle: Sequence[IdleCell]) -> tuple[str, ...]:
-    tasks = {entry.tasks[0] for entry in subject.tasks if entry.can_lose is None}
+    tasks = {entry.tasks[0] for entry in subject.tasks if entry.change is Change.IDLE}
     return tuple(dict.fromkeys(entry.cell.tested_on for entry in idle if entry.cell.tested_on in tasks))
 
 

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 
+HUGE = 1e6
+"""From here on numbers are written with their power of ten."""
+
 NAMED_COUNT = 3
 """Names that a sentence gives; the tables have all."""
 
 
 def signed(value: float, digits: int = 2) -> str:
     """Write a difference with its sign: ``+0.21``, ``−0.05``, ``±0.00`` for what rounds to zero."""
-    text = f"{abs(value):.{digits}f}"
+    text = _number(value, digits)
     if float(text) == 0:
         return f"±{text}"
     return f"{'+' if value > 0 else '−'}{text}"
@@ -18,15 +21,29 @@ def interval_words(low: float | None, high: float | None) -> str:
     """Write an interval: ``[−0.09, −0.01]``; with more digits where two would round an end to zero."""
     if low is None or high is None:
         return "(no interval)"
-    nearest = min((abs(value) for value in (low, high) if value != 0), default=1.0)
-    digits = next((count for count in (2, 3, 4, 5) if round(nearest, count) > 0), 6)
+    digits = _digits(low, high)
     return f"[{plain(low, digits)}, {plain(high, digits)}]"
+
+
+def difference_words(value: float, low: float | None, high: float | None) -> str:
+    """Write a difference with as many digits as its interval."""
+    return signed(value, 2 if low is None or high is None else _digits(low, high))
+
+
+def _digits(*values: float) -> int:
+    nearest = min((abs(value) for value in values if value != 0), default=1.0)
+    return next((count for count in (2, 3, 4, 5) if round(nearest, count) > 0), 6)
 
 
 def plain(value: float, digits: int = 2) -> str:
     """Write a number with a true minus sign."""
-    text = f"{abs(value):.{digits}f}"
+    text = _number(value, digits)
     return f"−{text}" if value < 0 and float(text) != 0 else text
+
+
+def _number(value: float, digits: int) -> str:
+    """Write a size; of what no score should be, such as a diverged perplexity, the power of ten is enough."""
+    return f"{abs(value):.{digits}f}" if abs(value) < HUGE else f"{abs(value):.1e}"
 
 
 def named(names: Sequence[str], *, most: int = NAMED_COUNT) -> str:

@@ -49,7 +49,7 @@ def text_summary(results: StudyResults, analysis: Analysis) -> Text:
     summary.append(f": differences to the base, {analysis.level:.0%} intervals\n")
     for verdict in analysis.verdicts:
         style = f"bold {LIGHT_STYLES[verdict.light]}"
-        summary.append(f"  {LIGHT_SYMBOLS[verdict.light]} {verdict.light:<8}", style=style)
+        summary.append(f"  {LIGHT_SYMBOLS[verdict.light]} {verdict.light:<8} ", style=style)
         summary.append(f"{printable(verdict.sentence, LONGEST_SENTENCE)}\n")
     summary.rstrip()
     return summary

@@ -36,6 +36,10 @@ PAIRS += (("question1", "question2"), ("text_a", "text_b"), ("context", "questio
 SEPARATORS = (",", ";", "\t", "|")
 
 
+HARDLY_REPEATED = 0.9
+"""Share of different values from which on a column is text or row numbers, and no labels."""
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """A file of rows, read whole."""
@@ -84,13 +88,26 @@ def relative_file(path: Path, folder: Path) -> str:
 
 
 def guessed_target(table: Table) -> str:
-    """Return the column that is most likely the target: by its name, else that of the fewest values."""
+    """Return the column that is most likely the target: by its name, else that of the fewest values.
+
+    Of texts that hardly repeat it is the shortest, whatever the language of its name: what is asked for is mostly
+    shorter than what it is asked of. Numbers that hardly repeat are rather those of the rows.
+    """
     by_name = _named(table.columns, TARGET_NAMES)
     if by_name:
         return by_name
-    counts = {name: len(set(_plain(table, name))) for name in table.columns if name}
-    several = {name: count for name, count in counts.items() if count > 1} or counts
-    return min(several, key=lambda name: several[name])
+    values = {name: _plain(table, name) for name in table.columns if name}
+    counts = {name: len(set(own)) for name, own in values.items()}
+    several = [name for name, count in counts.items() if count > 1] or list(counts)
+
+    def rank(name: str) -> tuple[float, bool, int]:
+        own = values[name]
+        is_text = counts[name] > HARDLY_REPEATED * len(own)
+        if not is_text:
+            return counts[name], False, 0
+        return len(own), all(text.strip().isdecimal() for text in own), sum(map(len, own))
+
+    return min(several, key=rank)
 
 
 def guessed_inputs(table: Table, target: str) -> tuple[str, ...]:
