@@ -249,7 +249,7 @@ def test_models_have_a_most_frequent_answer_wherever_they_answer(finished):
     assert set(found) == {(s.model, s.cell) for s in steps if s.cell.tested_on != "lm-eval/spillover_letters"}
     for step in steps:
         if (answer := found.get((step.model, step.cell))) is not None:
-            said = [row.answer for row in answers_of(store, step)]
+            said = [row.raw_answer for row in answers_of(store, step)]
             assert said.count(answer.text) == pytest.approx(answer.share * len(said)) == max(map(said.count, said))
 
 
