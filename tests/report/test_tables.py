@@ -91,3 +91,11 @@ def test_tasks_with_too_few_items_to_ever_show_that_nothing_was_lost_are_named()
     assert "less than 0.02 was lost" in words
     assert words.endswith("it takes 149 at least, where nothing changes at all.")
     assert limit_words(replace(RESULTS, margin=0.9)) == ""
+
+
+def test_of_free_text_guessing_is_one_text_for_all_items() -> None:
+    task = next(task for task in RESULTS.tasks if not task.answers)
+    assert (
+        guessing_words(replace(task, constant_scores={task.primary_metric: 0.125, "other": 0.9})) == "0.12 (one text)"
+    )
+    assert "one text" not in guessing_words(replace(task, constant_scores={"other": 0.9}))

@@ -152,9 +152,14 @@ def _row(results: StudyResults, condition: str, base: Measurement, rows: list[Me
 
 
 def guessing_words(task: TaskCard) -> str:
-    """Write what guessing scores: always the most frequent answer, or at random where each row has its own options."""
+    """Write what guessing scores: always the most frequent answer, or at random where each row has its own options.
+
+    Of free text it is what one text for all items scores in the primary metric.
+    """
     if task.majority_accuracy is not None:
         return plain(task.majority_accuracy)
+    if task.primary_metric in task.constant_scores:
+        return f"{plain(task.constant_scores[task.primary_metric])} (one text)"
     return "" if task.chance_accuracy is None else f"{plain(task.chance_accuracy)} (chance)"
 
 
