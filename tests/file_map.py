@@ -1,11 +1,11 @@
-"""Writes the README's file map: python -m tests.file_map."""
+"""Writes the map of files in docs/architecture.md: python -m tests.file_map."""
 
 import ast
-import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "spillover"
+PAGE = ROOT / "docs" / "architecture.md"
 
 
 def file_map() -> str:
@@ -19,11 +19,10 @@ def file_map() -> str:
     return "\n".join(lines)
 
 
-def with_map(readme: str) -> str:
-    """Return the README with its map up to date."""
-    return re.sub(r"(## File map\n\n).*?(\n\nApache)", lambda m: m[1] + file_map() + m[2], readme, flags=re.S)
+def with_map(page: str) -> str:
+    """Return the page with its map up to date."""
+    return page.split("## Files\n")[0] + f"## Files\n\n{file_map()}\n"
 
 
 if __name__ == "__main__":
-    path = ROOT / "README.md"
-    path.write_text(with_map(path.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(with_map(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
