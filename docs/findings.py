@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from spillover.analysis.claim_words import CLAIMS
 from spillover.analysis.wording import interval_words, plain, signed
+from spillover.questions.claims.words import CLAIMS
 
 DOCS = Path(__file__).parent
 FINDINGS = DOCS / "findings"

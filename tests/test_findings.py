@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from spillover.analysis.claim_words import CLAIMS
-from spillover.analysis.generalization import analyse
+from spillover.questions import answered
+from spillover.questions.claims.words import CLAIMS
 from spillover.report.write import summary_json
 from tests.report.made_results import made_results
 
@@ -25,7 +25,7 @@ def _module():
 findings = _module()
 MADE = made_results()
 RESULTS = replace(MADE, provenance={**MADE.provenance, "cpu_seconds": 90.0})
-FINDING = findings.kept(json.loads(summary_json(RESULTS, analyse(RESULTS, resample_count=50))))
+FINDING = findings.kept(json.loads(summary_json(RESULTS, answered(RESULTS, resample_count=50))))
 
 
 def test_writing_the_page_again_changes_nothing():

@@ -9,19 +9,21 @@ PACKAGE = ROOT / "src" / "spillover"
 OPEN_TO_ALL = {"errors", "records", "registry", "__init__"}
 OF_COMMANDS = {
     *{"api", "config", "progress", "study", "steps", "store", "report", "analysis", "evaluation"},
-    *{"models", "tasks", "prompts", "artifacts", "training"},
+    *{"models", "tasks", "prompts", "artifacts", "training", "questions"},
 }
 ALLOWED = {
     "cli": OF_COMMANDS | {"commands"},
+    "question": {"analysis", "report"},
+    "questions": {"question", "analysis", "report"},
     "commands": OF_COMMANDS,
-    "api": {"config", "progress", "study", "steps", "store", "report", "analysis", "models", "artifacts"},
+    "api": {"questions", "config", "progress", "study", "steps", "store", "report", "analysis", "models", "artifacts"},
     "config": {"study", "steps", "models", "tasks", "training"},
     "__main__": {"cli"},
     "progress": {"study", "steps"},
     "study": {"steps", "store", "training", "evaluation", "analysis", "tasks", "prompts", "models", "artifacts"},
     "steps": {"store", "training", "evaluation", "tasks", "prompts", "models"},
     "store": {"tasks", "prompts", "artifacts"},
-    "report": {"analysis"},
+    "report": {"analysis", "questions"},
     "training": {"tasks", "prompts", "models"},
     "evaluation": {"tasks", "prompts", "models", "artifacts"},
     "tasks": {"prompts", "artifacts"},

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import pandas
 
     from spillover.analysis import comparison
-    from spillover.analysis.generalization import Analysis
-    from spillover.analysis.verdicts import Verdict
+    from spillover.analysis.analysis import Analysis
+    from spillover.analysis.verdict import Verdict
     from spillover.records import StudyResults
     from spillover.study.study import Study
 
@@ -135,9 +135,9 @@ class Results:
     @cached_property
     def analysis(self) -> Analysis:
         """Every statistic of the report, as records."""
-        from spillover.analysis.generalization import analyse
+        from spillover.questions import answered
 
-        return analyse(self.records)
+        return answered(self.records)
 
     @property
     def variants(self) -> tuple[str, ...]:

@@ -143,13 +143,13 @@ def report(
     if not as_text and not as_json:
         terminal.report(study, kept, report_folder, command, tuple(dict.fromkeys(formats or USUAL)))
         return
-    from spillover.analysis.generalization import analyse
+    from spillover.questions import answered
     from spillover.report.text_tables import text_report
     from spillover.report.write import summary
     from spillover.study.results import collect
 
     results = collect(study, kept, command=command)
-    analysis = analyse(results)
+    analysis = answered(results)
     if as_json:
         terminal.json(summary(results, analysis))
     else:

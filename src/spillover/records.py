@@ -13,6 +13,9 @@ BASE = "base"
 
 FloatArray = NDArray[np.float64]
 
+CALIBRATION_ERROR = "ece"
+"""The metric that says how far a model's certainty is from how often it is right."""
+
 RIGHT_ANSWERS = "right answers"
 """The kind of every metric that is a share of answers which are right."""
 

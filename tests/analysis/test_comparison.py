@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from spillover.analysis.comparison import compare, paired_variants
-from spillover.analysis.generalization import analyse
 from spillover.errors import UserError
+from spillover.questions import answered
 from spillover.records import BASE
 from tests.report.made_results import made_results
 
@@ -35,7 +35,7 @@ def test_differences_are_second_less_first_in_every_cell():
 
 
 def test_against_the_base_the_differences_and_intervals_are_the_reports():
-    analysis = analyse(RESULTS, resample_count=200)
+    analysis = answered(RESULTS, resample_count=200)
     found = compare(RESULTS, BASE, SFT, resample_count=200)
     reported = {
         (row.tested_on, row.shots, row.metric): (row.difference, row.low, row.high)

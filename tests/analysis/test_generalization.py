@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from spillover.analysis.generalization import analyse
+from spillover.questions import answered
 from spillover.records import BASE, RIGHT_ANSWERS, CellScores, Measurement
 from tests.report.made_results import METRICS, made_results
 
 RESULTS = made_results()
-ANALYSIS = analyse(RESULTS)
+ANALYSIS = answered(RESULTS)
 
 
 def row_of(scores: CellScores) -> Measurement:
@@ -70,7 +70,7 @@ def test_the_base_differs_from_itself_by_nothing() -> None:
 
 
 def test_the_same_results_give_the_same_analysis() -> None:
-    assert analyse(RESULTS) == ANALYSIS
+    assert answered(RESULTS) == ANALYSIS
 
 
 def test_every_variant_gets_a_verdict_over_its_three_relations() -> None:

@@ -11,7 +11,7 @@ from scipy import stats
 from spillover.analysis.cells import resample_scores
 from spillover.analysis.idle import idle_cells
 from spillover.analysis.readings import Change, Subject, subject_of, subjects
-from spillover.analysis.verdicts import light
+from spillover.questions.generalization.verdicts import light
 from spillover.records import BASE, Cell, CellScores, Relation, StudyResults, TaskCard, VariantCard
 from tests.analysis.made_scores import METRICS, study, task
 

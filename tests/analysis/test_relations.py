@@ -5,7 +5,8 @@ from scipy import stats
 from spillover.analysis.cells import resample_scores
 from spillover.analysis.idle import idle_cells
 from spillover.analysis.readings import Change, subjects
-from spillover.analysis.relations import RelationSummary, best_of_shots, relation_summaries
+from spillover.analysis.relations import RelationSummary, relation_summaries
+from spillover.questions.generalization.best_of_shots import best_of_shots
 from spillover.records import Relation, StudyResults
 from tests.analysis.made_scores import VARIANT, study, task
 

@@ -6,8 +6,8 @@ from scipy import stats
 
 from spillover.analysis.cells import resample_scores
 from spillover.analysis.gaffke import gaffke
-from spillover.analysis.generalization import analyse
 from spillover.analysis.seeds import RecipeSummary, recipe_summaries
+from spillover.questions import answered
 from spillover.records import BASE, Cell, CellScores, Relation, StudyResults, VariantCard
 from tests.analysis.made_scores import METRICS, task
 
@@ -87,5 +87,5 @@ def test_few_items_give_no_interval_and_items_that_never_differ_the_exact_one() 
 def test_variants_of_another_size_are_another_recipe() -> None:
     results = study_of(np.random.default_rng(2).normal(0.1, 0.1, (3, 1, 40)))
     larger = replace(results.variants[2], size=16)
-    rows = analyse(replace(results, variants=(*results.variants[:2], larger)), resample_count=50).recipes
+    rows = answered(replace(results, variants=(*results.variants[:2], larger)), resample_count=50).recipes
     assert [(row.size, row.seeds) for row in rows] == [(8, (0, 1))]

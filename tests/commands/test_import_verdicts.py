@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from spillover.analysis.generalization import analyse
 from spillover.evaluation.harness.samples import read_runs
+from spillover.questions import answered
 from tests.commands.called import call
 from tests.evaluation.harness.test_samples import chosen, sample, write_run
 
@@ -95,7 +95,7 @@ def test_a_dozen_items_beside_a_thousand_are_never_enough(tmp_path, world):
     many = rows("many", mixed(1000, 0.75))
     found = folders(tmp_path, {"few": rows("few", few), "many": many}, {"few": rows("few", lost), "many": many})
     results = read_runs(list(found), base=found[0], trained_on=(), command="x")
-    (verdict,) = analyse(results, resample_count=50).verdicts
+    (verdict,) = answered(results, resample_count=50).verdicts
     assert verdict.light == "unclear"
     assert "more items of few would settle it" in verdict.settle
 

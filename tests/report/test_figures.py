@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from spillover.analysis.generalization import analyse
+from spillover.questions import answered
 from spillover.records import BASE, RIGHT_ANSWERS, Relation
 from spillover.report.figures import (
     drift_heat_maps,
@@ -18,7 +18,7 @@ from spillover.report.figures import (
 from tests.report.made_results import made_results
 
 RESULTS = made_results()
-ANALYSIS = analyse(RESULTS, resample_count=200)
+ANALYSIS = answered(RESULTS, resample_count=200)
 
 
 def elements(svg: str) -> Iterator[ElementTree.Element]:
@@ -80,7 +80,7 @@ def test_many_variants_stay_distinct() -> None:
 
 def test_hostile_names_stay_text_in_a_drawing() -> None:
     results = made_results("<script>alert(1)</script>\"'\x00\x1b]]>&")
-    svg = relation_chart(analyse(results, resample_count=20))
+    svg = relation_chart(answered(results, resample_count=20))
     assert "script" not in names(svg)
     assert "<script>" not in svg
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spillover.analysis.generalization import analyse
+from spillover.questions import answered
 from spillover.records import StudyResults
 from spillover.report.write import write_report
 from tests.report.made_results import made_results
@@ -43,7 +43,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         (MANY, many_variants(made_results())),
     ):
         written[name] = tmp_path_factory.mktemp("report")
-        write_report(results, analyse(results, resample_count=50), written[name])
+        write_report(results, answered(results, resample_count=50), written[name])
     return written
 
 

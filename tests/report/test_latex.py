@@ -1,11 +1,11 @@
 import re
 
-from spillover.analysis.generalization import analyse
+from spillover.questions import answered
 from spillover.report.latex import latex, latex_tables
 from tests.report.made_results import made_results
 
 RESULTS = made_results()
-ANALYSIS = analyse(RESULTS, resample_count=200)
+ANALYSIS = answered(RESULTS, resample_count=200)
 
 
 def test_what_latex_would_read_as_a_command_is_printed():
@@ -27,7 +27,7 @@ def test_every_row_has_as_many_cells_as_its_table_has_columns():
 
 def test_braces_and_environments_are_balanced_also_when_names_are_hostile():
     hostile = made_results("}\\end{table}%&$#_^~{")
-    text = latex_tables(hostile, analyse(hostile, resample_count=50))
+    text = latex_tables(hostile, answered(hostile, resample_count=50))
     plain = text.replace(r"\{", "").replace(r"\}", "")
     assert plain.count("{") == plain.count("}")
     assert len(re.findall(r"\\begin\{table\}", text)) == len(re.findall(r"\\end\{table\}", text))

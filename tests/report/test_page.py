@@ -8,19 +8,19 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from spillover.analysis.generalization import analyse
-from spillover.analysis.verdicts import Light
+from spillover.analysis.verdict import Light
 from spillover.analysis.wording import interval_words, signed
+from spillover.questions import CLAIMS, GENERALIZATION, answered
 from spillover.report.explorer import explorer
 from spillover.report.latex import latex_tables
 from spillover.report.page import _scientific, html_page, markdown_page
-from spillover.report.text import LIGHT_SYMBOLS, text_summary
+from spillover.report.text import LIGHT_SYMBOLS, markdown, text_summary
 from tests.analysis.test_seeds import study_of
 from tests.report.made_results import made_results
 from tests.report.page_reader import read_page
 
 RESULTS = made_results()
-ANALYSIS = analyse(RESULTS, resample_count=200)
+ANALYSIS = answered(RESULTS, resample_count=200)
 PAGE = html_page(RESULTS, ANALYSIS)
 READER = read_page(PAGE)
 SECTIONS = re.findall(r'<section id="(\w+)">', PAGE)
@@ -140,7 +140,7 @@ def test_items_that_need_no_script_are_few_however_many_variants_there_are() -> 
 def test_a_study_of_one_shot_count_has_no_curves() -> None:
     scores = tuple(scores for scores in RESULTS.scores if scores.cell.shots == 0)
     results = replace(RESULTS, scores=scores, changes=())
-    text = read_page(html_page(results, analyse(results, resample_count=20))).text
+    text = read_page(html_page(results, answered(results, resample_count=20))).text
     assert "Every task was tested at one shot count; the matrix holds the scores." in text
     assert "The dotted line is" not in text
 
@@ -169,7 +169,7 @@ def test_a_study_without_drift_losses_prompts_or_free_text_still_has_a_page() ->
         provenance={},
         changes=(),
     )
-    analysis = analyse(bare, resample_count=50)
+    analysis = answered(bare, resample_count=50)
     text = read_page(html_page(bare, analysis)).text
     assert "Not measured in this study." in text
     assert "there is no best to pick" in text
@@ -184,7 +184,7 @@ def test_a_study_of_text_alone_says_that_it_has_no_metrics_of_choices() -> None:
     names = {task.name for task in tasks}
     scores = tuple(scores for scores in RESULTS.scores if scores.cell.tested_on in names)
     bare = replace(RESULTS, tasks=tasks, scores=scores, flip_floors={}, changes=())
-    text = read_page(html_page(bare, analyse(bare, resample_count=50))).text
+    text = read_page(html_page(bare, answered(bare, resample_count=50))).text
     assert "No tested task has such metrics." in text
     assert "No variant is less accurate than the base in a cell with an answer set." in text
 
@@ -214,11 +214,11 @@ def test_a_small_number_is_written_with_its_power_of_ten_and_others_as_they_are(
 
 
 def test_every_lost_cell_and_every_gain_has_its_row() -> None:
-    assert ANALYSIS.accuracy_drops
+    assert ANALYSIS.of(GENERALIZATION).accuracy_drops
     page = markdown_page(RESULTS, ANALYSIS)
     for heading, rows in (
-        ("## Where accuracy was lost", ANALYSIS.accuracy_drops),
-        ("## What demonstrations add", ANALYSIS.in_context_gains),
+        ("## Where accuracy was lost", ANALYSIS.of(GENERALIZATION).accuracy_drops),
+        ("## What demonstrations add", ANALYSIS.of(GENERALIZATION).in_context_gains),
     ):
         block = page.split(heading)[1].split("\n## ")[0]
         assert len([line for line in block.splitlines() if line.startswith("| sft") or line.startswith("| fticl")]) == (
@@ -228,7 +228,7 @@ def test_every_lost_cell_and_every_gain_has_its_row() -> None:
 
 def test_hostile_text_stays_text() -> None:
     results = made_results(HOSTILE)
-    page = html_page(results, analyse(results, resample_count=50))
+    page = html_page(results, answered(results, resample_count=50))
     reader = read_page(page.encode("utf-8", "backslashreplace").decode())
     assert reader.tags == READER.tags
     assert not [name for name, _ in reader.attributes if name.startswith("on")]
@@ -240,24 +240,28 @@ def test_hostile_text_stays_text() -> None:
 
 def test_hostile_text_does_not_break_the_markdown_tables() -> None:
     results = made_results("|<b>`*_\n# x [a](javascript:b)")
-    lines = markdown_page(results, analyse(results, resample_count=50)).splitlines()
+    lines = markdown_page(results, answered(results, resample_count=50)).splitlines()
     relation_rows = [line for line in lines if "| in-domain |" in line]
     assert len(relation_rows) >= 3
     assert "\\|\\<b\\>\\`\\*\\_ # x [a\\](javascript:b)" in relation_rows[0]
 
 
-PAPER = next(claim.paper[0] for claim in ANALYSIS.claims if claim.number == 3)
+PAPER = next(claim.paper[0] for claim in ANALYSIS.of(CLAIMS) if claim.number == 3)
 """The paper's own figures beside a claim."""
 
 
-@pytest.mark.parametrize("line", ["## Verdicts", "### Trained on siqa", "- claim 3: " + PAPER, "## Provenance"])
+@pytest.mark.parametrize("line", ["## Verdicts", "### Trained on siqa", "## Provenance"])
 def test_the_markdown_has_the_pages_parts(line: str) -> None:
     assert line in markdown_page(RESULTS, ANALYSIS).splitlines()
 
 
+def test_the_markdown_has_the_papers_own_figures_beside_its_claims() -> None:
+    assert markdown(f"Paper: {PAPER}") in markdown_page(RESULTS, ANALYSIS)
+
+
 def test_studies_of_other_suites_have_nothing_of_the_papers_claims() -> None:
     results = replace(RESULTS, provenance={**RESULTS.provenance, "suite": "finance"})
-    analysis = analyse(results, resample_count=50)
+    analysis = answered(results, resample_count=50)
     page = html_page(results, analysis)
     assert 'id="claims"' in PAGE
     assert "claims" not in re.findall(r'id="(\w+)"', page) + re.findall(r'href="#(\w+)"', page)
@@ -265,13 +269,13 @@ def test_studies_of_other_suites_have_nothing_of_the_papers_claims() -> None:
 
 
 def test_a_claims_interval_says_what_it_holds_for() -> None:
-    (claim,) = (claim for claim in ANALYSIS.claims if claim.number == 1)
-    cells = re.search(r'<tbody class="claim">.*?</tbody>', PAGE, flags=re.S)
+    (claim,) = (claim for claim in ANALYSIS.of(CLAIMS) if claim.number == 1)
+    cells = re.search(r'<table class="claims">.*?</tbody>', PAGE, flags=re.S)
     assert cells
     for part in claim.parts:
         assert part.holds_for == ("items" if part.estimate else "")
         assert not part.kind or f"{part.statement} ({part.kind})".replace("'", "&#39;") in cells[0]
-    assert "<td>items</td>" in cells[0]
+    assert "<bdi>items</bdi>" in cells[0]
 
 
 def test_markdown_tables_have_rows_of_one_width() -> None:
@@ -284,7 +288,7 @@ def test_markdown_tables_have_rows_of_one_width() -> None:
 
 def test_a_recipe_trained_with_several_seeds_has_a_row_over_seeds() -> None:
     results = study_of(np.random.default_rng(0).normal(0.1, 0.05, (3, 1, 40)))
-    analysis = analyse(results, resample_count=200)
+    analysis = answered(results, resample_count=200)
     (row,) = analysis.recipes
     shown = read_page(html_page(results, analysis)).text
     assert "deviation of seeds" in shown

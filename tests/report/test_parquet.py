@@ -4,13 +4,13 @@ import sys
 import pytest
 from pyarrow import parquet
 
-from spillover.analysis.generalization import analyse
 from spillover.errors import UserError
+from spillover.questions import answered
 from spillover.records import Measurement
 from spillover.report.parquet import measurements_parquet
 from tests.report.made_results import made_results
 
-ANALYSIS = analyse(made_results(), resample_count=200)
+ANALYSIS = answered(made_results(), resample_count=200)
 
 
 def test_measurements_are_read_back_exactly():

@@ -1,7 +1,7 @@
 import re
 from dataclasses import replace
 
-from spillover.analysis.generalization import analyse
+from spillover.questions import answered
 from spillover.records import Relation
 from spillover.report.tables import (
     CHOICE_METRICS,
@@ -15,7 +15,7 @@ from spillover.report.tables import (
 from tests.report.made_results import made_results
 
 RESULTS = made_results()
-ANALYSIS = analyse(RESULTS, resample_count=200)
+ANALYSIS = answered(RESULTS, resample_count=200)
 
 
 def test_there_is_one_matrix_per_task_trained_on_with_rows_by_relation() -> None:

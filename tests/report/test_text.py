@@ -3,14 +3,14 @@ import io
 import pytest
 from rich.console import Console
 
-from spillover.analysis.generalization import analyse
+from spillover.questions import answered
 from spillover.report.text import markdown, printable, text_summary, visible
 from tests.report.made_results import made_results
 
 
 def test_the_summary_prints_every_verdict_sentence_as_it_is() -> None:
     results = made_results()
-    analysis = analyse(results, resample_count=200)
+    analysis = answered(results, resample_count=200)
     out = io.StringIO()
     Console(file=out, width=1000).print(text_summary(results, analysis))
     lines = out.getvalue().splitlines()
@@ -22,7 +22,7 @@ def test_the_summary_prints_every_verdict_sentence_as_it_is() -> None:
 
 def test_terminal_codes_in_a_name_are_not_obeyed() -> None:
     results = made_results("\x1b[31m[bold]")
-    summary = text_summary(results, analyse(results, resample_count=50))
+    summary = text_summary(results, answered(results, resample_count=50))
     assert "\x1b" not in summary.plain
     assert "[bold]" in summary.plain
 

@@ -3,12 +3,12 @@ import io
 import pytest
 from rich.console import Console
 
-from spillover.analysis.generalization import analyse
+from spillover.questions import answered
 from spillover.report.text_tables import text_report
 from tests.report.made_results import made_results
 
 RESULTS = made_results()
-ANALYSIS = analyse(RESULTS, resample_count=200)
+ANALYSIS = answered(RESULTS, resample_count=200)
 
 
 def printed(width, results=RESULTS, analysis=ANALYSIS):
@@ -41,6 +41,6 @@ def test_variants_stand_side_by_side_where_there_is_room():
 
 def test_hostile_names_print_no_control_sequence():
     hostile = made_results("\x1b[2J\u202e")
-    out = printed(120, hostile, analyse(hostile, resample_count=50))
+    out = printed(120, hostile, answered(hostile, resample_count=50))
     assert "\x1b" not in out
     assert "\u202e" not in out

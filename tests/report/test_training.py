@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from spillover.analysis.generalization import analyse
+from spillover.questions import answered
 from spillover.report.page import html_page, markdown_page
 from spillover.report.training import recipe_rows, source_rows
 from tests.report.made_results import made_results
@@ -31,7 +31,8 @@ FIRST, *REST = MADE.variants
 RESULTS = replace(
     MADE, variants=(replace(FIRST, training={**FIRST.training, "recipe_report": SPIDER}, mixture=MIXED), *REST)
 )
-ANALYSIS = replace(analyse(MADE, resample_count=50), mixing=None)
+FOUND = answered(MADE, resample_count=50)
+ANALYSIS = replace(FOUND, findings={name: found for name, found in FOUND.findings.items() if name != "mixing"})
 
 
 def test_a_recipe_tells_what_it_touched_and_cost():

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from spillover.analysis.generalization import analyse
+from spillover.questions import GENERALIZATION, answered
 from spillover.records import Measurement
 from spillover.report.write import write_report
 from tests.report.made_results import made_results
 from tests.report.page_reader import read_page
 
 RESULTS = made_results()
-ANALYSIS = analyse(RESULTS, resample_count=200)
+ANALYSIS = answered(RESULTS, resample_count=200)
 FILES = ["index.html", "measurements.csv", "report.md", "summary.json"]
 
 
@@ -50,7 +50,9 @@ def test_the_summary_has_stable_keys_and_the_verdicts(folder: Path) -> None:
         (item.worst, item.largest_loss, item.settle) for item in ANALYSIS.verdicts
     ]
     assert summary["rule"] == ANALYSIS.verdicts[0].rule
-    assert [item["reading"] for item in summary["accuracy_drops"]] == [item.reading for item in ANALYSIS.accuracy_drops]
+    assert [item["reading"] for item in summary["accuracy_drops"]] == [
+        item.reading for item in ANALYSIS.of(GENERALIZATION).accuracy_drops
+    ]
     assert [(item["kind"], item["change"]) for item in summary["relations"]] == [
         (item.kind, item.change) for item in ANALYSIS.relations
     ]
@@ -62,7 +64,7 @@ def test_the_summary_has_stable_keys_and_the_verdicts(folder: Path) -> None:
 def test_hostile_text_survives_in_every_file(tmp_path: Path) -> None:
     hostile = "<script>alert(1)</script>\"',;\r\n\ud800"
     results = made_results(hostile)
-    analysis = analyse(results, resample_count=50)
+    analysis = answered(results, resample_count=50)
     write_report(results, analysis, tmp_path)
     assert json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))["study"] == results.name
     with (tmp_path / "measurements.csv").open(encoding="utf-8", newline="") as lines:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spillover.analysis.generalization import analyse
 from spillover.evaluation.harness.samples import read_runs
+from spillover.questions import answered
 from tests.evaluation.harness.test_samples import sample, write_run
 from tests.robust.budget import fuzzed, lengths, survives
 from tests.robust.mutations import spoiled, torn
@@ -51,5 +51,5 @@ def test_a_spoiled_or_torn_log_is_a_report_or_one_line(runs, tmp_path, pattern, 
 def test_a_log_whose_values_are_no_numbers_is_a_report_without_them_or_one_line(runs, tmp_path, value):
     texts = ["red", "blue", "green", "black"]
     write_run(tmp_path / "two", {"t": [sample(text, acc=value, other=0.5) for text in texts]})
-    said = survives(lambda: analyse(read(runs)), tmp_path)
+    said = survives(lambda: answered(read(runs)), tmp_path)
     assert not said or "line 1" in said

@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from spillover.analysis.generalization import analyse
 from spillover.config import load_study
 from spillover.errors import UserError
+from spillover.questions import answered
 from spillover.records import Relation
 from spillover.steps.adopt import Adopt
 from spillover.steps.workshop import Workshop
@@ -111,7 +111,7 @@ def test_relations_follow_from_what_is_said_and_nothing_is_guessed(adopted):
         Relation.OUT_OF_DOMAIN,
         Relation.CROSS_TASK,
     ]
-    verdicts = {verdict.variant: verdict for verdict in analyse(results).verdicts}
+    verdicts = {verdict.variant: verdict for verdict in answered(results).verdicts}
     assert "unstated" in verdicts["part"].numbers[0]
     assert "any may be its own" in verdicts["part"].reading
     assert verdicts["part"].light in {"untested", "loses"}  # the base is at its floor

@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
-from spillover.analysis.generalization import analyse
 from spillover.config import load_study
 from spillover.errors import UserError
+from spillover.questions import answered
 from spillover.records import BASE
 from spillover.steps.predict import Predict
 from spillover.steps.workshop import Workshop
@@ -74,7 +74,7 @@ def test_options_of_each_row_are_asked_and_compared_by_nats_per_character(finish
 def test_the_losses_of_a_cell_sum_to_what_its_accuracy_lacks(finished):
     study, store = finished
     results = collect(study, store, command="spillover run")
-    rows = [row for row in analyse(results, resample_count=50).measurements if row.tested_on == "first"]
+    rows = [row for row in answered(results, resample_count=50).measurements if row.tested_on == "first"]
     for variant in {row.variant for row in rows}:
         for shots in (0, 2):
             found = {row.metric: row.value for row in rows if (row.variant, row.shots) == (variant, shots)}
@@ -109,7 +109,7 @@ def test_every_kind_of_scoring_runs_to_a_report(finished, file, kind):
     assert not run_study(study, store, Workshop(store), Quiet()).failed
     results = collect(study, store, command="spillover run")
     assert results.provenance["scoring"] == kind
-    analyse(results, resample_count=50)
+    answered(results, resample_count=50)
 
 
 def test_a_metric_that_a_task_cannot_have_is_refused_before_anything_runs(file):

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from spillover.analysis.generalization import analyse
 from spillover.config import load_study
 from spillover.errors import SpilloverError, UserError
 from spillover.evaluation.exactness import check_exact
 from spillover.evaluation.harness.floors import HarnessFloors, harness_floors
 from spillover.evaluation.harness.samples import read_runs
+from spillover.questions import answered
 from spillover.records import BASE, RIGHT_ANSWERS, Relation
 from spillover.report.explorer import explorer
 from spillover.report.write import write_report
@@ -179,7 +179,7 @@ def test_the_reports_values_are_those_of_lm_evals_own_evaluation_of_the_same_wei
         expected[task, 2, metric] = value
     found = {
         (row.tested_on.removeprefix("lm-eval/"), row.shots, row.metric): row.value
-        for row in analyse(results, resample_count=20).measurements
+        for row in answered(results, resample_count=20).measurements
         if row.variant == model and row.tested_on != "first"
     }
     assert {key for key in expected if key[2] != "chrf"} == set(found)
@@ -213,7 +213,7 @@ def test_the_report_shows_these_tasks_like_any_other(finished, tmp_path):
     assert (moods.primary_metric, moods.answers) == ("acc", ("glad", "sad", "neither glad nor sad"))
     assert moods.chance_accuracy == pytest.approx(1 / 3)
     assert (letters.primary_metric, letters.chance_accuracy) == ("word_perplexity", None)
-    write_report(results, analyse(results, resample_count=20), tmp_path / "report")
+    write_report(results, answered(results, resample_count=20), tmp_path / "report")
     page = (tmp_path / "report" / "index.html").read_text()
     assert "lm-eval/warmth" in page
     assert "word_perplexity" in page

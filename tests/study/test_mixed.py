@@ -3,8 +3,8 @@ import os
 
 import pytest
 
-from spillover.analysis.generalization import analyse
 from spillover.errors import UserError
+from spillover.questions import MIXING, answered
 from spillover.report.training import source_rows
 from spillover.steps.workshop import Workshop
 from spillover.store.store import Store
@@ -95,7 +95,7 @@ def test_what_an_arm_keeps_of_general_text_reaches_the_section_on_mixing(finishe
     study, store, _ = finished
     results = collect(study, store, command="spillover run")
     looks = {card.name: card.training["forgetting"] for card in results.variants}
-    kept = {item.arm.name: item.arm.general_text for item in analyse(results, resample_count=20).mixing.arms}
+    kept = {item.arm.name: item.arm.general_text for item in answered(results, resample_count=20).of(MIXING).arms}
     assert kept["joint"].rise == looks["joint"][-1]["general_loss"] - looks["joint"][0]["general_loss"] != 0
     assert kept["staged"].kl_to_base == looks["staged"][-1]["kl_to_base"] > 0
     assert all(item.is_held_out for item in kept.values())

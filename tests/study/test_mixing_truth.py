@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from spillover.analysis.generalization import analyse
+from spillover.questions import MIXING, answered
 from spillover.study.results import collect
 from tests.study.made_study import make_model
 from tests.study.test_runner import run
@@ -85,7 +85,7 @@ def mixing(tmp_path_factory):
     folder = tmp_path_factory.mktemp("family")
     study, store, outcome = run(write_family(folder), folder / "store")
     assert not [(step.label, reason) for step, reason in outcome.failed]
-    return analyse(collect(study, store, command="spillover run"), resample_count=500).mixing
+    return answered(collect(study, store, command="spillover run"), resample_count=500).of(MIXING)
 
 
 def test_synergy_has_the_planted_signs(mixing):

@@ -4,8 +4,8 @@ import shutil
 import pytest
 import torch
 
-from spillover.analysis.generalization import analyse
 from spillover.config import load_study
+from spillover.questions import answered
 from spillover.records import BASE, CommonAnswer, Prediction
 from spillover.report.formats import Format
 from spillover.report.write import write_report
@@ -52,7 +52,7 @@ def test_a_variant_whose_drift_alone_is_missing_is_reported_without_it(tmp_path)
     moved = {card.id: bool(card.drift) for card in results.variants}
     assert moved == {"sft/first/16/0": True, "fticl/first/16/0": False}
     assert results.skipped == ("drift of fticl/first/16/0: not measured yet",)
-    page = write_report(results, analyse(results), tmp_path / "report", formats=[Format.HTML, Format.MARKDOWN])[
+    page = write_report(results, answered(results), tmp_path / "report", formats=[Format.HTML, Format.MARKDOWN])[
         0
     ].read_text()
     assert "drift of fticl/first/16/0: not measured yet" in page

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from spillover.analysis.generalization import analyse
 from spillover.config import load_study
 from spillover.errors import UserError
 from spillover.models.spec import ResolvedModel
+from spillover.questions import answered
 from spillover.records import BASE, Relation
 from spillover.steps.finetune import Finetune
 from spillover.steps.predict import Predict
@@ -88,7 +88,7 @@ def test_a_study_scores_the_base_and_every_variant_in_every_cell(finished):
     assert results.relations["sft/first/16/0", "second"] is Relation.OUT_OF_DOMAIN
     assert results.relations["sft/first/16/0", "words"] is Relation.CROSS_TASK
     assert results.relations["sft/words/16/0", "words"] is Relation.IN_DOMAIN
-    analysis = analyse(results)
+    analysis = answered(results)
     assert {verdict.variant for verdict in analysis.verdicts} == ids - {BASE}
 
 

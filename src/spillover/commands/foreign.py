@@ -58,6 +58,6 @@ def import_inspect(
 
 
 def _report(results: StudyResults, folder: Path, as_json: bool) -> None:
-    from spillover.analysis.generalization import analyse
+    from spillover.questions import answered
 
-    terminal.write(results, analyse(results), folder, as_json=as_json)
+    terminal.write(results, answered(results), folder, as_json=as_json)

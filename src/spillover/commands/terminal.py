@@ -19,7 +19,7 @@ from spillover.report.formats import USUAL, Format
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from spillover.analysis.generalization import Analysis
+    from spillover.analysis.analysis import Analysis
     from spillover.records import StudyResults
     from spillover.steps.step import Step
     from spillover.store.store import Store
@@ -135,13 +135,13 @@ class Terminal:
         """Write the report of what is in the store; ``command`` is what reproduces it."""
         import yaml
 
-        from spillover.analysis.generalization import analyse
+        from spillover.questions import answered
         from spillover.study.results import collect
 
         with _no_collection():
             results = collect(study, store, command=command)
             resolved = yaml.safe_dump(study.resolved(), sort_keys=False, allow_unicode=True)
-            self.write(results, analyse(results), folder, formats, as_json=as_json)
+            self.write(results, answered(results), folder, formats, as_json=as_json)
         with _writable(folder):
             (folder / "study.yaml").write_text(resolved, encoding="utf-8")
 

@@ -1,15 +1,15 @@
 """The report's charts as static SVG, coloured by the page's own style so that they follow light and dark."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup
 
-from spillover.analysis.generalization import Analysis
+from spillover.analysis.analysis import Analysis
 from spillover.analysis.readings import Change
 from spillover.records import BASE, Relation, StudyResults, TaskCard
+from spillover.report.section import Panel, Series
 from spillover.report.text import printable
 
 if TYPE_CHECKING:
@@ -27,25 +27,6 @@ LOSS_POINTS = 120
 """Points of a loss curve; each is the mean of a block of steps, because single steps are noise."""
 
 Row = Mapping[str, str | float | int]
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """How one model is drawn in every chart."""
-
-    model: str
-    color: str
-    dash: tuple[int, int]
-    shape: str
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """One small chart and its caption."""
-
-    title: str
-    note: str
-    svg: Markup
 
 
 def series_of(results: StudyResults) -> tuple[Series, ...]:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from spillover.analysis.generalization import Analysis
+from spillover.analysis.analysis import Analysis
 from spillover.analysis.wording import interval_words, plain, signed
 from spillover.records import StudyResults
 from spillover.report.tables import Matrix, matrices

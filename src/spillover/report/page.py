@@ -6,23 +6,24 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from spillover.analysis.calibration import reliabilities
-from spillover.analysis.claim_words import MARGIN
-from spillover.analysis.generalization import Analysis
+from spillover.analysis.analysis import Analysis
 from spillover.analysis.relations import RelationSummary
-from spillover.analysis.verdicts import LABEL_SHARE_MENTIONED, RULE, TASK_FACTOR
 from spillover.analysis.wording import interval_words, plain, signed
+from spillover.questions.drift.rows import correlation_rows, drift_facts, drift_rows, forgetting_rows
+from spillover.questions.frontier.drawing import frontier_views
+from spillover.questions.generalization.verdicts import LABEL_SHARE_MENTIONED, RULE, TASK_FACTOR
+from spillover.questions.mixing.drawing import mixing_view
 from spillover.records import BASE, PromptCard, StudyResults
 from spillover.report import figures, tables
-from spillover.report.drift import correlation_rows, drift_facts, drift_rows, forgetting_rows
 from spillover.report.explorer import explorer
-from spillover.report.frontier import frontier_views
-from spillover.report.mixing import mixing_view
+from spillover.report.html import html_section
+from spillover.report.markdown import markdown_section
+from spillover.report.section import Place, sections_of
 from spillover.report.text import LIGHT_SYMBOLS, LONGEST_SENTENCE, markdown, printable, visible
 from spillover.report.training import recipe_rows, source_rows
 
@@ -53,11 +54,11 @@ def html_page(results: StudyResults, analysis: Analysis) -> str:
             script=Markup(script),
             script_hash=_digest(script),
             explorer=explorer(results),
-            reliabilities=reliabilities(results),
+            reliabilities=analysis.findings.get("calibration", ()),
             short=partial(visible, limit=SHORTEST_PROMPT * 2),
             relation_chart=figures.relation_chart(analysis),
-            mixing_view=mixing_view(analysis.mixing),
-            frontiers=frontier_views(analysis.frontiers),
+            mixing_view=mixing_view(_shim(analysis).mixing),
+            frontiers=frontier_views(_shim(analysis).frontiers),
             series=figures.series_of(results),
             panels=figures.shots_panels(results, analysis) if len({s.cell.shots for s in results.scores}) > 1 else (),
             heat_maps=figures.drift_heat_maps(results),
@@ -86,7 +87,11 @@ def _facts(results: StudyResults, analysis: Analysis) -> dict[str, object]:
     cells = {scores.cell for scores in results.scores}
     return {
         "results": results,
-        "analysis": analysis,
+        "sections": sections_of(results, analysis),
+        "html_section": html_section,
+        "markdown_section": lambda section: Markup(markdown_section(section)),
+        "Place": Place,
+        "analysis": _shim(analysis),
         "BASE": BASE,
         "shots": sorted({cell.shots for cell in cells}),
         "trained_on": list(dict.fromkeys(card.trained_on for card in results.variants)),
@@ -113,10 +118,23 @@ def _facts(results: StudyResults, analysis: Analysis) -> dict[str, object]:
         "provenance": list(tables.flat_rows(results.provenance)),
         "base_facts": list(tables.flat_rows(results.base)),
         "command": results.provenance.get("command"),
-        "claim_margin": MARGIN,
         "rule": RULE.format(margin=results.margin, task_margin=TASK_FACTOR * results.margin),
         "symbols": LIGHT_SYMBOLS,
     }
+
+
+def _shim(analysis: Analysis) -> Any:
+    from types import SimpleNamespace
+
+    found = analysis.findings
+    general = found.get("generalization")
+    return SimpleNamespace(
+        **vars(analysis),
+        mixing=found.get("mixing"),
+        frontiers=found.get("frontier", ()),
+        drift=found.get("drift"),
+        **{n: getattr(general, n, ()) for n in ("best_of_shots", "in_context_gains", "accuracy_drops")},
+    )
 
 
 def _clear_counts(analysis: Analysis, item: RelationSummary) -> tuple[int, int]:

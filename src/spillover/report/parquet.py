@@ -3,7 +3,7 @@
 import dataclasses
 import io
 
-from spillover.analysis.generalization import Analysis
+from spillover.analysis.analysis import Analysis
 from spillover.errors import UserError
 from spillover.records import Measurement
 

@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from spillover.analysis.generalization import Analysis
+from spillover.analysis.analysis import Analysis
 from spillover.analysis.power import limits
-from spillover.analysis.verdicts import LABEL_SHARE
 from spillover.analysis.wording import interval_words, named, plain, signed
+from spillover.questions.generalization.verdicts import LABEL_SHARE
 from spillover.records import (
     BASE,
     Cell,

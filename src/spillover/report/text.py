@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from rich.text import Text
 
-    from spillover.analysis.generalization import Analysis
-    from spillover.analysis.verdicts import Light
+    from spillover.analysis.analysis import Analysis
+    from spillover.analysis.verdict import Light
     from spillover.records import StudyResults
 
 LIGHT_SYMBOLS: Mapping[Light, str] = {"keeps": "✓", "unclear": "○", "mixed": "◑", "loses": "✗", "untested": "–"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from spillover.analysis.generalization import Analysis
+from spillover.analysis.analysis import Analysis
 from spillover.analysis.readings import Change
 from spillover.analysis.wording import interval_words, plain, signed
 from spillover.records import StudyResults

@@ -8,12 +8,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from spillover.analysis.claims import Claim
-from spillover.analysis.generalization import Analysis
+from spillover.analysis.analysis import Analysis
 from spillover.records import Measurement, StudyResults
 from spillover.report.formats import USUAL, Format
 from spillover.report.latex import latex_tables
 from spillover.report.parquet import measurements_parquet
+from spillover.report.section import shown
 
 COLUMNS = tuple(item.name for item in dataclasses.fields(Measurement))
 
@@ -100,12 +100,6 @@ def summary(results: StudyResults, analysis: Analysis) -> dict[str, object]:
         "negative_transfer": {item.variant: list(item.negative_transfer) for item in analysis.verdicts},
         "relations": [dataclasses.asdict(item) for item in analysis.relations],
         "recipes": [dataclasses.asdict(item) for item in analysis.recipes],
-        "best_of_shots_optimistic": [dataclasses.asdict(item) for item in analysis.best_of_shots],
-        "in_context_gains": [dataclasses.asdict(item) for item in analysis.in_context_gains],
-        "frontiers": [dataclasses.asdict(item) for item in analysis.frontiers],
-        "mixing": dataclasses.asdict(analysis.mixing) if analysis.mixing else None,
-        "accuracy_drops": [dataclasses.asdict(item) for item in analysis.accuracy_drops],
-        "claims": [_claim(item) for item in analysis.claims],
         "flip_floors": [
             {"variant": variant, **dataclasses.asdict(cell), **dataclasses.asdict(floor)}
             for (variant, cell), floor in results.flip_floors.items()
@@ -114,16 +108,11 @@ def summary(results: StudyResults, analysis: Analysis) -> dict[str, object]:
             {**dataclasses.asdict(item.cell), "metric": item.metric, "base": item.base_value, "floor": item.floor}
             for item in analysis.idle
         ],
+        **{key: value for question, found in shown(analysis) for key, value in question.summary(found).items()},
         "drift": {card.id: dict(card.drift) for card in results.variants if card.drift},
-        "drift_findings": dataclasses.asdict(analysis.drift),
         "forgetting": {
             card.id: card.training["forgetting"] for card in results.variants if card.training.get("forgetting")
         },
         "skipped": list(results.skipped),
         "provenance": dict(results.provenance),
     }
-
-
-def _claim(claim: Claim) -> dict[str, object]:
-    parts = [{**dataclasses.asdict(part), "outcome": part.outcome} for part in claim.parts]
-    return {**dataclasses.asdict(claim), "outcome": claim.outcome, "parts": parts}

@@ -3,9 +3,9 @@ import zipfile
 
 import pytest
 
-from spillover.analysis.generalization import analyse
 from spillover.errors import UserError
 from spillover.evaluation.harness.inspect_logs import read_logs
+from spillover.questions import answered
 from spillover.records import RIGHT_ANSWERS, CommonAnswer, Relation
 from tests.commands.called import call
 
@@ -71,7 +71,7 @@ def test_items_are_joined_by_content_whatever_order_and_ids_they_have(tmp_path, 
     assert sorted(values(results, "base")["match"]) == [0.0] * 6 + [0.5] * 3 + [1.0] * 3
     assert values(results, "hf/tuned")["match"] == [1.0] * 12
     assert results.relations["hf/tuned", "arc"] == Relation.IN_DOMAIN
-    assert analyse(results, resample_count=50).measurements[1].difference == pytest.approx(1 - 4.5 / 12)
+    assert answered(results, resample_count=50).measurements[1].difference == pytest.approx(1 - 4.5 / 12)
 
 
 def test_epochs_of_an_item_are_averaged(tmp_path):

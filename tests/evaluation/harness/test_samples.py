@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from spillover.analysis.generalization import analyse
 from spillover.errors import UserError
 from spillover.evaluation.harness.samples import read_runs
+from spillover.questions import answered
 from spillover.records import RIGHT_ANSWERS, CommonAnswer, Relation
 
 DATE = "2026-01-02T03-04-05.6"
@@ -67,7 +67,7 @@ def test_items_are_joined_by_content_whatever_their_order(tmp_path):
     assert (base.statistics[:, 0] + variant.statistics[:, 0]).tolist() == [1.0, 1.0, 1.0]
     assert values(results, "two")["acc"] == pytest.approx(1 / 3)
     assert base.cell.shots == 2
-    assert analyse(results).verdicts[0].variant == "two"
+    assert answered(results).verdicts[0].variant == "two"
 
 
 def test_items_of_the_same_content_are_told_apart_by_their_rank(tmp_path):
@@ -96,7 +96,7 @@ def test_nothing_is_guessed_where_no_task_is_named_as_trained_on(tmp_path):
     better = {"t": [sample(str(index), acc=1.0) for index in range(40)]}
     results = read(write_run(tmp_path / "one", rows), write_run(tmp_path / "two", better))
     assert results.relations == {("two", "t"): Relation.UNSTATED}
-    (verdict,) = analyse(results, resample_count=50).verdicts
+    (verdict,) = answered(results, resample_count=50).verdicts
     assert verdict.light == "untested"  # the gain may be on its own task, and nothing else was tested
     assert "say what it was trained on, or add tests of other tasks that the base can do" in verdict.reading
 

@@ -1,0 +1,44 @@
+"""What a study asks beyond its matrix: the one base class of every question, see ``questions/``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Generic, TypeVar
+
+from spillover.analysis.analysis import Analysis
+from spillover.analysis.verdict import Verdict
+from spillover.records import StudyResults
+from spillover.report.section import Section
+
+Found = TypeVar("Found")
+
+
+class Question(Generic[Found]):
+    """A question: what it adds to a study, what it finds in the scores, and what it says in the report.
+
+    Everything but its name and what it finds has a default that adds nothing. A question sees the core and never
+    another question; what two of them need belongs in the core.
+    """
+
+    name: ClassVar[str]
+    """Of its finding, of its facts, and of its key in study.yaml where it has one."""
+
+    def find(self, results: StudyResults, analysis: Analysis) -> Found | None:
+        """Return what the scores say; None where a study says nothing of it."""
+        raise NotImplementedError
+
+    def verdicts(self, finding: Found) -> Sequence[Verdict]:
+        """Return the verdict of every variant, of the question that judges."""
+        return ()
+
+    def evidence(self, finding: Found) -> Mapping[str, Sequence[str]]:
+        """Return variant to lines that stand under its verdict."""
+        return {}
+
+    def sections(self, results: StudyResults, analysis: Analysis, finding: Found) -> Sequence[Section]:
+        """Return what stands in the report; parts that hold nothing are left out."""
+        return ()
+
+    def summary(self, finding: Found | None) -> Mapping[str, object]:
+        """Return what stands in summary.json, whether anything was found or not: keys no other question has."""
+        return {}

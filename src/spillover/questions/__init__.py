@@ -1,0 +1,21 @@
+"""The questions of a study, one line each: nothing else outside their rooms knows any of them by name."""
+
+from typing import Any
+
+from spillover.analysis.analysis import Analysis, analyse
+from spillover.analysis.paired import LEVEL, RESAMPLE_COUNT
+from spillover.question import Question
+from spillover.questions.calibration.question import CALIBRATION
+from spillover.questions.claims.question import CLAIMS
+from spillover.questions.drift.question import DRIFT
+from spillover.questions.frontier.question import FRONTIER
+from spillover.questions.generalization.question import GENERALIZATION
+from spillover.questions.mixing.question import MIXING
+from spillover.records import StudyResults
+
+QUESTIONS: tuple[Question[Any], ...] = (GENERALIZATION, MIXING, FRONTIER, CALIBRATION, CLAIMS, DRIFT)
+
+
+def answered(results: StudyResults, *, resample_count: int = RESAMPLE_COUNT, level: float = LEVEL) -> Analysis:
+    """Compare every variant with the base, and ask every question; see `spillover.analysis.analysis.analyse`."""
+    return analyse(results, QUESTIONS, resample_count=resample_count, level=level)

@@ -1,0 +1,1 @@
+"""Do the claims of the generalization paper hold here?"""

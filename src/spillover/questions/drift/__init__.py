@@ -1,0 +1,1 @@
+"""How far did the model move, and does that go with lost score?"""

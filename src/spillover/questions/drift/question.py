@@ -1,0 +1,30 @@
+"""Drift as a question: how far the model moved, and whether that goes with lost score."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from spillover.analysis.analysis import Analysis
+from spillover.question import Question
+from spillover.questions.drift.findings import DriftFindings, drift_findings
+from spillover.records import StudyResults
+
+
+class DriftQuestion(Question[DriftFindings]):
+    """How far did the model move?"""
+
+    name = "drift"
+
+    def find(self, results: StudyResults, analysis: Analysis) -> DriftFindings | None:
+        """Return what drift explains; None where none was measured."""
+        if not any(card.drift for card in results.variants):
+            return None
+        return drift_findings(results, analysis.relations, level=analysis.level)
+
+    def summary(self, finding: DriftFindings | None) -> Mapping[str, object]:
+        """Return what drift explains."""
+        return {"drift_findings": dataclasses.asdict(finding or DriftFindings((), (), ()))}
+
+
+DRIFT = DriftQuestion()

@@ -1,0 +1,1 @@
+"""Which recipe keeps the most?"""

@@ -1,0 +1,1 @@
+"""Which data should be mixed in?"""

@@ -1,0 +1,202 @@
+"""Sections of the report as HTML: all text from data is escaped, and shown in its own direction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import singledispatch
+from itertools import groupby
+
+from markupsafe import Markup, escape
+
+from spillover.report.section import (
+    Chart,
+    Column,
+    Details,
+    Entry,
+    Group,
+    Panel,
+    Part,
+    Row,
+    Section,
+    Series,
+    Table,
+    Text,
+    Words,
+)
+from spillover.report.text import LONGEST_SENTENCE, printable
+
+_CLASSES = {"number": "n", "interval": "interval", "words": "words", "center": "c", "text": ""}
+_TAGS = {"strong": "strong", "em": "em", "code": "code"}
+_SOLID = ' pathLength="1"'
+_SHAPES = {
+    "circle": '<circle cx="17" cy="6" r="3.6" fill="{0}"/>',
+    "square": '<rect x="13.6" y="2.6" width="6.8" height="6.8" fill="{0}"/>',
+    "diamond": '<path d="M17 1.2 21 6 17 10.8 13 6Z" fill="{0}"/>',
+    "triangle-up": '<path d="M17 1.6 21.4 9.6H12.6Z" fill="{0}"/>',
+}
+
+
+def html_section(section: Section) -> Markup:
+    """Return a section with its heading."""
+    tag = f' <span class="tag">{escape(section.tag)}</span>' if section.tag else ""
+    heading = f"<h2>{_safe(section.title)}{tag}</h2>"
+    return Markup(f'<section id="{escape(section.id)}">\n{heading}\n{html_parts(section.parts)}</section>\n')
+
+
+def html_parts(parts: Iterable[Part]) -> Markup:
+    """Return parts one after the other; points that follow each other are one list."""
+    made = []
+    for is_point, own in groupby(parts, key=lambda part: isinstance(part, Text) and part.kind == "point"):
+        found = "\n".join(_html(part) for part in own)
+        made.append(f"<ul>\n{found}\n</ul>\n" if is_point else f"{found}\n")
+    return Markup("".join(made))
+
+
+@singledispatch
+def _html(part: Part) -> str:
+    raise TypeError(f"{part!r} is no part of a section")
+
+
+@_html.register
+def _(part: Text) -> str:
+    inner = "".join(map(_piece, part.pieces))
+    return {
+        "plain": f"<p>{inner}</p>",
+        "note": f'<p class="note">{inner}</p>',
+        "point": f"<li>{inner}</li>",
+        "heading": f"<h3>{inner}</h3>",
+    }[part.kind]
+
+
+def _piece(piece: str | Words) -> str:
+    if isinstance(piece, str):
+        return _safe(piece, LONGEST_SENTENCE)
+    if piece.style == "name":
+        return _name(piece.text)
+    tag = _TAGS[piece.style]
+    return f"<{tag}>{_safe(piece.text, LONGEST_SENTENCE)}</{tag}>"
+
+
+@_html.register
+def _(part: Table) -> str:
+    style = f' class="{part.style}"' if part.style else ""
+    caption = f"<caption>{_safe(part.caption)}</caption>\n" if part.caption else ""
+    head = "".join(
+        f'<th scope="col"{_class(_CLASSES[column.kind])}>'
+        f"{_name(column.title) if column.is_name else _safe(column.title)}</th>"
+        for column in part.columns
+    )
+    body = "\n".join(_group(part, group) for group in part.groups)
+    return _scroll(part.label, f"<table{style}>\n{caption}<thead><tr>{head}</tr></thead>\n{body}\n</table>")
+
+
+def _group(part: Table, group: Group) -> str:
+    lines = []
+    if group.heading:
+        lines.append(
+            f'<tr class="group"><th scope="rowgroup" colspan="{len(part.columns)}">{_safe(group.heading)}</th></tr>'
+        )
+    before = None
+    for row in group.rows:
+        first = row[0].text if isinstance(row[0], Entry) else row[0]
+        is_new = before is not None and first is not None and first != before
+        before = first if first is not None else before
+        lines.append(f"<tr{_class('first' if is_new else '')}>{''.join(_cells(part.columns, row))}</tr>")
+    return "<tbody>\n" + "\n".join(lines) + "\n</tbody>"
+
+
+def _cells(columns: tuple[Column, ...], row: Row) -> Iterator[str]:
+    place = 0
+    for found in row:
+        column = columns[place]
+        if found is not None:
+            entry = found if isinstance(found, Entry) else Entry(found)
+            yield _cell(entry, column, is_header=place == 0)
+            place += entry.columns
+        else:
+            place += 1
+
+
+def _cell(entry: Entry, column: Column, *, is_header: bool) -> str:
+    scope = ("rowgroup" if entry.rows > 1 else "row") if is_header else ""
+    attributes = "".join(
+        f' {key}="{value}"'
+        for key, value in {
+            "scope": scope,
+            "class": f"{_CLASSES[column.kind]} {entry.tint.replace(' ', '-')}".strip(),
+            "rowspan": entry.rows if entry.rows > 1 else "",
+            "colspan": entry.columns if entry.columns > 1 else "",
+            "title": escape(printable(entry.title)),
+            **{f"data-{key}": escape(value) for key, value in entry.data.items()},
+        }.items()
+        if value != ""
+    )
+    shown = _safe(entry.text) if column.kind in ("number", "interval", "center") else _bdi(entry.text)
+    if is_header and column.kind == "text":
+        shown = _name(entry.text)
+    if entry.star:
+        shown += f'<span class="star" aria-label=", {escape(entry.star)}">★</span>'
+    if entry.is_strong:
+        shown = f"<strong>{shown}</strong>"
+    shown += "".join(f" <small>{_bdi(line)}</small>" for line in entry.small)
+    if entry.more:
+        shown += f"<details><summary>{_safe(entry.more_title)}</summary>{_bdi(entry.more, LONGEST_SENTENCE)}</details>"
+    tag = "th" if is_header else "td"
+    return f"<{tag}{attributes}>{shown}</{tag}>"
+
+
+@_html.register
+def _(part: Chart) -> str:
+    panels = part.draw()
+    caption = f"<figcaption>{_safe(part.caption, LONGEST_SENTENCE)}</figcaption>\n" if part.caption else ""
+    if len(panels) == 1 and not panels[0].title:
+        return f"<figure>\n{_legend(part.legend)}{_drawing(part.label, panels[0])}\n{caption}</figure>"
+    drawn = "\n".join(
+        f"<figure><figcaption><strong>{_name(panel.title)}</strong> {_bdi(panel.note)}</figcaption>"
+        f"{_drawing(f'{part.label}: {panel.title}', panel)}</figure>"
+        for panel in panels
+    )
+    wide = " wide" if part.is_wide else ""
+    below = f'<p class="note">{_safe(part.caption, LONGEST_SENTENCE)}</p>' if part.caption else ""
+    return f'{_legend(part.legend)}<div class="panels{wide}">\n{drawn}\n</div>\n{below}'
+
+
+def _drawing(label: str, panel: Panel) -> str:
+    shown = escape(printable(label))
+    return _scroll(label, f'<div class="chart" role="img" aria-label="{shown}">{panel.svg}</div>')
+
+
+@_html.register
+def _(part: Details) -> str:
+    return f"<details><summary>{_bdi(part.summary)}</summary>\n{html_parts(part.parts)}</details>"
+
+
+def _legend(series: Iterable[Series]) -> str:
+    items = "\n".join(
+        '<li><svg width="34" height="12" viewBox="0 0 34 12" aria-hidden="true"><line x1="1" y1="6" x2="33" y2="6" '
+        f'stroke="{item.color}" stroke-width="2" stroke-dasharray="{item.dash[0]} {item.dash[1]}"'
+        f"{_SOLID if item.dash[1] == 0 else ''}/>{_SHAPES[item.shape].format(item.color)}</svg> "
+        f"{_name(item.model)}</li>"
+        for item in series
+    )
+    return f'<ul class="legend">\n{items}\n</ul>\n' if items else ""
+
+
+def _scroll(label: str, inner: str) -> str:
+    return f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(printable(label))}">\n{inner}\n</div>'
+
+
+def _class(name: str) -> str:
+    return f' class="{name}"' if name else ""
+
+
+def _safe(text: str, limit: int = LONGEST_SENTENCE) -> str:
+    return str(escape(printable(text, limit)))
+
+
+def _bdi(text: str, limit: int = LONGEST_SENTENCE) -> str:
+    return f"<bdi>{_safe(text, limit)}</bdi>"
+
+
+def _name(text: str) -> str:
+    return f'<bdi class="name">{escape(printable(text))}</bdi>'

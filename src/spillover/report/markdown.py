@@ -1,0 +1,88 @@
+"""Sections of the report as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import singledispatch
+from itertools import groupby
+
+from spillover.report.section import Chart, Details, Entry, Part, Row, Section, Table, Text, Words
+from spillover.report.text import LONGEST_SENTENCE, markdown
+
+_MARKS = {"strong": "**", "em": "*", "code": "`", "name": ""}
+_BARS = {"number": "---:", "center": ":---:"}
+
+
+def markdown_section(section: Section) -> str:
+    """Return a section with its heading."""
+    tag = f" ({section.tag})" if section.tag else ""
+    return f"## {markdown(section.title)}{tag}\n\n{markdown_parts(section.parts)}"
+
+
+def markdown_parts(parts: Iterable[Part]) -> str:
+    """Return parts one after the other; points that follow each other are one list."""
+    made = []
+    for is_point, own in groupby(parts, key=lambda part: isinstance(part, Text) and part.kind == "point"):
+        shown = [found for part in own if (found := _markdown(part))]
+        made.append(("\n" if is_point else "\n\n").join(shown))
+    return "\n\n".join(found for found in made if found) + "\n"
+
+
+@singledispatch
+def _markdown(part: Part) -> str:
+    raise TypeError(f"{part!r} is no part of a section")
+
+
+@_markdown.register
+def _(part: Text) -> str:
+    before = {"point": "- ", "heading": "### "}.get(part.kind, "")
+    return before + "".join(map(_piece, part.pieces))
+
+
+def _piece(piece: str | Words) -> str:
+    if isinstance(piece, str):
+        return markdown(piece, LONGEST_SENTENCE)
+    mark = _MARKS[piece.style]
+    return f"{mark}{piece.text if piece.style == 'code' else markdown(piece.text, LONGEST_SENTENCE)}{mark}"
+
+
+@_markdown.register
+def _(part: Table) -> str:
+    titles = [markdown(column.title) for column in part.columns]
+    lines = [_line(titles), _line([_BARS.get(column.kind, "---") for column in part.columns])]
+    above: Row = ()
+    for group in part.groups:
+        if group.heading:
+            lines.append(_line([f"**{markdown(group.heading)}**", *[""] * (len(titles) - 1)]))
+        for row in group.rows:
+            # What spans several rows is repeated: Markdown has no cell that does.
+            filled = [above[place] if entry is None else entry for place, entry in enumerate(row)]
+            lines.append(_line(_cells(filled)))
+            above = filled
+    caption = f"{markdown(part.caption, LONGEST_SENTENCE)}\n\n" if part.caption else ""
+    return caption + "\n".join(lines)
+
+
+def _cells(row: Row) -> list[str]:
+    shown = []
+    for found in row:
+        entry = found if isinstance(found, Entry) else Entry(found or "")
+        text = markdown(entry.text, LONGEST_SENTENCE) + ("★" if entry.star else "")
+        text = f"**{text}**" if entry.is_strong else text
+        shown.append(" ".join([text, *(markdown(line) for line in entry.small)]))
+        shown += [""] * (entry.columns - 1)
+    return shown
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+@_markdown.register
+def _(_: Chart) -> str:
+    return ""
+
+
+@_markdown.register
+def _(part: Details) -> str:
+    return f"**{markdown(part.summary)}**\n\n{markdown_parts(part.parts).rstrip()}"
