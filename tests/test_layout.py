@@ -11,13 +11,17 @@ OF_COMMANDS = {
     *{"api", "config", "progress", "study", "steps", "store", "report", "analysis", "evaluation"},
     *{"models", "tasks", "prompts", "artifacts", "training", "questions"},
 }
+OF_QUESTIONS = {
+    *{"question", "study", "steps", "store", "report", "analysis", "evaluation"},
+    *{"models", "tasks", "prompts", "training"},
+}
 ALLOWED = {
     "cli": OF_COMMANDS | {"commands"},
-    "question": {"analysis", "report"},
-    "questions": {"question", "analysis", "report"},
+    "question": {"analysis", "report", "study", "steps", "store"},
+    "questions": OF_QUESTIONS,
     "commands": OF_COMMANDS,
     "api": {"questions", "config", "progress", "study", "steps", "store", "report", "analysis", "models", "artifacts"},
-    "config": {"study", "steps", "models", "tasks", "training"},
+    "config": {"question", "questions", "study", "steps", "models", "tasks", "training"},
     "__main__": {"cli"},
     "progress": {"study", "steps"},
     "study": {"steps", "store", "training", "evaluation", "analysis", "tasks", "prompts", "models", "artifacts"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spillover.errors import UserError, unknown_name
 from spillover.models.adopted import resolve_adapter, resolve_whole
@@ -13,6 +13,8 @@ from spillover.models.fingerprint import tensor_entries
 from spillover.models.precision import preferred_precision
 from spillover.models.resolve import resolve_model
 from spillover.models.spec import ResolvedModel
+from spillover.question import Question
+from spillover.questions import QUESTIONS
 from spillover.steps.adopt import Adopt
 from spillover.study.harness_cells import harness_cells, harness_tasks, is_harness_name
 from spillover.study.mix import Arm, contradiction_with_stages
@@ -40,6 +42,7 @@ def load_study(
     folder: Path | None = None,
     base: ResolvedModel | None = None,
     notice: Callable[[str], None] = print,
+    questions: Sequence[Question[Any]] = QUESTIONS,
 ) -> Study:
     """Read a study file and resolve every name in it.
 
@@ -49,12 +52,15 @@ def load_study(
         base: The base itself, for a caller that has it at hand; else what the file names is looked up.
         folder: The folder of the suite's release, before the one the file names.
         notice: Called with what is worth saying on the way, such as a licence at the first download.
+        questions: What is asked beyond the matrix.
 
     Raises:
         UserError: If the file, or anything it names, is not as expected.
     """
     try:
-        return resolve_study(load_yaml(path), path, cache=cache, folder=folder, base=base, notice=notice)
+        return resolve_study(
+            load_yaml(path), path, cache=cache, folder=folder, base=base, notice=notice, questions=questions
+        )
     except OSError as error:  # of a name that no file can have, or a folder that may not be entered
         named = repr(str(error.filename))[:80]
         raise UserError(f"{path}: {named} cannot be looked up ({error.strerror}); correct the path") from None
@@ -68,6 +74,7 @@ def resolve_study(
     folder: Path | None = None,
     base: ResolvedModel | None = None,
     notice: Callable[[str], None] = print,
+    questions: Sequence[Question[Any]] = QUESTIONS,
 ) -> Study:
     """Return the study that the content of a study file means; ``path`` is the file, or where one would lie."""
     settings = parse_settings(StudyFile, data, where=str(path))
@@ -122,6 +129,7 @@ def resolve_study(
         harness,
         adopted,
         settings.track,
+        tuple(questions),
     )
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from spillover.analysis.analysis import Analysis
 from spillover.analysis.verdict import Verdict
 from spillover.records import StudyResults
 from spillover.report.section import Section
+from spillover.steps.step import Step
+from spillover.steps.variant import Variant
+from spillover.store.store import Store
+from spillover.study.study import Study
 
 Found = TypeVar("Found")
 
@@ -22,6 +26,14 @@ class Question(Generic[Found]):
 
     name: ClassVar[str]
     """Of its finding, of its facts, and of its key in study.yaml where it has one."""
+
+    def steps(self, study: Study) -> Sequence[Step]:
+        """Return what is to be done beyond the grid, each of one variant; a report does without what is missing."""
+        return ()
+
+    def facts(self, study: Study, store: Store, model: Variant) -> Mapping[str, Any]:
+        """Return what is known of a finished variant, as plain data for its card."""
+        return {}
 
     def find(self, results: StudyResults, analysis: Analysis) -> Found | None:
         """Return what the scores say; None where a study says nothing of it."""

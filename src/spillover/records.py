@@ -137,12 +137,17 @@ class VariantCard:
     step, nats per target token), ``duration_seconds``; where it was watched ``forgetting`` (``step``,
     ``general_loss`` and ``kl_to_base``, from before the first step on); ``reads_general_text``, whether the recipe
     itself reads the text that is watched."""
-    drift: Mapping[str, Any] = field(default_factory=dict)
-    """What `training.drift.measure.measure_drift` returns."""
+    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Question to what it knows of the variant, as plain data."""
     mixture: Mapping[str, Any] = field(default_factory=dict)
     """What was mixed and which arm of the design it is, see `study.mixed.mixture_card`; empty for plain variants."""
     is_classification: bool | None = None
     """Whether what it was trained on asks for one of several answers; None where nobody knows."""
+
+    @property
+    def drift(self) -> Mapping[str, Any]:
+        """What `training.drift.measure.measure_drift` returns; empty where it was not measured."""
+        return self.facts.get("drift", {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +273,8 @@ class StudyResults:
     """(variant id, cell) to the most frequent answer, of the base too, where the answers are at hand."""
     item_seconds: Mapping[str, float] = field(default_factory=dict)
     """Tested task to processor seconds that one item took in all its cells, of the base and one variant together."""
+    questions: tuple[str, ...] | None = None
+    """Names of what is asked beyond the matrix; None asks everything."""
     margin: float = 0.02
     """Losses up to it count as nothing lost; a share: 0.02 is two answers in a hundred, or 2 points of 100."""
 

@@ -10,7 +10,7 @@ from spillover.cli import main
 from spillover.commands.plan import Plan, plain_plan, print_plan
 from spillover.config import load_study
 from spillover.models.fingerprint import tensor_entries
-from spillover.steps.drift import Drift
+from spillover.questions.drift.step import Drift
 from spillover.steps.finetune import Finetune
 from spillover.steps.speed import Cost
 from spillover.steps.workshop import Workshop

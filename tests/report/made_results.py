@@ -226,7 +226,7 @@ def _variant(name: str, hostile: str) -> VariantCard:
                 for step in (0, 32, 64)
             ],
         },
-        drift=_drift(scale, hostile),
+        facts={"drift": _drift(scale, hostile)},
     )
 
 

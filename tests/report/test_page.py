@@ -162,7 +162,7 @@ def test_a_study_without_drift_losses_prompts_or_free_text_still_has_a_page() ->
     bare = replace(
         RESULTS,
         tasks=tasks,
-        variants=tuple(replace(card, drift={}, training={}) for card in RESULTS.variants),
+        variants=tuple(replace(card, facts={}, training={}) for card in RESULTS.variants),
         scores=tuple(scores for scores in RESULTS.scores if scores.cell.tested_on in names and scores.cell.shots == 0),
         prompts=(),
         skipped=(),

@@ -83,7 +83,7 @@ def test_a_second_report_replaces_the_first_and_leaves_other_files(tmp_path: Pat
 
 
 def test_a_report_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
-    card = dataclasses.replace(RESULTS.variants[0], drift={"mean_absolute_difference": float("nan")})
+    card = dataclasses.replace(RESULTS.variants[0], facts={"drift": {"mean_absolute_difference": float("nan")}})
     broken = dataclasses.replace(RESULTS, variants=(card, *RESULTS.variants[1:]))
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_report(broken, ANALYSIS, tmp_path / "report")

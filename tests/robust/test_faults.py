@@ -214,7 +214,7 @@ def test_a_run_on_a_read_only_store_is_one_line(made_study_file, copied, tmp_pat
 def test_steps_of_another_version_are_computed_again_beside_the_old_ones(
     finished, made_study_file, copied, monkeypatch
 ):
-    from spillover.steps.drift import Drift
+    from spillover.questions.drift.step import Drift
     from spillover.study.runner import missing_steps
 
     monkeypatch.setattr(Drift, "version", Drift.version + 1)

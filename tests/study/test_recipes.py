@@ -130,7 +130,7 @@ def test_adapters_are_kept_as_adapters_and_planned_as_small(finished):
 def test_the_drift_of_half_an_interpolation_is_half_the_drift(finished):
     study, store, _ = finished
     moved = {}
-    for step in study.drifts:
+    for step in study.asked_beside:
         drift = json.loads(store.file(step, "drift.json").read_text())
         moved[step.variant.name] = drift["mean_absolute_difference"]
     assert moved["wise@alpha=0.25"] == pytest.approx(moved["sft"] / 4, rel=1e-3)

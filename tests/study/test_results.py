@@ -46,16 +46,16 @@ def test_a_variant_whose_drift_alone_is_missing_is_reported_without_it(tmp_path)
     torch.set_num_threads(1)
     study, store = load_study(path, cache=tmp_path / "cache", notice=lambda line: None), Store(tmp_path / "store")
     assert not run_study(study, store, Workshop(store), Quiet()).failed
-    (drift,) = (step for step in study.drifts if step.variant.variant == "fticl/first/16/0")
+    (drift,) = (step for step in study.asked_beside if step.variant.variant == "fticl/first/16/0")
     shutil.rmtree(store.folder(drift))
     results = collect(study, store, command="spillover run study.yaml")
     moved = {card.id: bool(card.drift) for card in results.variants}
     assert moved == {"sft/first/16/0": True, "fticl/first/16/0": False}
-    assert results.skipped == ("drift of fticl/first/16/0: not measured yet",)
+    assert results.skipped == ("measure drift of fticl/first/16/0: not done yet",)
     page = write_report(results, answered(results), tmp_path / "report", formats=[Format.HTML, Format.MARKDOWN])[
         0
     ].read_text()
-    assert "drift of fticl/first/16/0: not measured yet" in page
+    assert "measure drift of fticl/first/16/0: not done yet" in page
     shutil.rmtree(store.folder(study.scores[-1]))
     (left,) = collect(study, store, command="spillover run study.yaml").variants
     assert left.id == "sft/first/16/0"

@@ -13,9 +13,10 @@ from spillover.questions.generalization.question import GENERALIZATION
 from spillover.questions.mixing.question import MIXING
 from spillover.records import StudyResults
 
-QUESTIONS: tuple[Question[Any], ...] = (GENERALIZATION, MIXING, FRONTIER, CALIBRATION, CLAIMS, DRIFT)
+QUESTIONS: tuple[Question[Any], ...] = (GENERALIZATION, DRIFT, MIXING, FRONTIER, CALIBRATION, CLAIMS)
 
 
 def answered(results: StudyResults, *, resample_count: int = RESAMPLE_COUNT, level: float = LEVEL) -> Analysis:
-    """Compare every variant with the base, and ask every question; see `spillover.analysis.analysis.analyse`."""
-    return analyse(results, QUESTIONS, resample_count=resample_count, level=level)
+    """Compare every variant with the base, and ask what the study asks; see `spillover.analysis.analysis.analyse`."""
+    asked = [question for question in QUESTIONS if results.questions is None or question.name in results.questions]
+    return analyse(results, asked, resample_count=resample_count, level=level)

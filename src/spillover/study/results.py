@@ -22,7 +22,6 @@ from spillover.records import (
     TaskCard,
     VariantCard,
 )
-from spillover.steps.drift import Drift
 from spillover.steps.finetune import Finetune
 from spillover.steps.harness import ScoreHarness
 from spillover.steps.mixed import mixture_card
@@ -63,10 +62,14 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
             skipped.append(f"variant {model.variant}: {len(missing)} of its steps are not finished")
         else:
             finished.append(model)
-            if not store.has(Drift(model)):
-                skipped.append(f"drift of {model.variant}: not measured yet")
     if not finished:
         raise UserError(f"no variant of study {study.name!r} is finished in {store.root}; go on with: {command}")
+    done = {model.key for model in finished}
+    skipped += [
+        f"{step.label}: not done yet"
+        for step in study.asked_beside
+        if not store.has(step) and any(needed.key in done for needed in step.inputs().values())
+    ]
     wanted = {None, *(model.variant for model in finished)}
     scores = [
         step
@@ -91,6 +94,7 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         changes,
         common,
         item_seconds([*(step.predictions for step in scores), *(step.predictions for step in harness)], store),
+        tuple(question.name for question in study.questions),
         study.margin,
     )
     return with_harness(results, harness, finished, store)
@@ -162,10 +166,9 @@ def _base_card(study: Study) -> Mapping[str, Any]:
 
 
 def _variant_card(study: Study, store: Store, step: Variant) -> VariantCard:
-    moved = Drift(step)
-    drift = moved.measured(store) if store.has(moved) else {}
+    facts = {question.name: found for question in study.questions if (found := question.facts(study, store, step))}
     trained_on = step.trained_on.name if step.trained_on else "data not stated"
-    card = VariantCard(step.variant, step.name, trained_on, step.size, step.seed, step.recipe_card(), {}, drift)
+    card = VariantCard(step.variant, step.name, trained_on, step.size, step.seed, step.recipe_card(), {}, facts)
     trained = next((made for made in with_inputs([step]) if isinstance(made, Finetune)), None)
     if trained is None:
         return card
@@ -220,7 +223,7 @@ def _prompt(step: Score, store: Store) -> PromptCard:
 
 
 def _provenance(study: Study, store: Store, command: str) -> dict[str, Any]:
-    leaves = [*study.scores, *study.harness_scores, *study.models, *study.drifts, *study.validations]
+    leaves = [*study.scores, *study.harness_scores, *study.models, *study.asked_beside, *study.validations]
     spent = [store.manifest(step)["provenance"] for step in study.steps if store.has(step)]
     return {
         "command": command,

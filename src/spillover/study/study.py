@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import typing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,6 @@ from spillover.prompts.template import Template, premise
 from spillover.records import BASE, Cell
 from spillover.steps.adopt import Adopt
 from spillover.steps.derive import Derive
-from spillover.steps.drift import Drift
 from spillover.steps.finetune import Finetune
 from spillover.steps.harness import AskHarness, ScoreHarness
 from spillover.steps.predict import Predict
@@ -28,6 +28,7 @@ from spillover.steps.score import Score
 from spillover.steps.step import Step, with_inputs
 from spillover.steps.validate import VALIDATION_ROWS, Validate
 from spillover.steps.variant import Variant
+from spillover.store.store import Store
 from spillover.tasks.mixture import Mixture
 from spillover.tasks.prepare import Protocol
 from spillover.tasks.suite import Suite
@@ -40,6 +41,20 @@ CHECKED_COUNT = 4
 to find a fault, and the exact path runs the whole prompt for every item."""
 UNVALIDATED = ("general-alone", "extra-steps")
 """Arms that are controls, and nothing that could be chosen."""
+
+
+class Asks(typing.Protocol):
+    """A question, as far as a study knows it."""
+
+    @property
+    def name(self) -> str:
+        """Under which its facts are kept."""
+
+    def steps(self, study: Study) -> Sequence[Step]:
+        """Return what is to be done beyond the grid, each of one variant; a report does without what is missing."""
+
+    def facts(self, study: Study, store: Store, model: Variant) -> Mapping[str, Any]:
+        """Return what the question knows of a finished variant, as plain data for its card."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +110,8 @@ class Study:
     """Variants that were trained elsewhere."""
     track: str | None = None
     """The tracker that trainings are sent to; part of no key."""
+    questions: tuple[Asks, ...] = ()
+    """What is asked beyond the matrix."""
     left_out: tuple[VariantPlan, ...] = ()
     """Arms that a budget dropped: what they would train on is no validation row of the others either."""
 
@@ -212,9 +229,9 @@ class Study:
         )
 
     @cached_property
-    def drifts(self) -> tuple[Drift, ...]:
-        """One step a variant."""
-        return tuple(Drift(step) for step in self.models)
+    def asked_beside(self) -> tuple[Step, ...]:
+        """What the study's questions have to be done beyond the grid."""
+        return tuple(step for question in self.questions for step in question.steps(self))
 
     def validation_of(self, model: Variant) -> Validate | None:
         """Return what measures an arm on validation rows, whether the study asks for it or not; None of no arm."""
@@ -249,7 +266,7 @@ class Study:
         order = {name: index for index, name in enumerate([BASE, *(step.variant for step in self.models)])}
         scores: list[Score | ScoreHarness] = [*self.scores, *self.harness_scores]
         scores.sort(key=lambda step: order[step.predictions.model])
-        return tuple(with_inputs([*scores, *self.drifts, *self.validations]))
+        return tuple(with_inputs([*scores, *self.asked_beside, *self.validations]))
 
     def resolved(self) -> dict[str, Any]:
         """Return the study as plain data, with every default of suite and machine written out."""

@@ -75,7 +75,7 @@ def made_card(name: str, moved: float | None = None) -> VariantCard:
     count = 2 if recipe.startswith("fticl") else 0
     drift = {} if moved is None else {"mean_absolute_difference": moved}
     card = VariantCard(
-        name, recipe, trained_on, int(size), int(seed), {"demonstrations": {"count": count}}, drift=drift
+        name, recipe, trained_on, int(size), int(seed), {"demonstrations": {"count": count}}, facts={"drift": drift}
     )
     return replace(card, is_classification=trained_on not in TEXTS)
 

@@ -19,7 +19,9 @@ def drift(moved):
 
 def card(name, moved, *, demonstrations=0, seed=0, settings=None, **slots):
     recipe = {"demonstrations": {"count": demonstrations}, "parameters": "full", **slots}
-    return VariantCard(f"{name}/t/8/{seed}", name, "t", 8, seed, recipe, {"settings": settings}, drift(moved))
+    return VariantCard(
+        f"{name}/t/8/{seed}", name, "t", 8, seed, recipe, {"settings": settings}, facts={"drift": drift(moved)}
+    )
 
 
 def lost(card, amount, relation=Relation.OUT_OF_DOMAIN, kind="accuracy"):
@@ -73,7 +75,7 @@ def test_few_variants_or_equal_losses_have_no_correlation():
 
 def test_variants_without_drift_or_without_the_relation_are_left_out():
     cards = [card(f"v{index}", 0.1 * (index + 1)) for index in range(5)]
-    results = replace(EMPTY, variants=(replace(cards[0], drift={}), *cards[1:]))
+    results = replace(EMPTY, variants=(replace(cards[0], facts={}), *cards[1:]))
     rows = drift_correlations(results, [lost(item, 0.1) for item in cards[:4]])
     assert {(row.relation, row.variant_count) for row in rows} == {(Relation.OUT_OF_DOMAIN, 3)}
 
@@ -102,7 +104,7 @@ def test_a_pair_differs_by_demonstrations_alone():
         card("fticl", 0.4, demonstrations=2, seed=1),
         card("fticl", 0.4, demonstrations=2, settings={"learning_rate": 1}),
         replace(shown, trained_on="other"),
-        replace(shown, drift={}),
+        replace(shown, facts={}),
     ):
         assert not findings(plain, other).pairs
 

@@ -41,7 +41,7 @@ def test_three_variants_have_a_sentence_in_place_of_a_correlation() -> None:
 
 def test_four_variants_have_a_correlation() -> None:
     first = RESULTS.variants[0]
-    copy = replace(first, id="copy/siqa/128/0", name="copy", drift=RESULTS.variants[1].drift)
+    copy = replace(first, id="copy/siqa/128/0", name="copy", facts=RESULTS.variants[1].facts)
     scores = [replace(item, variant=copy.id) for item in RESULTS.scores if item.variant == first.id]
     relations = {(copy.id, task.name): RESULTS.relations[first.id, task.name] for task in RESULTS.tasks}
     results = replace(
@@ -62,7 +62,7 @@ def test_four_variants_have_a_correlation() -> None:
 def test_layers_are_named_only_where_not_all_were_decomposed() -> None:
     assert drift_facts(RESULTS)["drift_layers"] == []
     drift = {**RESULTS.variants[0].drift, "spectrum": {"directions": 16, "layers": ["7", "15"]}}
-    cards = (replace(RESULTS.variants[0], drift=drift), *RESULTS.variants[1:])
+    cards = (replace(RESULTS.variants[0], facts={"drift": drift}), *RESULTS.variants[1:])
     results = replace(RESULTS, variants=cards)
     assert drift_facts(results)["drift_layers"] == ["7", "15"]
     assert "Ranks and directions are those of layers 7 and 15." in read_page(html_page(results, ANALYSIS)).text

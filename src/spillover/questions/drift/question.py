@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from spillover.analysis.analysis import Analysis
 from spillover.question import Question
 from spillover.questions.drift.findings import DriftFindings, drift_findings
+from spillover.questions.drift.step import Drift
 from spillover.records import StudyResults
+from spillover.steps.step import Step
+from spillover.steps.variant import Variant
+from spillover.store.store import Store
+from spillover.study.study import Study
 
 
 class DriftQuestion(Question[DriftFindings]):
     """How far did the model move?"""
 
     name = "drift"
+
+    def steps(self, study: Study) -> Sequence[Step]:
+        return tuple(Drift(model) for model in study.models)
+
+    def facts(self, study: Study, store: Store, model: Variant) -> Mapping[str, Any]:
+        step = Drift(model)
+        return step.measured(store) if store.has(step) else {}
 
     def find(self, results: StudyResults, analysis: Analysis) -> DriftFindings | None:
         """Return what drift explains; None where none was measured."""
