@@ -15,7 +15,7 @@ ALLOWED = {
     "cli": OF_COMMANDS | {"commands"},
     "commands": OF_COMMANDS,
     "api": {"config", "progress", "study", "steps", "store", "report", "analysis", "models", "artifacts"},
-    "config": {"study", "steps", "models", "tasks", "training"},
+    "config": {"study", "steps", "models", "tasks", "training", "artifacts"},
     "__main__": {"cli"},
     "progress": {"study", "steps"},
     "study": {"steps", "store", "training", "evaluation", "analysis", "tasks", "prompts", "models", "artifacts"},

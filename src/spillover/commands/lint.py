@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from spillover.errors import UserError
+from spillover.errors import UserError, without_credentials
 
 if TYPE_CHECKING:
     from spillover.study.study import Study
@@ -41,7 +41,7 @@ def add_lint(app: typer.Typer, out: Console, read_study: Callable[[Path, Path | 
         kept = Store(store)
         findings = findings_of(read_study(study_file, folder), kept, Workshop(kept))
         if as_json:
-            typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+            typer.echo(without_credentials(json.dumps([asdict(finding) for finding in findings], indent=2)))
         else:
             for found in findings:
                 colour = COLOURS[found.severity]

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
-from spillover.errors import UserError
+from spillover.errors import UserError, without_credentials
 from spillover.report.formats import USUAL, Format
+from spillover.report.printing import SafeConsole
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -37,9 +38,9 @@ Failed = Sequence[tuple["Step", str]]
 class Terminal:
     """What commands print to, and what they take from the environment."""
 
-    out: Console = field(default_factory=Console)
+    out: Console = field(default_factory=SafeConsole)
     """Results."""
-    messages: Console = field(default_factory=lambda: Console(stderr=True))
+    messages: Console = field(default_factory=lambda: SafeConsole(stderr=True))
     """Everything said on the way, on the error stream."""
 
     def notice(self, line: str) -> None:
@@ -58,7 +59,7 @@ class Terminal:
 
     def json(self, value: object) -> None:
         """Print plain data for programs; other than ASCII is escaped, so that any stream can take it."""
-        typer.echo(json.dumps(value, indent=2, default=str))
+        typer.echo(without_credentials(json.dumps(value, indent=2, default=str)))
 
     def cache(self) -> Path:
         """Return where models and archives are kept."""

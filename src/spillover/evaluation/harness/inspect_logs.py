@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from spillover.artifacts.archive import read_member, read_members
+from spillover.artifacts.files import LARGEST_LOG_BYTES, read_whole
 from spillover.errors import UserError, unknown_name
 from spillover.evaluation.harness.joined import Origin, TaskRun, joined_results
 from spillover.evaluation.harness.logged_tasks import Sample
@@ -99,7 +100,7 @@ def _content(file: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         samples = [_object(f"{file}: {name}", data) for name, data in read_members(file, "samples/*.json")]
         return _object(f"{file}: {HEADER}", read_member(file, HEADER)), samples
     try:
-        log = _object(str(file), file.read_bytes())
+        log = _object(str(file), read_whole(file, at_most=LARGEST_LOG_BYTES))
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror}); expected a log of Inspect") from None
     samples = log.get("samples") or []

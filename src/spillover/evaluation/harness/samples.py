@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from spillover.artifacts.files import LARGEST_LOG_BYTES, read_whole
 from spillover.errors import UserError
 from spillover.evaluation.harness.aggregations import RIGHT, USUAL, item_statistics, plain_name
 from spillover.evaluation.harness.joined import Origin, TaskRun, joined_results
@@ -135,7 +136,7 @@ def _read_task(file: Path, better: dict[str, bool]) -> TaskRun:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        return read_whole(file, at_most=LARGEST_LOG_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read ({error}); run lm-eval again") from None
 
