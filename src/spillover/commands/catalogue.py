@@ -144,6 +144,6 @@ def tasks_show(
         terminal.json({"name": task.name, "rows": counts, "prompt": prompt, "target": example.target})
         return
     terminal.say(f"{task.name}: {train} training rows, {shown} demonstrations, {test} test rows")
-    for line in account_lines(rows):
+    for line in account_lines(rows, task.sources):
         terminal.say(line)
     terminal.say(f"{prompt}⟨{example.target}⟩")

@@ -80,11 +80,14 @@ def add_init(app: typer.Typer, terminal: Terminal) -> None:
         yes: Annotated[bool, typer.Option("--yes", help="Ask nothing and take every guess, for scripts.")] = False,
     ) -> None:
         """Look at your data and write a commented suite and study for it; without --train it asks."""
+        from spillover.tasks.collection import no_collection
+
         asks = train is None and not yes
         given = Given(train, tuple(inputs or ()), target, tuple(also or ()), base, study_file, group, asks)
-        proposal, base_name = proposed(given, ask, terminal.notice)
-        _show_columns(proposal, given, terminal)
-        made = written(proposal, base_name, study_file, force=force, notice=terminal.notice)
+        with no_collection():
+            proposal, base_name = proposed(given, ask, terminal.notice)
+            _show_columns(proposal, given, terminal)
+            made = written(proposal, base_name, study_file, force=force, notice=terminal.notice)
         for line in summary(made.proposal, made.prepared):
             terminal.say(line)
         terminal.say(f"wrote {made.suite_file} and {study_file}; next:")
@@ -172,19 +175,21 @@ def _fitted(proposal: Proposal, count: int) -> Proposal:
 def summary(proposal: Proposal, prepared: Mapping[str, PreparedTask]) -> Sequence[str]:
     """Return what was decided and what became of every row, in a few lines."""
     from spillover.tasks.prepare import account_lines
+    from spillover.tasks.source import FileSource, Sources
 
+    pool = Sources(pool=(FileSource(file=str(proposal.trained.table.path)),))
     own, answers = proposal.trained, proposal.answers
     kind = f"{len(answers)} answers ({', '.join(answers[:6])}{', ...' if len(answers) > 6 else ''})"
     lines = [
         f"{own.table.path}: {len(own.table.rows)} rows; family {proposal.family}, {kind if answers else 'free text'}",
         f"  {own.train_count} rows to train, {own.test_count} to test, {own.demonstration_count} demonstrations",
         *_balance(proposal),
-        *(f"  {line}" for line in account_lines(prepared[own.name])),
+        *(f"  {line}" for line in account_lines(prepared[own.name], pool)),
     ]
     for task in proposal.also:
         dropped = f"; rows with {', '.join(map(repr, task.left_out))} are left out" if task.left_out else ""
         lines.append(f"{task.table.path}: out-of-domain, {task.test_count} rows to test{dropped}")
-        lines += (f"  {line}" for line in account_lines(prepared[task.name]))
+        lines += (f"  {line}" for line in account_lines(prepared[task.name], pool))
     if proposal.out_of_domain:
         lines.append(f"out-of-domain, of the pocket suite: {', '.join(proposal.out_of_domain)}")
     elif not proposal.also:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from rich.console import Console
 from spillover.errors import UserError, without_credentials
 from spillover.report.formats import USUAL, Format
 from spillover.report.printing import SafeConsole
+from spillover.tasks.collection import no_collection
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -139,7 +139,7 @@ class Terminal:
         from spillover.analysis.generalization import analyse
         from spillover.study.results import collect
 
-        with _no_collection():
+        with no_collection():
             results = collect(study, store, command=command)
             resolved = yaml.safe_dump(study.resolved(), sort_keys=False, allow_unicode=True)
             self.write(results, analyse(results), folder, formats, as_json=as_json)
@@ -168,16 +168,6 @@ class Terminal:
         page = folder / "index.html"
         for path in [page] if page in paths else paths:
             self.out.print(f"report: {path}", markup=False, highlight=False, emoji=False, soft_wrap=True)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Hold back the search for cycles, of which a report makes few while it fills memory with rows to be looked at."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 @contextmanager

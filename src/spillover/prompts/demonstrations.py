@@ -10,6 +10,8 @@ from spillover.records import Example
 
 def normalised(text: str) -> str:
     """Return the text as it is compared: NFKC, casefolded, runs of whitespace as one space, none at the ends."""
+    if text.isascii():  # as most text is, and then composed already
+        return " ".join(text.lower().split())
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 

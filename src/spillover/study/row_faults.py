@@ -26,8 +26,10 @@ Compare = Callable[[Sequence[Example], Sequence[Example]], list[Pair]]
 def left_out_rows(evidence: Evidence) -> Iterator[Finding]:
     """It is said which rows of a user's own file are used by nothing, and which contradict one another."""
     for name, prepared in evidence.prepared.items():
-        sources, left = evidence.study.suite.task(name).sources.all, account_lines(prepared)[1:]
-        if left and any(isinstance(source, FileSource) for source in sources):
+        sources = evidence.study.suite.task(name).sources
+        if not any(isinstance(source, FileSource) for source in sources.all):
+            continue
+        if left := account_lines(prepared, sources)[1:]:
             contradicting = prepared.account["contradicting"]
             yield Finding(
                 "left-out-rows",
@@ -50,7 +52,7 @@ def twin_answers(evidence: Evidence) -> Iterator[Finding]:
                 "twin-answers",
                 Severity.WARNING,
                 f"task {name!r}",
-                f"the answers {ascii(twin)} and {ascii(answer)} are one word in two spellings",
+                f"the answers {twin!a} and {answer!a} are one word in two spellings",
                 "a model cannot know which of them a row wants, and is wrong half of the time",
                 "keep one of them in answers, and join them with `map` in the target",
             )

@@ -12,8 +12,9 @@ from typing import Any, Literal
 from spillover.errors import UserError
 from spillover.prompts.demonstrations import seeded_order, without
 from spillover.records import Example
+from spillover.tasks.collection import no_collection
 from spillover.tasks.rows import Rows, examples_of, with_groups
-from spillover.tasks.source import Places, Source, source_rows
+from spillover.tasks.source import Places, Source, Sources, source_rows
 from spillover.tasks.split import apart, distinct, split_pool
 from spillover.tasks.suite import Suite
 from spillover.tasks.task import Task
@@ -49,11 +50,11 @@ def prepare(suite: Suite, task: Task, *, cache: Path, notice: Callable[[str], No
     """
     places = suite.places(cache, notice=notice)
     try:
-        prepared = _divided(task, places)
+        with no_collection():
+            prepared = _divided(task, places)
     except UserError as error:
         raise UserError(f"task {task.name!r}: {error}") from None
-    found = prepared_digest(prepared)
-    if task.digest is not None and found != task.digest:
+    if task.digest is not None and (found := prepared_digest(prepared)) != task.digest:
         raise UserError(
             f"task {task.name!r} of {suite.path}: its prepared rows have the digest {found}, the suite pins "
             f"{task.digest}; if its settings or data were changed on purpose, pin the new digest"
@@ -108,7 +109,7 @@ def left_out(dropped: Mapping[str, int]) -> str:
     return "; left out: " + ", ".join(f"{n} ({reason})" for reason, n in dropped.items()) if dropped else ""
 
 
-def account_lines(prepared: PreparedTask) -> list[str]:
+def account_lines(prepared: PreparedTask, sources: Sources) -> list[str]:
     """Return what became of every row that was read, in a few lines that add up."""
     if not prepared.account:
         return []
@@ -129,10 +130,11 @@ def account_lines(prepared: PreparedTask) -> list[str]:
         )
     if prepared.shortened and (cut := {name: n for name, n in prepared.shortened.items() if n}):
         lines.append("  too long and cut: " + ", ".join(f"{name} in {count} rows" for name, count in cut.items()))
-    if shown := protocol_rows(prepared, split="train", protocol="clean")[1]:
-        lines.append("  of the training rows, protocol clean leaves out" + left_out(shown).removeprefix("; left out:"))
-    if shown := protocol_rows(prepared, split="test", protocol="clean")[1]:
-        lines.append("  of the test rows, protocol clean leaves out" + left_out(shown).removeprefix("; left out:"))
+    if sources.train or sources.demonstrations or sources.test:  # parts of a pool hold nothing that clean leaves out
+        parts_of_clean: tuple[tuple[Literal["train", "test"], str], ...] = (("train", "training"), ("test", "test"))
+        for split, name in parts_of_clean:
+            if clean := protocol_rows(prepared, split=split, protocol="clean")[1]:
+                lines.append(f"  of the {name} rows, protocol clean leaves out{left_out(clean).partition(':')[2]}")
     return lines
 
 

@@ -44,6 +44,8 @@ def apart(rows: Sequence[Example], others: Sequence[Example], what: str) -> tupl
 
     ``what`` names the others in the reasons: ``"a test row"``.
     """
+    if not others:
+        return list(rows), Counter()
     texts, groups = {text_of(row) for row in others}, {row.group for row in others if row.group}
     kept, dropped = [], Counter[str]()
     for row in rows:

@@ -60,7 +60,7 @@ class RawRow:
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return ""  # pandas writes what is missing as NaN
         if isinstance(value, str):
-            if lone := LONE_SURROGATE.search(value):
+            if not value.isascii() and (lone := LONE_SURROGATE.search(value)):
                 raise UserError(f"{self.place}, column {column!r}: {lone.group()!r} is not a character; remove it")
             return value
         if isinstance(value, bool | int | float):
@@ -229,7 +229,7 @@ def _separated(text: str, file: str, format: Format, separator: str, header: tup
         for number, line in enumerate((line for line in lines if line), start=1):
             if len(line) < len(names):
                 raise UserError(f"{file}: row {number} has {len(line)} columns; expected {len(names)}")
-            if not header and any(line[len(names) :]):
+            if not header and len(line) > len(names) and any(line[len(names) :]):
                 raise UserError(
                     f"{file}: row {number} has {len(line)} columns, its header {len(names)}; put values that hold "
                     f"{delimiter!r} in quotes, or name the columns with `header`"
