@@ -160,7 +160,7 @@ def report(
 
 add_evaluate(app, terminal)
 add_init(app, terminal)
-add_lint(app, terminal.out, terminal.study)
+add_lint(app, terminal.out, terminal.study, terminal.notice)
 app.add_typer(show.commands)
 app.add_typer(diff.commands)
 app.add_typer(export.commands)

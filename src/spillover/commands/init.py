@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 DEFAULT_BASE = "smollm2-135m-instruct"
 DATA_FILES = ("*.csv", "*.tsv", "*.jsonl", "*.json", "*.parquet")
-LARGE_BYTES, MANY_ROWS = 10_000_000, 100_000
-"""From which on what takes seconds is announced."""
+MANY_ROWS = 100_000
+"""From which on dividing them takes seconds, and is announced."""
 MOST_SHOWN = 20
 """Labels of which the balance is shown one by one."""
 
@@ -234,6 +234,7 @@ def _read(path: Path, notice: Callable[[str], None]) -> Table:
     """Read a table; a large one is announced, for it takes a while."""
     from spillover.artifacts.files import own_path
     from spillover.tasks.look import read_table
+    from spillover.tasks.source import LARGE_BYTES
 
     path = own_path(path)
     if path.is_file() and (size := path.stat().st_size) >= LARGE_BYTES:

