@@ -171,13 +171,16 @@ def _majority(asked: Asked) -> Finding | None:
 
 def contamination(evidence: Evidence) -> Iterator[Finding]:
     """It is said where test rows of a task are rows of another task that come from other files."""
+    if len(evidence.prepared) < 2:
+        return
     sources = {name: evidence.study.suite.task(name).sources for name in evidence.prepared}
+    tested = {text_of(row) for asked in evidence.asked_once for row in asked.cell.asked.examples}
     trained = {row.id for rows in evidence.trained_examples.values() for row in rows}
     holders: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for name, prepared in evidence.prepared.items():
         for row in (*prepared.train, *prepared.demonstrations, *prepared.test):
-            if row.id not in trained and name not in holders[text_of(row)]:
-                holders[text_of(row)].append(name)
+            if row.id not in trained and (text := text_of(row)) in tested and name not in holders[text]:
+                holders[text].append(name)
     for asked in evidence.asked_once:
         name, counts = asked.step.data.task.name, Counter[str]()
         for row in asked.cell.asked.examples:
