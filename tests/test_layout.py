@@ -21,7 +21,7 @@ ALLOWED = {
     "questions": OF_QUESTIONS,
     "commands": OF_COMMANDS,
     "api": {"questions", "config", "progress", "study", "steps", "store", "report", "analysis", "models", "artifacts"},
-    "config": {"question", "questions", "study", "steps", "models", "tasks", "training"},
+    "config": {"question", "questions", "study", "steps", "models", "tasks", "training", "artifacts"},
     "__main__": {"cli"},
     "progress": {"study", "steps"},
     "study": {"steps", "store", "training", "evaluation", "analysis", "tasks", "prompts", "models", "artifacts"},

@@ -69,14 +69,13 @@ def run(
         UserError: If the data, the prompts, lint, the store or the disk cannot serve the study, or if nothing could be
             finished.
     """
-    from rich.console import Console
-
     from spillover.progress import progress
+    from spillover.report.printing import SafeConsole
     from spillover.store.store import Store
     from spillover.study.completion import complete
     from spillover.study.halving import budget_seconds
 
-    console = Console(stderr=True)
+    console = SafeConsole(stderr=True)
     failed = complete(
         study,
         Store(Path(store)),

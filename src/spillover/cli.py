@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -158,8 +159,8 @@ def report(
 
 
 add_evaluate(app, terminal)
-add_init(app, terminal.out, terminal.notice)
-add_lint(app, terminal.out, terminal.study)
+add_init(app, terminal)
+add_lint(app, terminal.out, terminal.study, terminal.notice)
 app.add_typer(show.commands)
 app.add_typer(diff.commands)
 app.add_typer(export.commands)
@@ -194,7 +195,14 @@ def _crew(device: str, threads: int | None) -> AbstractContextManager[Crew | Non
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 some steps failed, 2 the user's mistake, 130 interrupted."""
-    raise SystemExit(exit_code(lambda: app(args=arguments)))
+    given = [_with_home(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
+    raise SystemExit(exit_code(lambda: app(args=given)))
+
+
+def _with_home(argument: str) -> str:
+    """Return an argument with the home that ``~`` stands for, also where no shell puts it: ``--store=~/store``."""
+    option, path = re.fullmatch(r"(--[\w-]+=)?(.*)", argument, re.S).groups("")  # type: ignore[union-attr]
+    return option + os.path.expanduser(path) if re.match(r"~($|[/\\])", path) else argument  # noqa: PTH111
 
 
 def exit_code(call: Callable[[], object]) -> int:

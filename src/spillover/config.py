@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spillover.artifacts.files import own_path
 from spillover.errors import UserError, unknown_name
 from spillover.models.adopted import resolve_adapter, resolve_whole
 from spillover.models.fingerprint import tensor_entries
@@ -138,7 +139,7 @@ def _suite(path: Path, entry: SuiteEntry, folder: Path | None, notice: Callable[
     name = _beside(path, entry.name)
     if folder or not entry.folder:
         return load_suite(name, folder=folder)
-    named = path.parent / entry.folder
+    named = path.parent / own_path(entry.folder)
     if not named.is_dir() and load_suite(name).base_url:
         notice(f"{named} is not there: the suite's pinned files will be downloaded; --from names another folder")
         return load_suite(name)
@@ -147,6 +148,7 @@ def _suite(path: Path, entry: SuiteEntry, folder: Path | None, notice: Callable[
 
 def _beside(path: Path, name: str) -> str:
     """Return a path in a study file relative to that file; anything else is a name and stays."""
+    name = str(own_path(name)) if name.startswith("~") else name
     beside = path.parent / name
     is_path = name.startswith((".", "/")) or (beside.exists() and ("/" in name or "." in name))
     return str(beside.absolute()) if is_path else name
@@ -251,7 +253,7 @@ def _adopt(
     notice: Callable[[str], None],
 ) -> Adopt:
     if entry.adapter is not None:
-        adopted = resolve_adapter(path.parent / entry.adapter, base, cache=cache, notice=notice)
+        adopted = resolve_adapter(path.parent / own_path(entry.adapter), base, cache=cache, notice=notice)
     else:
         assert entry.model is not None
         adopted = resolve_whole(_beside(path, entry.model), base, cache=cache, folder=folder, notice=notice)
@@ -301,7 +303,7 @@ def _harness_tasks(path: Path, settings: StudyFile, suite: Suite) -> list[Harnes
     return harness_tasks(
         families,
         known_families=sorted({task.family for task in suite.tasks.values()}),
-        folders=[path.parent / folder for folder in settings.lm_eval_include],
+        folders=[path.parent / own_path(folder) for folder in settings.lm_eval_include],
         where=str(path),
     )
 

@@ -46,6 +46,16 @@ def test_a_page_of_links_on_a_server_is_read(index: Path, tmp_path: Path) -> Non
     assert (tmp_path / "out").read_bytes() == CONTENT
 
 
+def test_a_download_ends_where_it_is_larger_than_the_catalog_declares(index: Path, tmp_path: Path) -> None:
+    (index.parent / "files" / ARTIFACT.filename).write_bytes(b"x" * 3_000_000)
+    seen: list[int] = []
+    with served(index.parent) as address:
+        indexes = PackageIndexes(endpoints=(f"{address}/simple",))
+        with pytest.raises(UserError, match="sends more than the 1 MB that it can have"):
+            download(ARTIFACT, tmp_path / "out", indexes, lambda done, total: seen.append(done))
+    assert seen[-1] < 1_200_000
+
+
 def test_the_next_index_is_asked_when_one_cannot_be_reached(index: Path, tmp_path: Path) -> None:
     download(ARTIFACT, tmp_path / "out", PackageIndexes(endpoints=(CLOSED, index.as_uri())))
     assert (tmp_path / "out").read_bytes() == CONTENT

@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -309,3 +310,106 @@ def test_hostile_labels_and_columns_come_back_as_they_were(folder, label):
     study, rows_of = planned()
     assert set(study.suite.task("data").answers) == {label, "other"}
     assert {row.target for row in rows_of["data"].train} == {label, "other"}
+
+
+def words(count, answers, **more):
+    """Rows of one text each, the answers in turn."""
+    return [
+        {"text": f"row {n} of a text that says something", "label": answers[n % len(answers)], **more}
+        for n in range(count)
+    ]
+
+
+def write_lines(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def test_labels_that_are_one_word_are_named_and_joined_by_a_map(folder, capsys):
+    spellings = ["caf\u00e9", "cafe\u0301", "bar", "bar\u200b", "Bar ", "caf\u00e9", "bar"]
+    write_lines(folder / "cafe.jsonl", words(98, spellings))
+    write_lines(folder / "also.jsonl", words(48, ["CAF\u00c9", "BAR", "pub"]))
+    assert call("init", "--train", "cafe.jsonl", "--also", "also.jsonl", "--base", "./model", "--yes") == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert r"'cafe\u0301' counts as 'caf\xe9'" in printed
+    assert r"'bar\u200b' counts as 'bar'" in printed
+    study, rows = planned()
+    assert study.suite.task("cafe").answers == ("bar", "caf\u00e9")
+    parts = [row for name in ("cafe", "also") for row in (*rows[name].test, *rows[name].demonstrations)]
+    assert {row.target for row in parts} == {"bar", "caf\u00e9"}
+    assert "\u200b" not in Path("suite.yaml").read_text(encoding="utf-8")  # it can be seen
+
+
+def test_instructions_with_an_input_that_some_lack_lose_no_row(folder, capsys):
+    rows = [
+        {"instruction": f"Do {n} things", "input": f"of kind {n}" if n % 2 else "", "output": f"Done, {n} of them."}
+        for n in range(80)
+    ]
+    (folder / "alpaca.json").write_text(json.dumps(rows), encoding="utf-8")
+    assert call("init", "--train", "alpaca.json", "--base", "./model") == 0
+    assert "80 rows read" in capsys.readouterr().out
+    _, prepared = planned()
+    own = prepared["alpaca"]
+    texts = {row.fields["instruction"] for row in (*own.train, *own.demonstrations, *own.test)}
+    assert len(texts) == 80
+    assert {"Do 0 things", "Do 1 things\n\nof kind 1"} <= texts
+
+
+def test_every_column_is_shown_with_what_it_is_taken_as_and_why(folder, capsys):
+    rows = [
+        {
+            "id": n,
+            "shop": f"s{n % 30}",
+            "text": row["text"],
+            "remark": f"and note {n} on all of it",
+            "label": row["label"],
+        }
+        for n, row in enumerate(words(120, ["good", "good", "bad"], lang="en"))
+    ]
+    write_lines(folder / "rows.jsonl", [row | {"lang": "en"} for row in rows])
+    assert call("init", "--train", "rows.jsonl", "--group", "shop", "--base", "./model") == 0
+    out, said = capsys.readouterr()
+    roles = {
+        line.split()[0]: line.split()[1] for line in out.splitlines() if line.startswith(" ") and len(line.split()) > 2
+    }
+    taken = {name: roles[name] for name in ("id", "shop", "text", "remark", "label", "lang")}
+    assert taken == {
+        "id": "ignored",
+        "shop": "group",
+        "text": "input",
+        "remark": "ignored",
+        "label": "target",
+        "lang": "ignored",
+    }
+    assert "'remark' is a text too and is left out; --input text --input remark takes it as well" in said
+    assert "rows of each answer: good 80 (67%), bad 40 (33%)" in out
+    _, prepared = planned()
+    own = prepared["rows"]
+    groups = [{row.group for row in part} for part in (own.train, own.demonstrations, own.test)]
+    assert groups[0].isdisjoint(groups[2] | groups[1])
+    assert groups[1].isdisjoint(groups[2])
+
+
+def test_every_row_is_accounted_for(folder, capsys):
+    rows = words(100, ["good", "bad"])
+    rows[10] = rows[8]  # repeated
+    rows[11] = rows[8] | {"label": "bad"}  # contradicting
+    rows[12] = rows[12] | {"text": "  "}
+    write_lines(folder / "rows.jsonl", rows)
+    assert call("init", "--train", "rows.jsonl", "--base", "./model") == 0
+    for printed in (
+        capsys.readouterr().out,
+        call("tasks", "show", "rows", "--suite", "suite.yaml") or capsys.readouterr().out,
+    ):
+        numbers = re.search(r"100 rows read: (\d+) training, (\d+) demonstrations, (\d+) test, (\d+) left out", printed)
+        assert sum(map(int, numbers.groups())) == 100
+        assert int(numbers[4]) == 3
+        assert "2 left out: repeated text" in printed
+        assert "1 of the repeated contradict" in printed
+        assert "1 left out: empty field" in printed
+
+
+def test_a_script_is_asked_nothing(folder, capsys):
+    write_csv(folder / "only.csv", words(80, ["good", "bad"]))
+    assert call("init", "--yes", "--base", "./model") == 0
+    assert Path("study.yaml").is_file()
+    assert "[" not in capsys.readouterr().err

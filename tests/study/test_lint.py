@@ -444,3 +444,25 @@ def test_long_rows_are_told_of_the_target_but_not_of_a_source_of_which_a_mixture
     edited(path, "epochs: 1", "epochs: 1, max_length: 100")
     texts[task] = [text * (3 if at % 2 else 1) for at, text in enumerate(texts[task])]
     assert {finding.where for finding in found_in_mixtures(path, texts).get("cut-rows", ())} == told
+
+
+def test_rows_that_are_left_out_are_a_note_and_those_that_contradict_a_warning(path):
+    rows = rows_of(path, "first")
+    write_rows(path, "first", [*rows, rows[0]])
+    (finding,) = found(path)["left-out-rows"]
+    assert finding.severity is Severity.NOTE
+    assert "of 61 rows 1 left out: repeated text" in finding.what
+    write_rows(path, "first", [*rows, rows[0] | {"answer": "down"}])
+    (finding,) = found(path)["left-out-rows"]
+    assert finding.severity is Severity.WARNING
+    assert "1 of the repeated contradict" in finding.what
+
+
+def test_answers_that_are_one_word_in_two_spellings_are_found(path):
+    rows = rows_of(path, "first")
+    write_rows(path, "first", [{**row, "answer": ("up", "Up\u200b")[at % 2]} for at, row in enumerate(rows)])
+    write_rows(path, "second", [{**row, "answer": ("up", "Up\u200b")[at % 2]} for at, row in enumerate(rows)])
+    edited(path, "answers: [up, down]", 'answers: [up, "Up\\u200B"]', "made.yaml")
+    twins = found(path)["twin-answers"]
+    assert len(twins) == 2
+    assert r"'Up\u200b' and 'up' are one word" in twins[0].what

@@ -255,3 +255,45 @@ def test_two_thresholds_make_three_answers_and_both_are_exclusive():
     rows = [{"text": "x", "label": number} for number in ("-0.11", "-0.1", "0", "0.1", "0.11")]
     rule = {"column": "label", "above": 0.1, "then": "up", "below": -0.1, "then_below": "down", "otherwise": "flat"}
     assert [row.target for row in read(rows, target=rule).examples] == ["down", "flat", "flat", "flat", "up"]
+
+
+def choices(*answers, options=("red", "green", "blue")):
+    return [{"text": str(n), "label": answer, "options": list(options)} for n, answer in enumerate(answers)]
+
+
+@pytest.mark.parametrize(("answers", "targets"), [((0, 2, 1), "red blue green"), (("A", "C"), "red blue")])
+def test_a_place_beside_a_list_of_options_is_the_option_that_stands_there(answers, targets):
+    rows = read(choices(*answers), options="options")
+    assert [row.target for row in rows.examples] == targets.split()
+    assert not rows.dropped
+
+
+def test_a_place_stands_for_the_letter_where_options_are_asked_as_letters():
+    asked = {"column": "options", "asked": "letters"}
+    rows = read(choices(0, 2), options=asked, answers=["A", "B", "C"], prompts={1: "{input}"})
+    assert [row.target for row in rows.examples] == ["A", "C"]
+
+
+def test_numbers_that_are_texts_of_options_stay_texts():
+    rows = read(choices(3, 1, 2, options=(3, 1, 2)), options="options")
+    assert [row.target for row in rows.examples] == ["3", "1", "2"]
+    rows = read(choices("B", "A", options=("A", "B")), options="options")
+    assert [row.target for row in rows.examples] == ["B", "A"]
+
+
+def test_a_text_that_is_a_place_in_few_rows_is_read_as_in_the_others():
+    rows = [*choices(0, 1, 2), *choices(1, options=("4", "1", "0"))]
+    assert [row.target for row in read(rows, options="options").examples] == ["red", "green", "blue", "1"]
+    rows[3]["label"] = 0
+    assert read(rows, options="options").examples[3].target == "4"  # a place as well, and not the text "0"
+
+
+@pytest.mark.parametrize("answer", [3, -1, "D"])
+def test_a_place_that_no_option_has_names_the_row(answer):
+    with pytest.raises(UserError, match=r"a.csv: row 3, column 'label': .* is no place among 3 options, .* from 0"):
+        read(choices(0, 1, answer), options="options")
+
+
+def test_every_row_that_was_read_is_counted():
+    rows = read([{"text": str(n), "label": "1", "kind": kind} for n, kind in enumerate("abc")], where={"kind": "a"})
+    assert (rows.read_count, rows.unselected_count, len(rows.examples)) == (3, 2, 1)

@@ -1,3 +1,4 @@
+import time
 from typing import ClassVar, Literal
 
 import pytest
@@ -88,3 +89,18 @@ def test_a_missing_yaml_file_and_a_folder_are_named(tmp_path):
         load_yaml(tmp_path / "gone.yaml")
     with pytest.raises(UserError, match="cannot be read"):
         load_yaml(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("list:\n" + "  - a\n" * 1_000_000, "is larger than 1 MB"),
+        ("[" + "a," * 200_000 + "a]", "more than 100000 values"),
+    ],
+)
+def test_a_long_list_ends_at_once(tmp_path, text, problem):
+    (tmp_path / "long.yaml").write_text(text)
+    start = time.process_time()
+    with pytest.raises(UserError, match=problem):
+        load_yaml(tmp_path / "long.yaml")
+    assert time.process_time() - start < 15  # a million values take minutes

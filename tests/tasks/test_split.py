@@ -17,9 +17,16 @@ def pool(count, *, group_size=1, labels=("yes", "no", "no")):
     ]
 
 
+def test_repeated_rows_with_another_target_are_counted_as_contradicting():
+    rows = [Example(str(i), {"input": text}, target) for i, (text, target) in enumerate(["ax", "Ax", "ay", "bx"])]
+    kept, repeated_count, contradicting_count = distinct(rows)
+    assert [row.id for row in kept] == ["0", "3"]
+    assert (repeated_count, contradicting_count) == (2, 1)
+
+
 def test_distinct_keeps_the_first_of_equal_texts():
     rows = [Example(str(i), {"input": text}, "") for i, text in enumerate(["a", "b", " A", "B", "c"])]
-    kept, dropped_count = distinct(rows)
+    kept, dropped_count, _ = distinct(rows)
     assert [row.id for row in kept] == ["0", "1", "4"]
     assert dropped_count == 2
 

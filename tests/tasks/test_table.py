@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from spillover.errors import UserError
@@ -11,6 +13,51 @@ def values(content, **settings):
 def test_a_csv_keeps_quoted_line_breaks_and_skips_a_byte_order_mark():
     content = b'\xef\xbb\xbftext,label\r\n"a ""b""\nc",1\r\n\r\nd,0\r\n'
     assert values(content, format="csv") == [{"text": 'a "b"\nc', "label": "1"}, {"text": "d", "label": "0"}]
+
+
+@pytest.mark.parametrize("first", [b"sep=;", b"\xef\xbb\xbfsep=;\r", b'"sep=;"', b"SEP=;;;"])
+def test_a_csv_may_name_its_separator_in_a_first_line_as_excel_does(first):
+    assert values(first + b"\ntext;label\na, b;1\n", format="csv") == [{"text": "a, b", "label": "1"}]
+    assert values(first + b"\ntext;label\na, b;1\n", format="csv", separator=";") == [{"text": "a, b", "label": "1"}]
+
+
+def test_a_csv_field_may_be_longer_than_the_modules_own_limit():
+    ((row),) = values(b"text,label\n" + b"x" * 200_000 + b",1\n", format="csv")
+    assert len(row["text"]) == 200_000
+
+
+def test_columns_without_a_name_are_called_by_their_place():
+    assert values(b",text,label,\n0,a,1,\n", format="csv") == [
+        {"unnamed 1": "0", "text": "a", "label": "1", "unnamed 4": ""}
+    ]
+
+
+def test_json_lines_and_a_list_are_told_apart_by_what_they_hold():
+    lines, rows = b'{"a": 1}\n{"a": 2}\n', [{"a": 1}, {"a": 2}]
+    assert values(lines, format="json") == values(lines, format="jsonl") == rows
+    assert values(b'[\n {"a": 1},\n {"a": 2}\n]\n', format="jsonl") == rows
+
+
+def test_parquet_is_read_where_pyarrow_is_there_and_refused_in_one_line_where_it_is_broken_or_not_there(monkeypatch):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    sink = pyarrow.BufferOutputStream()
+    rows = [{"text": "a", "label": 1, "options": ["x", "y"]}, {"text": "b", "label": None, "options": ["z"]}]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), sink)
+    content = sink.getvalue().to_pybytes()
+    assert values(content, format="parquet") == rows
+    for broken in (content[:-9], b"PAR1", b"", content[:50] + b"\xff" * 20 + content[70:]):
+        with pytest.raises(UserError, match="f: is not Parquet"):
+            table_rows(broken, file="f", format="parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UserError, match="f: Parquet is read with pyarrow; run: pip install"):
+        table_rows(content, file="f", format="parquet")
+
+
+def test_nan_is_no_value_as_null_is_none():
+    (row,) = table_rows(b'{"a": NaN, "b": null, "c": "NaN", "d": 0.5}', file="f", format="jsonl")
+    assert [row.text(name) for name in "abcd"] == ["", "", "NaN", "0.5"]
 
 
 def test_a_tsv_has_no_quoting_and_may_take_its_header_from_the_suite():
@@ -44,7 +91,7 @@ def test_a_text_file_is_its_first_paragraph_and_the_others():
         (b'a,b\n"1"x,2\n', "csv", "f: line 2 is not CSV"),
         (b"\xef\xbb\xbfab\xff", "csv", "f: byte 5 is not UTF-8; save the file as UTF-8"),
         (b'{"a": 1}\n{"a"', "jsonl", "f: line 2 is not JSON"),
-        (b"[1]", "jsonl", "f: row 1 is a JSON list; expected an object"),
+        (b"[1]\n[2]", "jsonl", "f: row 1 is a JSON list; expected an object"),
         (b'{"a": 1}', "json", "f: holds a JSON dict; expected a list of objects"),
         (b"[{]", "json", "f: line 1 is not JSON"),
     ],

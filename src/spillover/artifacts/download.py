@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pypi_simple import DistributionPackage
 
 CONNECTION_RETRIES = 2
+SLACK = 1.1
+"""Of the declared size, which is rounded, and by some catalogs counted in units of 2**20 bytes; and a megabyte."""
 
 Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in total."""
@@ -77,7 +79,7 @@ class _Remote:
         package = _listed(artifact, page.packages)
         if package is None:
             return False
-        tracker = _Tracker(progress, expected=round(artifact.size_megabytes * 1e6))
+        tracker = _Tracker(progress, artifact)
         client.download_package(package, destination, verify=False, progress=tracker.of_total, timeout=self._timeout)
         return True
 
@@ -85,8 +87,11 @@ class _Remote:
 class _Tracker:
     """Turns the increments that the index client reports into done and total."""
 
-    def __init__(self, progress: Progress | None, expected: int) -> None:
-        self._progress, self._total, self._done = progress, expected, 0
+    def __init__(self, progress: Progress | None, artifact: Artifact) -> None:
+        declared = artifact.size_megabytes * 1e6
+        self._progress, self._total, self._done = progress, round(declared), 0
+        self._limit = declared * SLACK + 1e6
+        self._filename = artifact.filename
 
     def of_total(self, total: int | None) -> Self:
         """Take the total that the server states, if it states one."""
@@ -102,8 +107,13 @@ class _Tracker:
         return None
 
     def update(self, increment: int) -> None:
-        """Count ``increment`` more bytes."""
+        """Count ``increment`` more bytes; more than the catalog declares end the download."""
         self._done += increment
+        if self._done > self._limit:
+            raise UserError(
+                f"{self._filename}: the index sends more than the {self._limit / 1e6:,.0f} MB that it can have; "
+                "do not use this index, or give the file's folder with --from"
+            )
         if self._progress is not None:
             self._progress(self._done, max(self._total, self._done))
 

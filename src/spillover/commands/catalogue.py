@@ -129,7 +129,7 @@ def tasks_show(
 ) -> None:
     """Show a task's rows: how many there are, and one rendered prompt."""
     from spillover.prompts.template import demonstrated_prompt
-    from spillover.tasks.prepare import prepare
+    from spillover.tasks.prepare import account_lines, prepare
     from spillover.tasks.suite import load_suite
 
     suite = load_suite(suite_name, folder=folder)
@@ -140,7 +140,10 @@ def tasks_show(
     prompt = demonstrated_prompt(template, rows.demonstrations[:1], example.fields)
     if as_json:
         counts = {"train": train, "demonstrations": shown, "test": test, "dropped": dict(rows.dropped)}
+        counts |= {"account": dict(rows.account)}
         terminal.json({"name": task.name, "rows": counts, "prompt": prompt, "target": example.target})
         return
     terminal.say(f"{task.name}: {train} training rows, {shown} demonstrations, {test} test rows")
+    for line in account_lines(rows, task.sources):
+        terminal.say(line)
     terminal.say(f"{prompt}⟨{example.target}⟩")

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from spillover.errors import UserError
+from spillover.errors import UserError, without_credentials
 
 if TYPE_CHECKING:
     from spillover.study.study import Study
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 COLOURS = {"error": "bold red", "warning": "yellow", "note": "blue"}
 
 
-def add_lint(app: typer.Typer, out: Console, read_study: Callable[[Path, Path | None], Study]) -> None:
+def add_lint(
+    app: typer.Typer,
+    out: Console,
+    read_study: Callable[[Path, Path | None], Study],
+    notice: Callable[[str], None],
+) -> None:
     """Add the command; ``read_study`` takes a study file and the folder of ``--from``."""
 
     @app.command()
@@ -39,9 +44,9 @@ def add_lint(app: typer.Typer, out: Console, read_study: Callable[[Path, Path | 
         from spillover.study.lint import lint as findings_of
 
         kept = Store(store)
-        findings = findings_of(read_study(study_file, folder), kept, Workshop(kept))
+        findings = findings_of(read_study(study_file, folder), kept, Workshop(kept, notice=notice))
         if as_json:
-            typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+            typer.echo(without_credentials(json.dumps([asdict(finding) for finding in findings], indent=2)))
         else:
             for found in findings:
                 colour = COLOURS[found.severity]

@@ -125,18 +125,25 @@ def _limit_lines(proposal: Proposal) -> Iterable[str]:
 def _task_text(proposal: Proposal, task: OwnTask, folder: Path) -> str:
     file = _plain(relative_file(task.table.path, folder))
     source = f"{{file: {file}, separator: {_quoted(task.table.separator)}}}" if task.table.separator else file
-    columns = ", ".join(f"{field}: {_plain(column)}" for field, column in proposal.inputs)
+    read = {field: _plain(column) for field, column in proposal.inputs}
+    if proposal.followed_by:
+        field, column = proposal.inputs[0]
+        following = ", ".join(f'{_plain(name)}: "\\n\\n"' for name in proposal.followed_by)
+        read[field] = f"{{column: {_plain(column)}, followed_by: {{{following}}}}}"
+    columns = ", ".join(f"{field}: {column}" for field, column in read.items())
     lines = [
         f"  {_plain(task.name)}:",
         f"    family: {proposal.family}",
         f"    sources: {{pool: {source}}} # or train:, demonstrations: and test: with files of their own",
         f"    columns: {{{columns}}} # field of the prompt: your column",
-        f"    target: {_plain(proposal.target)}",
+        f"    target: {_target_text(proposal)}",
     ]
     if task.left_out:
         lines.append(f"    drop_targets: [{', '.join(map(_plain, task.left_out))}] # not in the training file")
     lines += [
-        "    # group: customer   # a column; rows of one customer never fall into both training and test",
+        f"    group: {_plain(proposal.group)} # rows of one never fall into both training and test"
+        if proposal.group
+        else "    # group: customer   # a column; rows of one customer never fall into both training and test",
         f"    split: {{demonstrations: {task.demonstration_count}, test: {task.test_count}"
         + ("}" if task.train_count else ", train: 0}")
         + (f" # of {len(task.table.rows)} rows; the rest is for training" if task.train_count else " # a test only"),
@@ -145,12 +152,24 @@ def _task_text(proposal: Proposal, task: OwnTask, folder: Path) -> str:
     return "\n".join(lines)
 
 
-def _plain(text: str) -> str:
+def _target_text(proposal: Proposal) -> str:
+    """Return the target; labels that are one word are joined by a map, in which hidden differences can be seen."""
+    column = _plain(proposal.target)
+    if not proposal.label_map:
+        return column
+    pairs = ", ".join(f"{_plain(label, seen=True)}: {_plain(answer)}" for label, answer in proposal.label_map.items())
+    return f"{{column: {column}, map: {{{pairs}}}}} # spellings of one word are one answer"
+
+
+def _plain(text: str, *, seen: bool = False) -> str:
     """Return a text as YAML, without quotes where it is a plain word."""
     is_word = text.replace("-", "").replace("_", "").replace(".", "").replace("/", "").isalnum() and text.isascii()
     is_text = text[:1].isalpha() or text.startswith(("./", "../"))
-    return text if is_word and is_text and text.casefold() not in ("true", "false", "null") else _quoted(text)
+    return (
+        text if is_word and is_text and text.casefold() not in ("true", "false", "null") else _quoted(text, seen=seen)
+    )
 
 
-def _quoted(text: str) -> str:
-    return yaml.safe_dump(text, default_style='"', allow_unicode=True, width=math.inf).strip()
+def _quoted(text: str, *, seen: bool = False) -> str:
+    """Return a text as YAML in quotes; ``seen`` writes every character other than ASCII as its number."""
+    return yaml.safe_dump(text, default_style='"', allow_unicode=not seen, width=math.inf).strip()

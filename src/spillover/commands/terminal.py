@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,8 +12,10 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
-from spillover.errors import UserError
+from spillover.errors import UserError, without_credentials
 from spillover.report.formats import USUAL, Format
+from spillover.report.printing import SafeConsole
+from spillover.tasks.collection import no_collection
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -37,9 +38,9 @@ Failed = Sequence[tuple["Step", str]]
 class Terminal:
     """What commands print to, and what they take from the environment."""
 
-    out: Console = field(default_factory=Console)
+    out: Console = field(default_factory=SafeConsole)
     """Results."""
-    messages: Console = field(default_factory=lambda: Console(stderr=True))
+    messages: Console = field(default_factory=lambda: SafeConsole(stderr=True))
     """Everything said on the way, on the error stream."""
 
     def notice(self, line: str) -> None:
@@ -58,7 +59,7 @@ class Terminal:
 
     def json(self, value: object) -> None:
         """Print plain data for programs; other than ASCII is escaped, so that any stream can take it."""
-        typer.echo(json.dumps(value, indent=2, default=str))
+        typer.echo(without_credentials(json.dumps(value, indent=2, default=str)))
 
     def cache(self) -> Path:
         """Return where models and archives are kept."""
@@ -138,7 +139,7 @@ class Terminal:
         from spillover.questions import answered
         from spillover.study.results import collect
 
-        with _no_collection():
+        with no_collection():
             results = collect(study, store, command=command)
             resolved = yaml.safe_dump(study.resolved(), sort_keys=False, allow_unicode=True)
             self.write(results, answered(results), folder, formats, as_json=as_json)
@@ -167,16 +168,6 @@ class Terminal:
         page = folder / "index.html"
         for path in [page] if page in paths else paths:
             self.out.print(f"report: {path}", markup=False, highlight=False, emoji=False, soft_wrap=True)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Hold back the search for cycles, of which a report makes few while it fills memory with rows to be looked at."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import hashlib
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from spillover.errors import UserError
 from spillover.records import Example
@@ -10,6 +11,8 @@ from spillover.records import Example
 
 def normalised(text: str) -> str:
     """Return the text as it is compared: NFKC, casefolded, runs of whitespace as one space, none at the ends."""
+    if text.isascii():  # as most text is, and then composed already
+        return " ".join(text.lower().split())
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
@@ -23,11 +26,13 @@ def seeded_order(count: int, *, seed: int, purpose: str) -> list[int]:
 
     ``purpose`` says what is ordered: two purposes under one seed get unrelated orders.
     """
+    return list(_order(count, seed, purpose))
 
-    def rank(index: int) -> bytes:
-        return hashlib.sha256(f"{purpose}/{seed}/{index}".encode()).digest()
 
-    return sorted(range(count), key=rank)
+@lru_cache(maxsize=4)  # every variant of a study asks for the order of the same rows, which may be a million
+def _order(count: int, seed: int, purpose: str) -> tuple[int, ...]:
+    before = f"{purpose}/{seed}/".encode()
+    return tuple(sorted(range(count), key=lambda index: hashlib.sha256(b"%b%d" % (before, index)).digest()))
 
 
 def choose(pool: Sequence[Example], count: int, *, seed: int) -> tuple[Example, ...]:

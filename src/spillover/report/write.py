@@ -60,11 +60,16 @@ def measurements_csv(analysis: Analysis) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for row in analysis.measurements:
-        values = [getattr(row, name) for name in COLUMNS]
+        values = [_cell(getattr(row, name)) for name in COLUMNS]
         writer.writerow(
             ["" if value is None else repr(float(value)) if isinstance(value, float) else value for value in values]
         )
     return out.getvalue()
+
+
+def _cell(value: object) -> object:
+    """Return a value of which a spreadsheet runs nothing: a name that begins as a formula does gets an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def summary_json(results: StudyResults, analysis: Analysis) -> str:

@@ -24,6 +24,8 @@ CHECKS: tuple[Check, ...] = (
     token_faults.cut_rows,
     token_faults.cut_answers,
     token_faults.ends,
+    row_faults.left_out_rows,
+    row_faults.twin_answers,
     row_faults.overlaps,
     row_faults.mixed_sources,
     row_faults.demonstrations,

@@ -9,7 +9,10 @@ from itertools import combinations, product
 from spillover.prompts.demonstrations import text_of
 from spillover.records import Example
 from spillover.study.findings import Asked, Evidence, Finding, Severity
+from spillover.tasks.columns import twin_labels
 from spillover.tasks.overlap import NEAR, Pair, equal_rows, near_rows
+from spillover.tasks.prepare import account_lines
+from spillover.tasks.source import FileSource
 
 OVERLAP_SHARE = 0.01
 """Of a task's test rows; fewer that were learnt cannot move its score by more than a point."""
@@ -18,6 +21,41 @@ LOPSIDED, IMBALANCED = 0.8, 1.5
 
 _NEARLY = f"are nearly equal ({NEAR:.0%} of their text)"
 Compare = Callable[[Sequence[Example], Sequence[Example]], list[Pair]]
+
+
+def left_out_rows(evidence: Evidence) -> Iterator[Finding]:
+    """It is said which rows of a user's own file are used by nothing, and which contradict one another."""
+    for name, prepared in evidence.prepared.items():
+        sources = evidence.study.suite.task(name).sources
+        if not any(isinstance(source, FileSource) for source in sources.all):
+            continue
+        if left := account_lines(prepared, sources)[1:]:
+            contradicting = prepared.account["contradicting"]
+            yield Finding(
+                "left-out-rows",
+                Severity.WARNING if contradicting else Severity.NOTE,
+                f"task {name!r}",
+                f"of {prepared.account['read']} rows " + "; ".join(line.strip() for line in left),
+                "the first of two rows that contradict is trained on or asked, whichever of them is right"
+                if contradicting
+                else "they are neither trained on nor asked",
+                "correct the rows that contradict" if contradicting else "nothing, if that is what you expect",
+            )
+
+
+def twin_answers(evidence: Evidence) -> Iterator[Finding]:
+    """No two answers are spellings of one word."""
+    for name in evidence.prepared:
+        answers = evidence.study.suite.task(name).answers
+        for twin, answer in twin_labels(dict.fromkeys(answers, 1)).items():
+            yield Finding(
+                "twin-answers",
+                Severity.WARNING,
+                f"task {name!r}",
+                f"the answers {twin!a} and {answer!a} are one word in two spellings",
+                "a model cannot know which of them a row wants, and is wrong half of the time",
+                "keep one of them in answers, and join them with `map` in the target",
+            )
 
 
 def overlaps(evidence: Evidence) -> Iterator[Finding]:
@@ -133,13 +171,16 @@ def _majority(asked: Asked) -> Finding | None:
 
 def contamination(evidence: Evidence) -> Iterator[Finding]:
     """It is said where test rows of a task are rows of another task that come from other files."""
+    if len(evidence.prepared) < 2:
+        return
     sources = {name: evidence.study.suite.task(name).sources for name in evidence.prepared}
+    tested = {text_of(row) for asked in evidence.asked_once for row in asked.cell.asked.examples}
     trained = {row.id for rows in evidence.trained_examples.values() for row in rows}
     holders: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for name, prepared in evidence.prepared.items():
         for row in (*prepared.train, *prepared.demonstrations, *prepared.test):
-            if row.id not in trained and name not in holders[text_of(row)]:
-                holders[text_of(row)].append(name)
+            if row.id not in trained and (text := text_of(row)) in tested and name not in holders[text]:
+                holders[text].append(name)
     for asked in evidence.asked_once:
         name, counts = asked.step.data.task.name, Counter[str]()
         for row in asked.cell.asked.examples:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from spillover.artifacts.files import read_whole
 from spillover.errors import UserError, unknown_name
-from spillover.tasks.source import FileSource
-from spillover.tasks.table import RawRow, table_rows
+from spillover.tasks.source import SIZE_LIMIT_BYTES, FileSource
+from spillover.tasks.table import RawRow, stated_separator, table_rows
 
 TARGET_NAMES: tuple[str, ...] = (
     "label",
@@ -32,7 +33,14 @@ PAIRS: tuple[tuple[str, str], ...] = (
     ("text1", "text2"),
 )
 """Column names of inputs that belong together."""
-PAIRS += (("question1", "question2"), ("text_a", "text_b"), ("context", "question"), ("passage", "question"))
+PAIRS += (
+    ("instruction", "input"),
+    ("instruction", "context"),
+    ("question1", "question2"),
+    ("text_a", "text_b"),
+    ("context", "question"),
+    ("passage", "question"),
+)
 SEPARATORS = (",", ";", "\t", "|")
 
 
@@ -58,15 +66,17 @@ class Table:
 
 
 def read_table(path: Path) -> Table:
-    """Read a user's CSV, TSV, JSON or JSONL file; whatever is wrong with it is a UserError of one line."""
+    """Read a user's CSV, TSV, JSON, JSONL or Parquet file; whatever is wrong with it is a UserError of one line."""
     try:
-        content = path.read_bytes()
+        content = read_whole(path, at_most=SIZE_LIMIT_BYTES)
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror or 'cannot be read'}; give a CSV, TSV, JSON or JSONL file") from None
+        raise UserError(
+            f"{path}: {error.strerror or 'cannot be read'}; give a CSV, TSV, JSON, JSONL or Parquet file"
+        ) from None
     file = str(path)
     kind = FileSource(file=file).format_of(file)
     if kind == "text":
-        raise UserError(f"{path}: a text file has no columns; give a CSV, TSV, JSON or JSONL file")
+        raise UserError(f"{path}: a text file has no columns; give a CSV, TSV, JSON, JSONL or Parquet file")
     separator = _separator(content) if kind == "csv" else ""
     rows = table_rows(content, file=file, format=kind, separator=separator)
     columns = tuple(dict.fromkeys(name for row in rows for name in row.values))
@@ -76,9 +86,9 @@ def read_table(path: Path) -> Table:
 
 
 def _separator(content: bytes) -> str:
-    """Return what separates the names of the header, empty for a comma: of the candidates the most frequent."""
-    header = content.partition(b"\n")[0].decode("utf-8", errors="replace")
-    most = max(SEPARATORS, key=header.count)
+    """Return what separates the names of the header, empty for a comma: as the file says, else the most frequent."""
+    header = content.partition(b"\n")[0].decode("utf-8-sig", errors="replace")
+    most = stated_separator(header) or max(SEPARATORS, key=header.count)
     return "" if most == "," else most
 
 
@@ -96,7 +106,7 @@ def guessed_target(table: Table) -> str:
     by_name = _named(table.columns, TARGET_NAMES)
     if by_name:
         return by_name
-    values = {name: _plain(table, name) for name in table.columns if name}
+    values = {name: plain_values(table, name) for name in table.columns if name}
     counts = {name: len(set(own)) for name, own in values.items()}
     several = [name for name, count in counts.items() if count > 1] or list(counts)
 
@@ -117,7 +127,7 @@ def guessed_inputs(table: Table, target: str) -> tuple[str, ...]:
         if first in left and second in left:
             return left[first], left[second]
     by_name = _named(tuple(left.values()), INPUT_NAMES)
-    return (by_name or max(left.values(), key=lambda name: sum(map(len, _plain(table, name)))),)
+    return (by_name or max(left.values(), key=lambda name: sum(map(len, plain_values(table, name)))),)
 
 
 def label_counts(table: Table, target: str) -> Counter[str]:
@@ -137,7 +147,7 @@ def _named(columns: Sequence[str], names: Sequence[str]) -> str:
     return next((left[name] for name in names if name in left), "")
 
 
-def _plain(table: Table, column: str) -> list[str]:
+def plain_values(table: Table, column: str) -> list[str]:
     """Return a column's values for guessing; a list or a missing one counts as empty."""
     values = (row.values.get(column) for row in table.rows)
     return [str(value) if isinstance(value, str | int | float) else "" for value in values]

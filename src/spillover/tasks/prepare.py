@@ -12,8 +12,9 @@ from typing import Any, Literal
 from spillover.errors import UserError
 from spillover.prompts.demonstrations import seeded_order, without
 from spillover.records import Example
+from spillover.tasks.collection import no_collection
 from spillover.tasks.rows import Rows, examples_of, with_groups
-from spillover.tasks.source import Places, Source, source_rows
+from spillover.tasks.source import Places, Source, Sources, source_rows
 from spillover.tasks.split import apart, distinct, split_pool
 from spillover.tasks.suite import Suite
 from spillover.tasks.task import Task
@@ -37,6 +38,9 @@ class PreparedTask:
     """Rows read and left out, reason to count."""
     shortened: Mapping[str, int] = field(default_factory=dict)
     """Field to the number of kept rows in which it was cut to its limit."""
+    account: Mapping[str, int] = field(default_factory=dict)
+    """What the counts of ``dropped`` do not say: rows ``read``, rows ``not asked for`` by ``where``, and
+    ``contradicting`` ones, repeated texts with another target. Empty in what earlier versions stored."""
 
 
 def prepare(suite: Suite, task: Task, *, cache: Path, notice: Callable[[str], None] | None = None) -> PreparedTask:
@@ -46,11 +50,11 @@ def prepare(suite: Suite, task: Task, *, cache: Path, notice: Callable[[str], No
     """
     places = suite.places(cache, notice=notice)
     try:
-        prepared = _divided(task, places)
+        with no_collection():
+            prepared = _divided(task, places)
     except UserError as error:
         raise UserError(f"task {task.name!r}: {error}") from None
-    found = prepared_digest(prepared)
-    if task.digest is not None and found != task.digest:
+    if task.digest is not None and (found := prepared_digest(prepared)) != task.digest:
         raise UserError(
             f"task {task.name!r} of {suite.path}: its prepared rows have the digest {found}, the suite pins "
             f"{task.digest}; if its settings or data were changed on purpose, pin the new digest"
@@ -105,6 +109,35 @@ def left_out(dropped: Mapping[str, int]) -> str:
     return "; left out: " + ", ".join(f"{n} ({reason})" for reason, n in dropped.items()) if dropped else ""
 
 
+def account_lines(prepared: PreparedTask, sources: Sources) -> list[str]:
+    """Return what became of every row that was read, in a few lines that add up."""
+    if not prepared.account:
+        return []
+    dropped = {reason: n for reason, n in prepared.dropped.items() if n}
+    if unasked := prepared.account["not asked for"]:
+        dropped["not asked for by `where`"] = unasked
+    parts = {
+        "training": len(prepared.train),
+        "demonstrations": len(prepared.demonstrations),
+        "test": len(prepared.test),
+    }
+    used = ", ".join(f"{count} {part}" for part, count in parts.items())
+    lines = [f"{prepared.account['read']} rows read: {used}, {sum(dropped.values())} left out"]
+    lines += [f"  {count} left out: {reason}" for reason, count in dropped.items()]
+    if count := prepared.account["contradicting"]:
+        lines.append(
+            f"  {count} of the repeated contradict: the same input with another target than the row that is kept"
+        )
+    if prepared.shortened and (cut := {name: n for name, n in prepared.shortened.items() if n}):
+        lines.append("  too long and cut: " + ", ".join(f"{name} in {count} rows" for name, count in cut.items()))
+    if sources.train or sources.demonstrations or sources.test:  # parts of a pool hold nothing that clean leaves out
+        parts_of_clean: tuple[tuple[Literal["train", "test"], str], ...] = (("train", "training"), ("test", "test"))
+        for split, name in parts_of_clean:
+            if clean := protocol_rows(prepared, split=split, protocol="clean")[1]:
+                lines.append(f"  of the {name} rows, protocol clean leaves out{left_out(clean).partition(':')[2]}")
+    return lines
+
+
 def to_record(prepared: PreparedTask) -> dict[str, object]:
     """Return the rows as plain data for JSON; `from_record` turns it back."""
     rows = {part: [_record(row) for row in getattr(prepared, part)] for part in ("train", "demonstrations", "test")}
@@ -115,6 +148,7 @@ def to_record(prepared: PreparedTask) -> dict[str, object]:
         "drop_targets": list(prepared.drop_targets),
         "dropped": dict(prepared.dropped),
         "shortened": dict(prepared.shortened),
+        "account": dict(prepared.account),
     }
 
 
@@ -130,6 +164,7 @@ def from_record(record: Mapping[str, object]) -> PreparedTask:
         drop_targets=tuple(plain["drop_targets"]),
         dropped=plain["dropped"],
         shortened=plain["shortened"],
+        account=plain.get("account", {}),
     )
 
 
@@ -144,8 +179,9 @@ def _example(record: list[Any]) -> Example:
 
 
 def prepared_digest(prepared: PreparedTask) -> str:
-    """Return the SHA-256 of everything in ``prepared``, as canonical JSON."""
-    text = json.dumps(to_record(prepared), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    """Return the SHA-256 of the rows and all counts of ``prepared`` but its account, as canonical JSON."""
+    record = {name: value for name, value in to_record(prepared).items() if name != "account"}
+    text = json.dumps(record, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -172,9 +208,10 @@ def _divided(task: Task, places: Places) -> PreparedTask:
 
     shown, tested = tuple(demonstrations.examples), tuple(test.examples)
     drawn: tuple[Example, ...] = ()
+    contradicting_count = 0
     if sources.pool:
         usable, reasons = _usable(pool.examples, task.drop_targets)
-        usable, repeated_count = distinct(usable)
+        usable, repeated_count, contradicting_count = distinct(usable)
         usable, near_reasons = apart(usable, (*shown, *tested), "a row of another part")
         # Rows with options are divided alike whether they are asked as text or as letters.
         labels = () if task.options else task.answers
@@ -190,8 +227,9 @@ def _divided(task: Task, places: Places) -> PreparedTask:
     train = drawn
     blocks: tuple[int, ...] = (len(drawn),) if drawn else ()
     if sources.train:
-        train, blocks, reasons = _training(train_files, tested, shown)
+        train, blocks, reasons, contradicting_among = _training(train_files, tested, shown)
         dropped += reasons
+        contradicting_count += contradicting_among
     limit = task.split.train
     if limit is not None and limit < len(train):
         usable, reasons = _usable(train, task.drop_targets)
@@ -202,19 +240,32 @@ def _divided(task: Task, places: Places) -> PreparedTask:
     shortened = Counter[str]()
     for rows in read:
         shortened.update({name: len(kept & ids) for name, ids in rows.shortened.items()})
+    account = {
+        "read": sum(rows.read_count for rows in read),
+        "not asked for": sum(rows.unselected_count for rows in read),
+        "contradicting": contradicting_count,
+    }
     return PreparedTask(
-        task.name, train, shown, tested, blocks, task.drop_targets, dict(sorted(dropped.items())), dict(shortened)
+        task.name,
+        train,
+        shown,
+        tested,
+        blocks,
+        task.drop_targets,
+        dict(sorted(dropped.items())),
+        dict(shortened),
+        account,
     )
 
 
 def _training(
     files: Sequence[Rows], tested: Sequence[Example], shown: Sequence[Example]
-) -> tuple[tuple[Example, ...], tuple[int, ...], Counter[str]]:
-    """Concatenate training files; return rows, the end of each file's rows, and drops.
+) -> tuple[tuple[Example, ...], tuple[int, ...], Counter[str], int]:
+    """Concatenate training files; return rows, the end of each file's rows, drops, and repeated rows that contradict.
 
     Rows that equal a demonstration stay, because the literal protocol trains on them.
     """
-    rows, repeated_count = distinct([row for file in files for row in file.examples])
+    rows, repeated_count, contradicting_count = distinct(row for file in files for row in file.examples)
     rows, dropped = apart(rows, tested, "a test row")
     shown_groups = {row.group for row in shown if row.group}
     kept = [row for row in rows if row.group not in shown_groups]
@@ -222,7 +273,7 @@ def _training(
     ids = [{row.id for row in file.examples} for file in files]
     counts = [sum(row.id in file_ids for row in kept) for file_ids in ids]
     dropped["repeated text"] += repeated_count
-    return tuple(kept), tuple(accumulate(counts)), +dropped
+    return tuple(kept), tuple(accumulate(counts)), +dropped, contradicting_count
 
 
 def _read(sources: Sequence[Source], task: Task, places: Places) -> Rows:

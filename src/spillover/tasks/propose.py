@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from spillover.errors import UserError
 from spillover.prompts.demonstrations import normalised
 from spillover.prompts.words import is_latin, words
+from spillover.tasks.columns import OPTIONAL_SHARE, folded, twin_labels
 from spillover.tasks.look import Table, label_counts
 from spillover.tasks.suite import load_suite
 
@@ -52,8 +53,14 @@ class Proposal:
     family: str
     inputs: tuple[tuple[str, str], ...]
     """Field and the column it is read from."""
+    followed_by: tuple[str, ...]
+    """Columns that some rows have nothing in; they follow the first input where there is something."""
     target: str
     """Column."""
+    group: str
+    """Column whose equal values keep rows in one part; empty without one."""
+    label_map: Mapping[str, str]
+    """Every label as a file spells it to the answer; empty where no two of them are one word."""
     prompt: str
     answers: tuple[str, ...]
     """Empty for free text."""
@@ -73,29 +80,37 @@ class Proposal:
     """Tasks of the pocket suite."""
 
 
-def propose(train: Table, inputs: Sequence[str], target: str, also: Sequence[Table]) -> Proposal:
+def propose(train: Table, inputs: Sequence[str], target: str, also: Sequence[Table], *, group: str = "") -> Proposal:
     """Look at the data and decide; what cannot be made a study is a UserError of one line."""
     if target in inputs:
         raise UserError(f"{train.path}: column {target!r} is both input and target; name another --input or --target")
-    for column in inputs:
-        train.texts(column)
-    counts = label_counts(train, target)
+    if group in (target, *inputs):
+        raise UserError(f"{train.path}: column {group!r} is both --group and input or target; name another")
+    texts = {column: train.texts(column) for column in (*inputs, *([group] if group else []))}
+    followed_by = tuple(name for name in inputs[1:] if texts[name].count("") > OPTIONAL_SHARE * len(train.rows))
+    inputs, all_inputs = [name for name in inputs if name not in followed_by], inputs
+    counts, label_map = _merged(label_counts(train, target), [label_counts(table, target) for table in also])
     answers = _answers(train, target, counts)
     family = _family(answers, inputs, target)
     shots = 2 if len(answers) <= 2 else min(4, len(answers))
     fields = _fields(inputs)
     known = load_suite(POCKET).tasks
-    trained = _trained(train, inputs, answers, shots)
+    label_map = label_map if answers else {}
+    trained = _trained(train, inputs, followed_by, answers, shots)
     others: list[OwnTask] = []
     for table in also:
-        others.append(_tested(table, inputs, target, answers, shots, [trained, *others]))
+        usable = _usable_count(table, inputs, followed_by)
+        others.append(_tested(table, usable, target, answers, label_map, shots, [trained, *others]))
     out_of_domain = () if also else OWN_FAMILY.get(family, ())
-    longest = max(len(text.split()) for table in (train, *also) for name in inputs for text in table.texts(name))
+    longest = max(len(text.split()) for table in (train, *also) for name in all_inputs for text in table.texts(name))
     word_limit = PROMPT_WORDS // ((shots + 1) * len(inputs))
     return Proposal(
         family,
         tuple(zip(fields, inputs, strict=True)),
+        followed_by,
         target,
+        group,
+        label_map,
         _prompt(family, fields, inputs, target),
         answers,
         _metrics(answers, counts),
@@ -172,8 +187,27 @@ def _heading(column: str) -> str:
     return re.sub(r"[\W_]+", " ", column).strip().capitalize() or "Input"
 
 
-def _trained(table: Table, inputs: Sequence[str], answers: Sequence[str], shots: int) -> OwnTask:
-    usable = _usable_count(table, inputs)
+def _merged(counts: Counter[str], others: Sequence[Counter[str]]) -> tuple[Counter[str], dict[str, str]]:
+    """Return the rows of each label, spellings of one word together, and every label to the one it counts as.
+
+    The map is empty where no label is spelled in two ways. A label of the other files that is none of the training
+    file's is not in it.
+    """
+    twins = twin_labels(counts)
+    known = {folded(label): label for label in counts if label not in twins}
+    foreign = {label: known[folded(label)] for other in others for label in other if folded(label) in known}
+    if not twins and all(label == answer for label, answer in foreign.items()):
+        return counts, {}
+    merged = Counter[str]()
+    for label, count in counts.items():
+        merged[twins.get(label, label)] += count
+    return merged, {label: twins.get(label, label) for label in counts} | foreign
+
+
+def _trained(
+    table: Table, inputs: Sequence[str], followed_by: Sequence[str], answers: Sequence[str], shots: int
+) -> OwnTask:
+    usable = _usable_count(table, inputs, followed_by)
     demonstrations = max(shots, len(answers))
     least = demonstrations + LEAST_TEST + LEAST_TRAIN
     if usable < least:
@@ -187,13 +221,19 @@ def _trained(table: Table, inputs: Sequence[str], answers: Sequence[str], shots:
 
 
 def _tested(
-    table: Table, inputs: Sequence[str], target: str, answers: Sequence[str], shots: int, others: Sequence[OwnTask]
+    table: Table,
+    usable: int,
+    target: str,
+    answers: Sequence[str],
+    label_map: Mapping[str, str],
+    shots: int,
+    others: Sequence[OwnTask],
 ) -> OwnTask:
     """Return the task of a file that is only tested on; it has to have the columns of the training file."""
     counts = label_counts(table, target)
-    left_out = tuple(sorted(counts.keys() - set(answers))) if answers else ()
-    usable = _usable_count(table, inputs) - sum(counts[label] for label in left_out)
-    absent = [answer for answer in answers if answer not in counts]
+    left_out = tuple(sorted(label for label in counts if label_map.get(label, label) not in answers)) if answers else ()
+    usable -= sum(counts[label] for label in left_out)
+    absent = set(answers) - {label_map.get(label, label) for label in counts}
     demonstrations = max(shots, len(answers) - len(absent))
     if usable < demonstrations + LEAST_TEST:
         unknown = f" after the labels {', '.join(left_out)}, which are not in the training file," if left_out else ""
@@ -205,9 +245,9 @@ def _tested(
     return OwnTask(name, table, demonstrations, min(MOST_TEST, usable - demonstrations), 0, left_out)
 
 
-def _usable_count(table: Table, inputs: Sequence[str]) -> int:
-    columns = [[normalised(text) for text in table.texts(column)] for column in inputs]
-    return len({row for row in zip(*columns, strict=True) if all(row)})
+def _usable_count(table: Table, inputs: Sequence[str], followed_by: Sequence[str]) -> int:
+    needed, columns = len(inputs), [map(normalised, table.texts(column)) for column in (*inputs, *followed_by)]
+    return len({row for row in zip(*columns, strict=True) if all(row[:needed])})
 
 
 def _name(table: Table, taken: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from spillover.errors import UserError
@@ -26,11 +26,18 @@ class Rows:
     """Field to the ids of the examples in which it was cut."""
     dropped: Counter[str] = field(default_factory=Counter)
     """Reason to count."""
+    read_count: int = 0
+    """Rows there were, each turn and each unpivoted column counted."""
+    unselected_count: int = 0
+    """Of them those that ``where`` does not ask for."""
 
 
 def examples_of(raw_rows: Iterable[RawRow], task: Task) -> Rows:
     """Read examples in order; a row that breaks the task's rules raises a UserError with file and row."""
-    rows = Rows()
+    rows, with_places = Rows(), False
+    if task.options is not None:
+        raw_rows = list(raw_rows)
+        with_places = _has_places(raw_rows, task.options.column, task)
     seen: dict[tuple[str, str], int] = {}
     for raw in raw_rows:
         row_id = raw.text(task.id) if task.id else str(raw.number)
@@ -38,9 +45,48 @@ def examples_of(raw_rows: Iterable[RawRow], task: Task) -> Rows:
             what = f"the id {row_id!r} is also that of row {first}" if row_id else f"column {task.id!r} is empty"
             raise UserError(f"{raw.place}: {what}; ids must be unique, or leave `id` out to number the rows")
         for suffix, row in (pair for turn in _turns(raw, task) for pair in _unpivoted(*turn, task)):
+            rows.read_count += 1
             if all(row.text(column) in values for column, values in task.where.items()):
-                _add(rows, row, f"{raw.file}:{row_id}{suffix}", task)
+                _add(rows, _with_text(row, task) if with_places else row, f"{raw.file}:{row_id}{suffix}", task)
+            else:
+                rows.unselected_count += 1
     return rows
+
+
+def _has_places(raw_rows: Sequence[RawRow], options: str, task: Task) -> bool:
+    """Whether targets are places among lists of options: whole numbers from 0 or letters that are no option's text.
+
+    Decided over all rows, since 2 may be the third option of one row and the text of an option of another.
+    """
+    place_count = text_count = 0
+    for raw in raw_rows:
+        target, listed = raw.values.get(task.target.column), raw.values.get(options)
+        if isinstance(listed, list) and _place(target) is not None:
+            place_count += 1
+            text_count += str(target) in (task.answers or map(str, listed))
+    is_plain = not task.target.map and task.target.above is None
+    return is_plain and place_count > 2 * text_count
+
+
+def _place(target: object) -> int | None:
+    if isinstance(target, str) and len(target) == 1 and "A" <= target <= "Z":
+        return ord(target) - ord("A")
+    return target if isinstance(target, int) and not isinstance(target, bool) else None
+
+
+def _with_text(row: RawRow, task: Task) -> RawRow:
+    """Return a row with what its target's place among the options stands for."""
+    assert task.options is not None
+    place, listed = _place(row.value(task.target.column)), row.value(task.options.column)
+    if place is None or not isinstance(listed, list):
+        return row
+    answers = task.answers or listed
+    if not 0 <= place < len(listed) or place >= len(answers):
+        raise UserError(
+            f"{row.place}, column {task.target.column!r}: {row.value(task.target.column)!r} is no place among "
+            f"{len(listed)} options, which are counted from 0 (or A); correct it, or write the option's text"
+        )
+    return replace(row, values={**row.values, task.target.column: answers[place]})
 
 
 def with_groups(parts: Iterable[Rows]) -> None:

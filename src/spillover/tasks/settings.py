@@ -25,14 +25,15 @@ from pydantic import (
 from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
 from pydantic_core.core_schema import no_info_before_validator_function
 
+from spillover.artifacts.files import read_whole
 from spillover.errors import UserError, unknown_name
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 _IDENTITY = {"purpose": "identity"}
 DEEPEST = 50
-MOST_NODES = 200_000
-"""Of a YAML file; the largest suite has about 2 000, and a few aliases of aliases stand for billions."""
+MOST_NODES, MOST_BYTES = 100_000, 1_000_000
+"""Of a YAML file; the largest suite has about 2 000 and 13 000, and a few aliases of aliases stand for billions."""
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 """What JSON and YAML can write by an escape and no file, tokenizer or terminal can hold."""
@@ -174,6 +175,14 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.2 scalars (``yes`` and ``no`` are words, ``1e-4`` is a number) and no duplicate keys."""
 
     yaml_implicit_resolvers = {}
+    composed_count = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.composed_count += 1
+        if self.composed_count > MOST_NODES:
+            mark = self.get_mark()
+            raise yaml.composer.ComposerError(None, None, f"more than {MOST_NODES} values", mark)
+        return super().compose_node(parent, index)
 
     def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -236,7 +245,7 @@ for _tag, _pattern, _first in (
 def load_yaml(path: Path) -> object:
     """Read one YAML file as plain data; whatever is wrong with it is a UserError of one line."""
     try:
-        content = path.read_bytes()
+        content = read_whole(path, at_most=MOST_BYTES)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; check the path") from None
     except OSError as error:

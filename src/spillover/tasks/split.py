@@ -1,7 +1,7 @@
 """Divides a pool of examples into demonstrations, test and training rows that share no text and no group."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from spillover.errors import UserError
@@ -24,11 +24,19 @@ class Parts:
     """Reason to count."""
 
 
-def distinct(rows: Sequence[Example]) -> tuple[list[Example], int]:
-    """Keep the first of the rows whose input fields are equal, normalised; also return how many were left out."""
-    first = {text_of(row): row for row in reversed(rows)}
-    kept = [row for row in rows if first[text_of(row)] is row]
-    return kept, len(rows) - len(kept)
+def distinct(rows: Iterable[Example]) -> tuple[list[Example], int, int]:
+    """Keep the first of the rows whose input fields are equal, normalised.
+
+    Also return how many were left out, and how many of these have another target than the one that is kept.
+    """
+    first: dict[tuple[str, ...], Example] = {}
+    repeated_count = contradicting_count = 0
+    for row in rows:
+        kept = first.setdefault(text_of(row), row)
+        if kept is not row:
+            repeated_count += 1
+            contradicting_count += row.target != kept.target
+    return list(first.values()), repeated_count, contradicting_count
 
 
 def apart(rows: Sequence[Example], others: Sequence[Example], what: str) -> tuple[list[Example], Counter[str]]:
@@ -36,6 +44,8 @@ def apart(rows: Sequence[Example], others: Sequence[Example], what: str) -> tupl
 
     ``what`` names the others in the reasons: ``"a test row"``.
     """
+    if not others:
+        return list(rows), Counter()
     texts, groups = {text_of(row) for row in others}, {row.group for row in others if row.group}
     kept, dropped = [], Counter[str]()
     for row in rows:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
+from spillover.artifacts.files import own_path
 from spillover.errors import UserError, unknown_name
 from spillover.prompts.template import Template
 from spillover.tasks.settings import Settings, load_yaml, parse_settings
@@ -143,7 +144,7 @@ _SUITES = resources.files("spillover.tasks").joinpath("suites")
 def _suite_path(name_or_path: str | Path) -> Path:
     if str(name_or_path) in builtin_suites():
         return Path(str(_SUITES.joinpath(f"{name_or_path}.yaml")))
-    path = Path(name_or_path)
+    path = own_path(name_or_path)
     if path.suffix in (".yaml", ".yml"):
         return path
     raise UserError(f"{unknown_name('suite', str(name_or_path), builtin_suites())} (or give the path of a .yaml file)")

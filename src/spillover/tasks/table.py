@@ -1,9 +1,11 @@
-"""Turns the bytes of a CSV, TSV, JSON, JSONL or text file into rows of named values."""
+"""Turns the bytes of a CSV, TSV, JSON, JSONL, Parquet or text file into rows of named values."""
 
 import codecs
 import csv
 import io
 import json
+import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +13,9 @@ from typing import Literal
 from spillover.errors import UserError
 from spillover.tasks.settings import LONE_SURROGATE
 
-Format = Literal["csv", "tsv", "jsonl", "json", "text", "lines"]
+Format = Literal["csv", "tsv", "jsonl", "json", "text", "lines", "parquet"]
+_STATED = re.compile(r'"?sep=(.)"?[,;\t ]*\r?(?:\n|$)', re.I)
+"""What Excel writes, and reads, as the first line of a CSV."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +52,15 @@ class RawRow:
         return value
 
     def text(self, column: str) -> str:
-        """Return a column's value as stripped text; null is empty, a list or mapping is an error."""
+        """Return a column's value as stripped text; null and NaN are empty, a list or mapping is an error."""
         return self.as_text(column, self.value(column)).strip()
 
     def as_text(self, column: str, value: object) -> str:
         """Write a plain value of ``column`` as text."""
-        if value is None:
-            return ""
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return ""  # pandas writes what is missing as NaN
         if isinstance(value, str):
-            if lone := LONE_SURROGATE.search(value):
+            if not value.isascii() and (lone := LONE_SURROGATE.search(value)):
                 raise UserError(f"{self.place}, column {column!r}: {lone.group()!r} is not a character; remove it")
             return value
         if isinstance(value, bool | int | float):
@@ -83,11 +87,16 @@ def table_rows(
     Errors and ids name the file as ``file``. A ``header`` is given for a CSV or TSV whose first line is already data;
     columns beyond it are ignored; beyond the file's own header they must be empty. A file of ``lines`` has no quoting
     either: a line is divided at its last ``separator``, once less than the ``header`` has names. A CSV takes another
-    ``separator`` than the comma. In JSON, ``at`` leads to the rows, and a mapping's keys land in the column ``key``.
+    ``separator`` than the comma, also from a first line ``sep=;``. JSON lines and a JSON list are told apart by what
+    they hold, whatever the format says. In JSON, ``at`` leads to the rows, and a mapping's keys land in the column
+    ``key``.
     """
+    if format == "parquet":
+        return _parquet(content, file)
     text = _decoded(content, file)
     if format == "jsonl":
-        rows = list(_json_lines(text, file))
+        is_list = text.lstrip().startswith("[")
+        rows = list(_json_list(text, file, (), "") if is_list else _json_lines(text, file))
     elif format == "json":
         rows = list(_json_list(text, file, at, key))
     elif format == "text":
@@ -96,10 +105,39 @@ def table_rows(
     elif format == "lines":
         rows = list(_lines(text, file, separator, header))
     else:
-        rows = list(_separated(text, file, format, separator or ("," if format == "csv" else "\t"), header))
+        rows = list(_separated(text, file, format, separator, header))
     if not rows:
         raise UserError(f"{file}: the file holds no rows; expected at least one")
     return rows
+
+
+def stated_separator(text: str) -> str:
+    """Return the separator that a CSV states in its first line, ``sep=;``; empty where it states none."""
+    stated = _STATED.match(text)
+    return stated[1] if stated else ""
+
+
+def _parquet(content: bytes, file: str) -> list[RawRow]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise UserError(
+            f"{file}: Parquet is read with pyarrow; run: pip install 'spillover[parquet]', or save the rows as JSONL"
+        ) from None
+    try:
+        rows = parquet.read_table(io.BytesIO(content)).to_pylist()
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise UserError(f"{file}: is not Parquet ({error}); write it again or save the rows as JSONL") from None
+    if not rows:
+        raise UserError(f"{file}: the file holds no rows; expected at least one")
+    return [_json_row(row, file, number) for number, row in enumerate(rows, start=1)]
+
+
+def _named(header: list[str] | tuple[()]) -> tuple[str, ...]:
+    """Return the names of a header; one without a name, as of pandas' index, is called by its place."""
+    names = tuple(name.strip() for name in header)
+    return tuple(name or f"unnamed {place}" for place, name in enumerate(names, start=1)) if any(names) else names
 
 
 def _decoded(content: bytes, file: str) -> str:
@@ -142,6 +180,9 @@ def _json_list(text: str, file: str, at: tuple[int | str, ...], key: str) -> Ite
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
+        if isinstance(error, json.JSONDecodeError) and error.msg == "Extra data" and not at and not key:
+            yield from _json_lines(text, file)
+            return
         place = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else "the file"
         raise UserError(f"{file}: {place} is not JSON ({_fault(error)}); expected a list of objects") from None
     for step in at:
@@ -169,20 +210,26 @@ def _json_row(entry: object, file: str, number: int) -> RawRow:
     return RawRow(file, number, entry)
 
 
-def _separated(text: str, file: str, format: Format, delimiter: str, header: tuple[str, ...]) -> Iterator[RawRow]:  # noqa: A002
+def _separated(text: str, file: str, format: Format, separator: str, header: tuple[str, ...]) -> Iterator[RawRow]:  # noqa: A002
+    # The module's own limit, 128 KiB a field, is one for the whole process.
+    csv.field_size_limit(max(csv.field_size_limit(), min(len(text), 2**31 - 1)))
+    if format == "csv" and (stated := _STATED.match(text)):
+        delimiter, text = separator or stated[1], text[stated.end() :]
+    else:
+        delimiter = separator or ("," if format == "csv" else "\t")
     stream = io.StringIO(text, newline="")
     if format == "csv":
         lines = csv.reader(stream, delimiter=delimiter, strict=True)
     else:
         lines = csv.reader(stream, delimiter=delimiter, quoting=csv.QUOTE_NONE)
     try:
-        names = header or tuple(name.strip() for name in next(lines, ()))
+        names = header or _named(next(lines, ()))
         if len(set(names)) < len(names):
             raise UserError(f"{file}: the header {', '.join(names)} names a column twice; rename one")
         for number, line in enumerate((line for line in lines if line), start=1):
             if len(line) < len(names):
                 raise UserError(f"{file}: row {number} has {len(line)} columns; expected {len(names)}")
-            if not header and any(line[len(names) :]):
+            if not header and len(line) > len(names) and any(line[len(names) :]):
                 raise UserError(
                     f"{file}: row {number} has {len(line)} columns, its header {len(names)}; put values that hold "
                     f"{delimiter!r} in quotes, or name the columns with `header`"

@@ -69,6 +69,11 @@ def encode_rows(
             continue
         trimmed += len(prompt) > room
         rows.append(TrainingRow(prompt[-room:] if len(prompt) > room else prompt, target))
+    if not examples:
+        raise UserError(
+            "no training row is left: all equal a demonstration, are empty or have no answer; train on more rows "
+            "(sizes), or remove the rows that the demonstrations repeat"
+        )
     if not rows:
         raise UserError(
             f"none of {len(examples)} training rows is left: all are longer than {longest} tokens; "

@@ -158,6 +158,50 @@ def test_runs_at_different_shots_are_refused(tmp_path):
         read(one, two)
 
 
+def test_both_shot_counts_of_a_task_in_one_folder_are_cells_with_one_card(tmp_path):
+    folders = []
+    for name, values in (("one", (1.0, 1.0)), ("two", (0.0, 1.0))):
+        for shots, value in zip((0, 5), values, strict=True):
+            date = f"2026-01-0{shots + 1}T00-00-00.1"
+            rows = {
+                "t": [sample(text, prompt=f"{shots} shown: {text}", acc=value) for text in "abc"[: 3 - (shots == 0)]]
+            }
+            folders.append(write_run(tmp_path / name, rows, shots=shots, date=date))
+    results = read(*dict.fromkeys(folders))
+    accuracy = {(s.variant, s.cell.shots): float(s.statistics[:, 0].mean()) for s in results.scores}
+    assert accuracy == {("base", 0): 1.0, ("base", 5): 1.0, ("two", 0): 0.0, ("two", 5): 1.0}
+    assert [(card.name, card.item_count) for card in results.tasks] == [("t", 3)]
+    assert results.skipped == ()
+
+
+def test_a_shot_count_that_only_one_run_has_is_left_out_and_named(tmp_path):
+    rows = {"t": [sample(text, acc=1.0) for text in "ab"]}
+    one, two = write_run(tmp_path / "one", rows, shots=0), write_run(tmp_path / "two", rows, shots=0)
+    write_run(tmp_path / "two", rows, shots=5, date="2026-02-02T00-00-00.1")
+    results = read(one, two)
+    assert {score.cell.shots for score in results.scores} == {0}
+    assert results.skipped == ("task t at 5 shots: not in every run",)
+
+
+def test_results_named_after_the_output_path_are_found(tmp_path):
+    rows = {"t": [sample(text, acc=1.0) for text in "ab"]}
+    one, two = write_run(tmp_path / "one", rows), write_run(tmp_path / "two", rows)
+    file = one / "some-model" / f"results_{DATE}.json"
+    file.rename(file.with_name(f"x_{DATE}.json"))
+    assert values(read(one, two), "base")["acc"] == 1.0
+
+
+def test_other_generation_settings_alone_are_said_to_be_that_and_which(tmp_path):
+    def generated(limit):
+        row = sample("a", responses=["text"], exact_match=1.0)
+        settings = {"until": ["\n"], "max_gen_toks": limit}
+        return {"t": [row | {"arguments": {"gen_args_0": {"arg_0": "a", "arg_1": settings}}}]}
+
+    one, two = write_run(tmp_path / "one", generated(64)), write_run(tmp_path / "two", generated(256))
+    with pytest.raises(UserError, match=r"same prompt and other .* max_gen_toks is 64 for the base and 256 here; run"):
+        read(one, two)
+
+
 def test_folders_that_are_no_runs_are_refused(tmp_path):
     one = write_run(tmp_path / "one", {"t": [sample("a", acc=1.0)]})
     (tmp_path / "empty").mkdir()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from spillover.artifacts.archive import read_member, read_members
+from spillover.artifacts.files import LARGEST_LOG_BYTES, read_whole
 from spillover.errors import UserError, unknown_name
 from spillover.evaluation.harness.joined import Origin, TaskRun, joined_results
 from spillover.evaluation.harness.logged_tasks import Sample
@@ -36,6 +37,7 @@ class _Log:
     file: Path
     model: str
     task: str
+    shots: int
     created: str
     status: str
     run: TaskRun
@@ -44,10 +46,10 @@ class _Log:
 def read_logs(paths: Sequence[Path], *, base: str | None, trained_on: Sequence[str], command: str) -> StudyResults:
     """Return the results of two or more models in logs of Inspect, ``.eval`` or ``.json``.
 
-    A model is known by its name, or its ``model_path`` where it was given one; of several logs of one task the newest
-    counts. An item's scores over epochs are averaged, as Inspect does by default. An item that failed in one run is
-    dropped from all and counted. Higher values are taken to be better. What joins items, and what is refused, is as
-    for lm-eval's runs.
+    A model is known by its name, or its ``model_path`` where it was given one; of several logs of one task at one
+    number of shots the newest counts. An item's scores over epochs are averaged, as Inspect does by default. An item
+    that failed in one run is dropped from all and counted. Higher values are taken to be better. What joins items, and
+    what is refused, is as for lm-eval's runs.
 
     Args:
         paths: Logs, and folders in which they are looked for.
@@ -65,9 +67,9 @@ def read_logs(paths: Sequence[Path], *, base: str | None, trained_on: Sequence[s
     base = models[0] if base is None else base
     if base not in models:
         raise unknown_name("model in --base", base, models)
-    runs: dict[str, dict[str, TaskRun]] = {BASE: {}}
+    runs: dict[str, dict[tuple[str, int], TaskRun]] = {BASE: {}}
     for log in sorted(logs, key=lambda log: log.created):
-        runs.setdefault(BASE if log.model == base else log.model, {})[log.task] = log.run
+        runs.setdefault(BASE if log.model == base else log.model, {})[log.task, log.shots] = log.run
     remarks = tuple(
         f"{log.file}: the run of {log.task} with {log.model} ended with status {log.status!r}"
         for log in logs
@@ -98,7 +100,7 @@ def _content(file: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         samples = [_object(f"{file}: {name}", data) for name, data in read_members(file, "samples/*.json")]
         return _object(f"{file}: {HEADER}", read_member(file, HEADER)), samples
     try:
-        log = _object(str(file), file.read_bytes())
+        log = _object(str(file), read_whole(file, at_most=LARGEST_LOG_BYTES))
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror}); expected a log of Inspect") from None
     samples = log.get("samples") or []
@@ -124,12 +126,12 @@ def _read(file: Path, header: Mapping[str, Any], samples: Sequence[Mapping[str, 
     arguments, options = spec.get("model_args"), spec.get("task_args")
     path = arguments.get("model_path") if isinstance(arguments, dict) else None
     shots = options.get("fewshot") if isinstance(options, dict) else None
-    run = _task_run(file, samples, shots if isinstance(shots, int) else 0)
     facts = (str(spec.get("created", "")), str(header.get("status", "unknown")))
-    return _Log(file, str(path or spec["model"]), spec["task"], *facts, run)
+    shots = shots if isinstance(shots, int) else 0
+    return _Log(file, str(path or spec["model"]), spec["task"], shots, *facts, _task_run(file, samples))
 
 
-def _task_run(file: Path, rows: Sequence[Mapping[str, Any]], shots: int) -> TaskRun:
+def _task_run(file: Path, rows: Sequence[Mapping[str, Any]]) -> TaskRun:
     """Join the epochs of each item; items of equal content are told apart by the order of their ids."""
     epochs: dict[tuple[str, str], list[Sample]] = {}
     left_out, graded, ungraded = set[str](), set[str](), set[str]()
@@ -157,7 +159,7 @@ def _task_run(file: Path, rows: Sequence[Mapping[str, Any]], shots: int) -> Task
     for digest, identity in sorted(epochs):
         seen[digest] += 1
         samples[f"{digest}-{seen[digest]}"] = _averaged(epochs[digest, identity])
-    return TaskRun(shots, samples, {}, tuple(sorted(left_out)), frozenset(graded - ungraded))
+    return TaskRun(samples, {}, tuple(sorted(left_out)), frozenset(graded - ungraded))
 
 
 def _averaged(epochs: Sequence[Sample]) -> Sample:

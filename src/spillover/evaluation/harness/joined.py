@@ -24,12 +24,14 @@ from spillover.records import (
 UNKNOWN = "unknown"
 """What a variant was trained on when nobody said so."""
 
+Runs = Mapping[str, Mapping[tuple[str, int], "TaskRun"]]
+"""Model to what it was asked, by task and number of shots; the base's key is ``BASE``."""
+
 
 @dataclass(frozen=True, slots=True)
 class TaskRun:
-    """One task of one run."""
+    """One task of one run, at one number of shots."""
 
-    shots: int
     samples: Mapping[str, Sample]
     """By item id: a digest of the item's content, and its rank among items of the same content."""
     higher_is_better: Mapping[str, bool]
@@ -53,16 +55,16 @@ class Origin:
 
 
 def joined_results(
-    runs: Mapping[str, Mapping[str, TaskRun]],
+    runs: Runs,
     origin: Origin,
     *,
     trained_on: Sequence[str],
     provenance: Mapping[str, object],
 ) -> StudyResults:
-    """Return the results of a base and variants, of the tasks and items that all runs have.
+    """Return the results of a base and variants, of the tasks, numbers of shots and items that all runs have.
 
     Args:
-        runs: Model to its tasks; the base's key is ``BASE``.
+        runs: From which they come.
         origin: Where they come from.
         trained_on: Tasks that are in-domain for every variant; all others are cross-task. Without any, nothing is
             guessed: any of the tasks may be their own.
@@ -71,17 +73,18 @@ def joined_results(
     Raises:
         UserError: When the runs do not measure the same items in the same way.
     """
-    shared = [task for task in runs[BASE] if all(task in run for run in runs.values())]
+    shared, missing = _in_every_run(runs)
     if not shared:
-        raise UserError(f"the runs have no task in common; {origin.base_name} has: {', '.join(runs[BASE])}")
+        asked = ", ".join(dict.fromkeys(task for task, _ in runs[BASE]))
+        raise UserError(f"the runs have no task in common; {origin.base_name} has: {asked}")
     for task in trained_on:
-        if task not in shared:
-            raise unknown_name("task in --trained-on", task, shared)
+        if task not in dict(shared):
+            raise unknown_name("task in --trained-on", task, dict(shared))
     joined, too_few = {}, []
-    for task in shared:
-        found = _joined(task, {variant: run[task] for variant, run in runs.items()})
+    for task, shots in shared:
+        found = _joined(Cell(task, 1, shots, 0), {variant: run[task, shots] for variant, run in runs.items()})
         if len(found.items) > 1:
-            joined[task] = found
+            joined[task, shots] = found
         else:
             too_few.append(
                 f"task {task}: the runs were joined on 1 item of {found.item_count}, and one item has no interval"
@@ -90,10 +93,12 @@ def joined_results(
         raise UserError(f"{too_few[0]}; run them on more of the same data")
     scores = [score for found in joined.values() for score in found.scores]
     metrics = _metrics(runs, scores, origin.aggregations)
-    everything = sorted({task for run in runs.values() for task in run})
-    left_out = {f"{task}: metric {name}" for task in joined for run in runs.values() for name in run[task].left_out}
+    left_out = {f"{key[0]}: metric {name}" for key in joined for run in runs.values() for name in run[key].left_out}
+    # All cells of a task share a card; where they have other items, that of the most.
+    widest = {found.cell.tested_on: found for found in sorted(joined.values(), key=lambda found: len(found.items))}
+    tasks = {task: widest[task] for task, _ in joined}
     other = Relation.CROSS_TASK if trained_on else Relation.UNSTATED
-    in_domain = {task: Relation.IN_DOMAIN if task in trained_on else other for task in joined}
+    in_domain = {task: Relation.IN_DOMAIN if task in trained_on else other for task in tasks}
     return StudyResults(
         name=f"{origin.harness} runs",
         base={
@@ -106,13 +111,13 @@ def joined_results(
         variants=tuple(
             VariantCard(name, name, ", ".join(trained_on) or UNKNOWN, 0, 0, {}) for name in runs if name != BASE
         ),
-        tasks=tuple(found.card(task, origin.harness, metrics) for task, found in joined.items()),
-        relations={(name, task): in_domain[task] for name in runs if name != BASE for task in joined},
+        tasks=tuple(found.card(task, origin.harness, metrics) for task, found in tasks.items()),
+        relations={(name, task): in_domain[task] for name in runs if name != BASE for task in tasks},
         metrics=metrics,
         scores=tuple(scores),
         prompts=(),
         skipped=(
-            *(f"task {task}: not in every run" for task in everything if task not in shared),
+            *missing,
             *too_few,
             *origin.remarks,
             *(f"{entry}: its logged values cannot be summed over items" for entry in sorted(left_out)),
@@ -147,17 +152,38 @@ class _JoinedTask:
         return task_card(task, family, self.samples[BASE], own, primary=primary_metric(own), dropped=dropped)
 
 
-def _joined(task: str, runs: Mapping[str, TaskRun]) -> _JoinedTask:
-    shots = {run.shots for run in runs.values()}
-    if len(shots) > 1:
-        raise UserError(f"task {task}: run at {sorted(shots)} shots; give runs with the same number of shots")
-    base = runs[BASE]
+def _in_every_run(runs: Runs) -> tuple[list[tuple[str, int]], list[str]]:
+    """Return what every run has, as the base orders it, and a sentence for everything else.
+
+    Raises:
+        UserError: If a task is in every run, and each time at another number of shots.
+    """
+    shared = [key for key in runs[BASE] if all(key in run for run in runs.values())]
+    everything = sorted({key for run in runs.values() for key in run})
+    counts = {task: [shots for name, shots in everything if name == task] for task, _ in everything}
+    for task in sorted(counts.keys() - dict(shared)):
+        if all(task in dict(run.keys()) for run in runs.values()):
+            raise UserError(f"task {task}: run at {counts[task]} shots; give runs with the same number of shots")
+    return shared, [
+        f"task {task}{f' at {shots} shots' if len(counts[task]) > 1 else ''}: not in every run"
+        for task, shots in everything
+        if (task, shots) not in shared
+    ]
+
+
+def _joined(cell: Cell, runs: Mapping[str, TaskRun]) -> _JoinedTask:
+    task, base = cell.tested_on, runs[BASE]
     items = [item for item in base.samples if all(item in run.samples for run in runs.values())]
     if not items:
         raise UserError(f"task {task}: the runs have no item in common; run them on the same data (and --limit)")
     for variant, run in runs.items():
         for item in items:
             ours, theirs = base.samples[item], run.samples[item]
+            if (ours.target, ours.prompt) == (theirs.target, theirs.prompt) and ours.settings != theirs.settings:
+                raise UserError(
+                    f"task {task}: {variant} was asked item {item} with the same prompt and other generation settings "
+                    f"than the base: {_differing(ours.settings, theirs.settings)}; run both with the same --gen_kwargs"
+                )
             if (ours.target, ours.prompt) != (theirs.target, theirs.prompt):
                 what = "target" if ours.target != theirs.target else "prompt"
                 raise UserError(
@@ -172,7 +198,6 @@ def _joined(task: str, runs: Mapping[str, TaskRun]) -> _JoinedTask:
     ]
     if not names:
         raise UserError(f"task {task}: no metric with a number for every item; the report has nothing to compare")
-    cell = Cell(task, 1, shots.pop(), 0)
     samples = {variant: [run.samples[item] for item in items] for variant, run in runs.items()}
     scores = [
         CellScores(variant, cell, name, tuple(items), np.array([sample.values[name] for sample in own]))
@@ -182,9 +207,17 @@ def _joined(task: str, runs: Mapping[str, TaskRun]) -> _JoinedTask:
     return _JoinedTask(cell, tuple(items), len(everything), samples, scores)
 
 
-def _metrics(
-    runs: Mapping[str, Mapping[str, TaskRun]], scores: Sequence[CellScores], aggregations: Mapping[str, str]
-) -> dict[str, MetricCard]:
+def _differing(ours: Mapping[str, object], theirs: Mapping[str, object]) -> str:
+    """Return the settings that differ, with both values: ``max_gen_toks is 64 for the base and 256 here``."""
+
+    def value(settings: Mapping[str, object], name: str) -> str:
+        return repr(settings[name]) if name in settings else "not set"
+
+    names = [name for name in {**ours, **theirs} if value(ours, name) != value(theirs, name)]
+    return ", ".join(f"{name} is {value(ours, name)} for the base and {value(theirs, name)} here" for name in names)
+
+
+def _metrics(runs: Runs, scores: Sequence[CellScores], aggregations: Mapping[str, str]) -> dict[str, MetricCard]:
     tasks = [task for run in runs.values() for task in run.values()]
     better = {name: up for task in tasks for name, up in task.higher_is_better.items()}
     cards = {}
@@ -196,6 +229,10 @@ def _metrics(
             aggregations.get(plain, "mean"),
             [score.statistics for score in own],
             higher_is_better=bool(better.get(plain, plain not in aggregations)),
-            is_right=all(name in run[score.cell.tested_on].right_answers for score in own for run in runs.values()),
+            is_right=all(
+                name in run[score.cell.tested_on, score.cell.shots].right_answers
+                for score in own
+                for run in runs.values()
+            ),
         )
     return cards

@@ -41,6 +41,26 @@ def logged_answer(row: Mapping[str, Any]) -> tuple[tuple[str, ...] | None, None,
     return options, None, options[int(np.argmax(known[:count]))] if options else None
 
 
+def without_settings(arguments: object, *, is_text: bool) -> tuple[list[list[Any]], dict[str, object]]:
+    """Return what the requests of a sample ask, and apart from it how their texts are to be decoded.
+
+    Args:
+        arguments: Of a line of a samples file: (prompt, settings of the generation) or (prompt, continuation) for each
+            request, as lists or, in files of newer versions, as mappings ``gen_args_0`` of ``arg_0``.
+        is_text: Whether text was generated, so that whatever follows a prompt is a setting.
+    """
+    asked, settings = [], dict[str, object]()
+    for request in _parts(arguments):
+        prompt, *others = _parts(request) or [None]
+        for other in others:
+            if isinstance(other, Mapping):
+                settings.update({str(name): value for name, value in other.items()})
+            elif is_text:
+                settings["the second argument"] = other
+        asked.append([prompt, *(other for other in others if not is_text and not isinstance(other, Mapping))])
+    return asked, settings
+
+
 def with_right_options(samples: Mapping[str, Sample]) -> dict[str, Sample]:
     """Return the samples with the place of the right option, where it is known of all.
 

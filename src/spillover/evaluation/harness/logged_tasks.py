@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from spillover.records import RIGHT_ANSWERS, CommonAnswer, MetricCard, TaskCard
 
@@ -15,6 +15,7 @@ class Sample:
 
     target: str
     prompt: str
+    """Everything the model was given, in whatever form the log has it."""
     values: Mapping[str, tuple[float, ...]]
     """Metric to its statistics of this item."""
     options: tuple[str, ...] | None = None
@@ -23,6 +24,8 @@ class Sample:
     """Which option is the target; None where there are none or the log does not say."""
     answer: str | None = None
     """What the model chose or wrote; None where it was scored on a given text, or the log does not say."""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """How its text was to be decoded, as far as the log says."""
 
 
 def task_card(

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from spillover.artifacts.files import LARGEST_LOG_BYTES, read_whole
 from spillover.errors import UserError
 from spillover.evaluation.harness.aggregations import RIGHT, USUAL, item_statistics, plain_name
 from spillover.evaluation.harness.joined import Origin, TaskRun, joined_results
-from spillover.evaluation.harness.logged_answers import logged_answer, with_right_options
+from spillover.evaluation.harness.logged_answers import logged_answer, with_right_options, without_settings
 from spillover.evaluation.harness.logged_tasks import Sample
 from spillover.records import BASE, StudyResults
 
@@ -57,8 +58,8 @@ def _names(folders: Sequence[Path]) -> dict[Path, str]:
     return {folder: str(folder) if name in twice else name for folder, name in names.items()}
 
 
-def _read(folder: Path) -> dict[str, TaskRun]:
-    """Read the newest samples of every task of a run."""
+def _read(folder: Path) -> dict[tuple[str, int], TaskRun]:
+    """Read the newest samples of every task of a run at every number of shots."""
     files = sorted(folder.rglob("samples_*.jsonl"), key=lambda path: path.stem.rpartition("_")[2])
     if not files:
         raise UserError(
@@ -67,14 +68,34 @@ def _read(folder: Path) -> dict[str, TaskRun]:
     newest = {}
     for file in files:
         task, _, date = file.stem.removeprefix("samples_").rpartition("_")
-        newest[task] = (file, file.with_name(f"results_{date}.json"))
-    return {task: _read_task(task, *pair) for task, pair in newest.items()}
+        shots, better = _protocol(task, _results_file(file, date))
+        newest[task, shots] = (file, better)
+    return {key: _read_task(*found) for key, found in newest.items()}
 
 
-def _read_task(task: str, file: Path, results_file: Path) -> TaskRun:
-    if not results_file.is_file():
-        raise UserError(f"{file}: {results_file.name} is missing beside it; keep the whole output folder of lm-eval")
+def _results_file(samples: Path, date: str) -> Path:
+    """Return the results of the run that wrote the samples: ``x_DATE.json`` after ``--output_path x.json``."""
+    named = samples.with_name(f"results_{date}.json")
+    if named.is_file():
+        return named
+    others = sorted(path for path in samples.parent.iterdir() if path.name.endswith(f"_{date}.json"))
+    if len(others) != 1:
+        raise UserError(f"{samples}: {named.name} is missing beside it; keep the whole output folder of lm-eval")
+    return others[0]
+
+
+def _protocol(task: str, results_file: Path) -> tuple[int, dict[str, bool]]:
+    """Return the number of shots of a task, and of which metrics more is better."""
     results = _json(results_file, _text(results_file))
+    try:
+        return int(results["n-shot"][task]), dict(results.get("higher_is_better", {}).get(task, {}))
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
+        raise UserError(
+            f"{results_file}: no n-shot of {task}, or no mapping higher_is_better; expected the file of the same run"
+        ) from None
+
+
+def _read_task(file: Path, better: dict[str, bool]) -> TaskRun:
     seen: Counter[str] = Counter()
     merged: dict[str, Sample] = {}
     left_out: set[str] = set()
@@ -85,7 +106,9 @@ def _read_task(task: str, file: Path, results_file: Path) -> TaskRun:
         row = _json(f"{file}, line {number}", line)
         try:
             content = json.dumps(row["doc"], sort_keys=True, ensure_ascii=False)
-            question = json.dumps(row["arguments"], sort_keys=True, ensure_ascii=False)
+            options, right, answer = logged_answer(row)
+            asked, settings = without_settings(row["arguments"], is_text=options == () and answer is not None)
+            question = json.dumps(asked, sort_keys=True, ensure_ascii=False)
             sample_filter, target, metrics = row["filter"], str(row["target"]), [str(name) for name in row["metrics"]]
             logged = {name: item_statistics(row[name], USUAL.get(name, "mean")) for name in metrics}
         except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -96,7 +119,7 @@ def _read_task(task: str, file: Path, results_file: Path) -> TaskRun:
         # A filter reads the same answers again, so ranks of equal items count within it.
         seen[f"{sample_filter}/{digest}"] += 1
         item = f"{digest}-{seen[f'{sample_filter}/{digest}']}"
-        first = merged.get(item) or Sample(target, question, {}, *logged_answer(row))
+        first = merged.get(item) or Sample(target, question, {}, options, right, answer, settings)
         values = dict(first.values)
         for metric, statistics in logged.items():
             name = metric if sample_filter == "none" else f"{metric} ({sample_filter})"
@@ -107,20 +130,13 @@ def _read_task(task: str, file: Path, results_file: Path) -> TaskRun:
         merged[item] = replace(first, target=target, prompt=question, values=values)
     if not merged:
         raise UserError(f"{file}: no samples; run lm-eval again with --log_samples")
-    try:
-        shots = int(results["n-shot"][task])
-        better = dict(results.get("higher_is_better", {}).get(task, {}))
-    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
-        raise UserError(
-            f"{results_file}: no n-shot of {task}, or no mapping higher_is_better; expected the file of the same run"
-        ) from None
     right = {name for sample in merged.values() for name in sample.values if plain_name(name) in RIGHT}
-    return TaskRun(shots, with_right_options(merged), better, tuple(sorted(left_out)), frozenset(right))
+    return TaskRun(with_right_options(merged), better, tuple(sorted(left_out)), frozenset(right))
 
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        return read_whole(file, at_most=LARGEST_LOG_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read ({error}); run lm-eval again") from None
 
