@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 import spillover
 from spillover.api import Comparison, Results
 from spillover.cli import app, main
+from spillover.commands.gate import RuleFile
 from spillover.evaluation.metrics import METRICS
 from spillover.report.formats import Format
 from spillover.study.mix import Cocktail, Factorial, contradiction_with_stages
@@ -149,6 +150,10 @@ def test_every_yaml_block_is_a_study_a_suite_or_a_recipe_that_is_accepted(block,
     data = load_yaml(path)
     if "tasks" in data:
         assert load_suite(path).tasks
+    elif set(data) <= set(RuleFile.model_fields):
+        parse_settings(RuleFile, data, where=str(block))
+    elif "jobs" in data:  # a pipeline's, whose commands are held below
+        assert [command(run) for step in data["jobs"]["spillover"]["steps"] if (run := step.get("run"))]
     elif set(data) <= set(SLOTS):
         parse_settings(Recipe, data, where=str(block))
     else:
@@ -158,6 +163,16 @@ def test_every_yaml_block_is_a_study_a_suite_or_a_recipe_that_is_accepted(block,
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.name)
 def test_every_example_is_a_study_that_is_accepted(path):
     check_study(parse_settings(StudyFile, load_yaml(path), where=str(path)), where=str(path))
+
+
+def command(line: str) -> str:
+    """Return the command of a line of the shell, whose options must be options of it."""
+    program, name, *words = line.split()
+    assert program == "spillover"
+    known = typer.main.get_command(app).commands[name]
+    options = {option for parameter in known.params for option in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= options
+    return name
 
 
 def check_study(study: StudyFile, *, where: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spillover.commands import catalogue, diff, export, foreign, schema, show, status
+from spillover.commands import catalogue, diff, export, foreign, gate, schema, show, status
 from spillover.commands.arguments import (
     AsJson,
     Budget,
@@ -119,6 +119,7 @@ def plan(
 
 
 app.add_typer(status.commands)
+app.add_typer(gate.commands)
 
 
 @app.command()

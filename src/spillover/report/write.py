@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spillover.analysis.analysis import Analysis
+from spillover.analysis.gate import judged, plain_judged
 from spillover.records import Measurement, StudyResults
 from spillover.report.formats import USUAL, Format
 from spillover.report.latex import latex_tables
@@ -101,6 +102,7 @@ def summary(results: StudyResults, analysis: Analysis) -> dict[str, object]:
             }
             for item in analysis.verdicts
         ],
+        "judged": plain_judged(judged(analysis.judged, {item.variant: item.light for item in analysis.verdicts})),
         "margin": results.margin,
         "negative_transfer": {item.variant: list(item.negative_transfer) for item in analysis.verdicts},
         "relations": [dataclasses.asdict(item) for item in analysis.relations],
