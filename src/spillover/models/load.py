@@ -20,7 +20,7 @@ from spillover.models.fingerprint import (
     weight_files,
 )
 from spillover.models.precision import Precision
-from spillover.models.reading import reading, require_bounded
+from spillover.models.reading import reading, reason_of, require_bounded
 from spillover.prompts.encoding import Encoder
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 ATTENTION = "sdpa"
 """Torch's own, whatever a folder's settings say."""
 CANNOT_LOAD = "transformers cannot load this model"
+DEVICES = ("cpu", "cuda", "mps", "xpu")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -181,6 +182,26 @@ def preferred_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def require_device(name: str) -> None:
+    """Refuse a device that torch here cannot compute on.
+
+    Raises:
+        UserError: If so.
+    """
+    kind = name.partition(":")[0]
+    try:
+        if kind in DEVICES:
+            torch.zeros(1, device=name)
+            return
+        reason = "no such device"
+    except Exception as error:  # each kind of device has errors of its own
+        reason = reason_of(error)
+    raise UserError(
+        f"device {name!r} cannot be used here ({reason}); expected auto, {', '.join(DEVICES)}, one that this build of "
+        f"torch ({torch.__version__}) was made for"
+    )
 
 
 def load_weights_into(model: "PreTrainedModel", folder: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spillover.artifacts.archive import open_member
-from spillover.artifacts.cache import room_on_disk
+from spillover.artifacts.cache import cache_folder
 from spillover.artifacts.catalog import artifact
 from spillover.artifacts.download import Progress
 from spillover.artifacts.fetch import fetch, require_digest, sha256_of
@@ -241,7 +241,6 @@ def _prove_equal(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase",
 
 @contextlib.contextmanager
 def _temporary_folder(parent: Path) -> Iterator[Path]:
-    with room_on_disk(parent):
-        parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=parent, prefix=".unfinished-", ignore_cleanup_errors=True) as name:
-            yield Path(name)
+    made = tempfile.TemporaryDirectory
+    with cache_folder(parent), made(dir=parent, prefix=".unfinished-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
