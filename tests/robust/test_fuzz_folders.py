@@ -184,6 +184,15 @@ def patched(draw, content):
     return content[:at] + struct.pack("<I", value) + content[at + 4 :]
 
 
+def test_settings_of_an_adapter_that_no_file_can_hold_are_one_line(sound, tmp_path):
+    base = resolve_model(str(sound / "model"), cache=tmp_path / "cache", notice=print)
+    shutil.copytree(sound / "adapter", tmp_path / "adapter")
+    settings = tmp_path / "adapter" / "adapter_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"\ud800": 1}))
+    with pytest.raises(SpilloverError, match="adapter: this adapter cannot be read"):
+        resolve_adapter(tmp_path / "adapter", base, cache=tmp_path / "cache", notice=print)
+
+
 def test_what_is_refused_is_no_success_in_disguise(sound, tmp_path):
     """The sound folders are taken in, so that a refusal above is one of what was spoilt."""
     whole(sound / "model", tmp_path / "cache")

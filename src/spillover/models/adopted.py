@@ -17,6 +17,7 @@ from spillover.models.fingerprint import (
     read_json,
     tokenizer_fingerprint,
 )
+from spillover.models.reading import reading
 from spillover.models.resolve import resolve_model
 from spillover.models.spec import ResolvedModel
 
@@ -70,15 +71,16 @@ def resolve_adapter(
             "their shapes are compared, whether the weights are the same cannot be"
         )
     has_tokenizer = any((folder / name).is_file() for name in TOKENIZER_FILES)
-    return Adopted(
-        folder.resolve(),
-        is_adapter=True,
-        fingerprint=adapter_content_fingerprint(settings, weights, cache=cache),
-        tokenizer_fingerprint=tokenizer_fingerprint(folder, cache=cache)
-        if has_tokenizer
-        else base.tokenizer_fingerprint,
-        context_length=base.context_length,
-    )
+    with reading(folder, "this adapter cannot be read", "save it again"):
+        return Adopted(
+            folder.resolve(),
+            is_adapter=True,
+            fingerprint=adapter_content_fingerprint(settings, weights, cache=cache),
+            tokenizer_fingerprint=tokenizer_fingerprint(folder, cache=cache)
+            if has_tokenizer
+            else base.tokenizer_fingerprint,
+            context_length=base.context_length,
+        )
 
 
 def resolve_whole(
