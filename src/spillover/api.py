@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "Results", "Verdicts", "load_results", "load_study", "run"]
 
+MOST_THREADS = 1024
 HOW = "spillover.run(spillover.load_study(...))"
 
 
@@ -59,7 +60,7 @@ def run(
     Args:
         study: From `load_study`.
         store: Where finished steps are kept; the command line's default, so that the two go on where either stopped.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        device: ``auto``, ``cpu``, ``cuda``, ``mps`` or ``xpu``.
         threads: Processor threads; default: all.
         budget: Time such as ``2h``; of a `mix`, the arms that validate worse are dropped.
         lint: Refuse the errors that ``spillover lint`` finds.
@@ -104,14 +105,23 @@ def load_results(study: Study, *, store: str | Path = "store") -> Results:
 
 
 def chosen_device(name: str, threads: int | None) -> str:
-    """Return the device of a name (``auto`` picks one); processor threads are set if a number is given."""
+    """Return the device of a name (``auto`` picks one); processor threads are set if a number is given.
+
+    Raises:
+        UserError: If this machine has no such device, or no computer has so many threads.
+    """
     import torch
 
-    from spillover.models.load import preferred_device
+    from spillover.models.load import preferred_device, require_device
 
     if threads is not None:
+        if not 1 <= threads <= MOST_THREADS:
+            raise UserError(f"threads is {threads}; expected 1 to {MOST_THREADS}")
         torch.set_num_threads(threads)
-    return preferred_device() if name == "auto" else name
+    if name == "auto":
+        return preferred_device()
+    require_device(name)
+    return name
 
 
 def user_cache() -> Path:

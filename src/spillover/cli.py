@@ -183,8 +183,9 @@ def _crew(device: str, threads: int | None) -> AbstractContextManager[Crew | Non
     """Return the processes that a launcher started together, as `accelerate launch -m spillover run` does."""
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return nullcontext()
-    from spillover.training.processes import Crew, sharding_asked
+    from spillover.training.processes import Crew, require_launched, sharding_asked
 
+    require_launched(os.environ)
     try:
         shards = sharding_asked(os.environ)
     except UserError:

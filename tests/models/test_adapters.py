@@ -2,17 +2,19 @@ import json
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 
 from spillover.errors import SpilloverError, UserError
 from spillover.models import adapters
 from spillover.models.adapters import adapter_fingerprint, attach, detach, export_merged, load_merged, write_scaled
+from spillover.models.adopted import check_adapter
 from spillover.models.load import load_model
 from spillover.models.loaded import LoadedModel
 from spillover.models.scoring import answer_log_likelihoods
 from spillover.training.fit import fit
 from spillover.training.optimization import TrainingSettings
 from spillover.training.settings import Recipe
-from tests.models.tiny import SHARING, tiny_model
+from tests.models.tiny import SHARING, VOCABULARY, tiny_model
 from tests.training.made_rows import made_rows
 
 PROMPTS = [row.prompt for row in made_rows(6, 5, seed=1).rows]
@@ -158,3 +160,50 @@ def test_an_adapter_of_another_model_is_one_line(tmp_path):
     _, adapter, _ = make_adapter(tmp_path)
     with pytest.raises(UserError, match="the adapter does not fit this base"):
         adapters.attach(tiny_model("gpt2"), adapter)
+
+
+def made_elsewhere(folder, *, rows=0, **options):
+    """Save a tiny base, and an adapter that somebody's own script trained with peft; return both and its model."""
+    tiny_model(scale=2).save_pretrained(folder / "base")
+    model = tiny_model(scale=2)
+    if rows:
+        model.resize_token_embeddings(VOCABULARY + rows)
+    handle = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=2, **options))
+    with torch.no_grad():
+        for name, parameter in handle.named_parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * (0.3 if "lora_" in name else 0.05))
+    # As peft does by itself where it can read the base that the adapter names and finds its vocabulary smaller.
+    handle.save_pretrained(folder / "adapter", save_embedding_layers=True if rows else "auto")
+    return folder / "base", folder / "adapter", handle.eval()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]},
+        {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens", "lm_head"]},
+        {"target_modules": ["q_proj", "embed_tokens"]},
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_an_adapter_that_carries_parts_of_its_base_is_taken_on_and_off(tmp_path, options):
+    base, adapter, trained = made_elsewhere(tmp_path, **options)
+    ids = torch.tensor([PROMPTS[0]])
+    check_adapter(base, adapter)
+    loaded = LoadedModel(base, dtype="float32", device="cpu")
+    before = loaded.model(ids).logits.detach().clone()
+    for _ in range(2):
+        loaded.use(base, adapter)
+        assert torch.allclose(loaded.model(ids).logits, trained(ids).logits, atol=1e-5)
+        assert not torch.allclose(loaded.model(ids).logits, before, atol=1e-2)
+        loaded.use(base)
+        assert torch.equal(loaded.model(ids).logits, before)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_adapter_of_a_base_with_added_tokens_is_refused_by_the_tensor_that_grew(tmp_path):
+    base, adapter, _ = made_elsewhere(tmp_path, rows=3, target_modules=["q_proj"])
+    grown = rf"carries lm_head\.weight \({VOCABULARY + 3}, 16\), this base has \({VOCABULARY}, 16\): its vocab"
+    with pytest.raises(UserError, match=grown):
+        check_adapter(base, adapter)

@@ -6,16 +6,19 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers.processors import BertProcessing, ByteLevel, Sequence, TemplateProcessing
 
 from spillover.errors import UserError
 from spillover.models.fingerprint import (
+    appends_special_tokens,
     parameter_count,
     tensor_entries,
     tokenizer_fingerprint,
     weight_files,
     weights_fingerprint,
 )
-from tests.models.folders import model_folder
+from spillover.models.load import load_encoder
+from tests.models.folders import END, byte_tokenizer, model_folder
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +159,28 @@ def test_a_missing_or_broken_config_is_named(tmp_path: Path, content: str | None
 def test_a_folder_without_tokenizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no tokenizer files; expected tokenizer\.json"):
         tokenizer_fingerprint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("processor", "settings", "appends"),
+    [
+        (None, {}, False),
+        (TemplateProcessing(single="<|end|> $A", special_tokens=[(END, 0)]), {}, False),
+        (TemplateProcessing(single="$A <|end|>", special_tokens=[(END, 0)]), {}, True),
+        (ByteLevel(), {}, False),
+        (Sequence([ByteLevel(), TemplateProcessing(single="$A <|end|>", special_tokens=[(END, 0)])]), {}, True),
+        (BertProcessing((END, 0), (END, 0)), {}, True),
+        (None, {"add_eos_token": True}, True),
+    ],
+)
+def test_a_folder_says_whether_its_tokenizer_appends_as_the_tokenizer_does(
+    tmp_path: Path, processor: object, settings: dict[str, object], appends: bool
+) -> None:
+    tokenizer = byte_tokenizer()
+    tokenizer.backend_tokenizer.post_processor = processor
+    tokenizer.save_pretrained(tmp_path)
+    said = json.loads((tmp_path / "tokenizer_config.json").read_text()) | settings
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(said))
+    assert appends_special_tokens(tmp_path) is appends
+    if not settings:
+        assert bool(load_encoder(tmp_path).appended) is appends

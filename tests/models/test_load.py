@@ -8,6 +8,7 @@ from transformers.utils import logging as transformers_logging
 
 from spillover.errors import UserError
 from spillover.models.load import (
+    load_encoder,
     load_model,
     load_tokenizer,
     load_weights_into,
@@ -54,7 +55,7 @@ def test_code_from_a_folder_is_never_run(tmp_path: Path) -> None:
     config |= {"model_type": "homemade", "auto_map": {"AutoConfig": "trap.C", "AutoModelForCausalLM": "trap.M"}}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     (folder / "trap.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')", encoding="utf-8")
-    with pytest.raises(UserError, match="transformers cannot load this architecture"):
+    with pytest.raises(UserError, match="transformers cannot load this model"):
         load_model(folder, dtype="float32", device="cpu")
     assert not (tmp_path / "ran").exists()
 
@@ -135,3 +136,31 @@ def test_a_missing_weight_is_refused_and_never_filled_with_random_numbers(tmp_pa
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match=r"1 weights are missing .* model\.layers\.0\.self_attn\.q_proj\.weight"):
         load_model(folder, dtype="float32", device="cpu")
+
+
+def test_a_classifier_given_as_a_language_model_is_refused_by_the_weight_it_would_lose(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path)
+    tensors = load_file(folder / "model.safetensors") | {"score.weight": torch.zeros(3, 32)}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"1 weights are no part of a language model .* such as score\.weight; give a"):
+        load_model(folder, dtype="float32", device="cpu")
+
+
+@pytest.mark.parametrize("stated", ["eager", "flash_attention_2", {"": "eager"}])
+def test_attention_is_ours_whatever_a_folder_says(tmp_path: Path, stated: object) -> None:
+    folder = model_folder(tmp_path)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8")) | {"_attn_implementation": stated}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert load_model(folder, dtype="float32", device="cpu").config._attn_implementation == "sdpa"
+
+
+def test_a_tokenizer_of_more_tokens_than_its_model_is_refused(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path)
+    assert load_encoder(folder).prompts(["the"])
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    size = config["vocab_size"]
+    (folder / "config.json").write_text(json.dumps(config | {"vocab_size": size - 3}), encoding="utf-8")
+    with pytest.raises(
+        UserError, match=rf"the tokenizer has {size} tokens, the model's vocabulary is {size - 3}; give"
+    ):
+        load_encoder(folder)

@@ -78,10 +78,26 @@ def test_a_converted_folder_states_its_fingerprints(gguf: Path, tmp_path: Path) 
 
 
 def test_the_folder_of_a_faster_process_stays(gguf: Path, tmp_path: Path) -> None:
-    (tmp_path / "tiny").mkdir()
+    pulling.convert_gguf(gguf, tmp_path / "tiny")
     (tmp_path / "tiny" / "mark").write_text("first", encoding="utf-8")
     pulling.convert_gguf(gguf, tmp_path / "tiny")
-    assert [path.name for path in tmp_path.rglob("*")] == ["tiny", "mark"]
+    assert (tmp_path / "tiny" / "mark").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "fingerprint.json"])
+def test_a_converted_folder_in_which_a_byte_changed_is_converted_again(gguf: Path, tmp_path: Path, name: str) -> None:
+    said: list[str] = []
+    folder = pulling.pull_gguf(gguf, cache=tmp_path, notice=said.append)
+    whole = weights_fingerprint(folder), tokenizer_fingerprint(folder)
+    content = bytearray((folder / name).read_bytes())
+    content[-20] ^= 1
+    (folder / name).write_bytes(content)
+    assert pulling.pull_gguf(gguf, cache=tmp_path, notice=said.append) == folder
+    assert (weights_fingerprint(folder), tokenizer_fingerprint(folder)) == whole
+    assert len(said) == 3
+    assert said[1].endswith("; converting it again")
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
 def test_a_copy_that_computes_something_else_is_refused_and_leaves_nothing(
@@ -97,10 +113,10 @@ def test_parts_are_joined_checked_and_converted_once(spec_in_folder: tuple[Model
     spec, folder = spec_in_folder
     said: list[str] = []
     first = pulling.pull(spec, cache=tmp_path / "cache", folder=folder, notice=said.append)
-    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*")}
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache" / "models").rglob("*")}
     second = pulling.pull(spec, cache=tmp_path / "cache", notice=said.append)
     assert first == second
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*")} == written
+    assert {path: path.stat().st_mtime_ns for path in written} == written
     assert said == [
         "tiny_0-1.0.whl: licence MIT (made up)",
         "tiny_1-1.0.whl: licence MIT (made up)",

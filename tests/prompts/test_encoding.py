@@ -1,4 +1,7 @@
+import copy
+
 import pytest
+from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
 from spillover.errors import UserError
@@ -15,6 +18,30 @@ def tokenizer(tmp_path_factory):
 def test_prompts_get_exactly_the_special_tokens_their_tokenizer_adds(tokenizer):
     encoder = Encoder(tokenizer)
     assert encoder.prompts(["ab", "a"]) == [tuple(tokenizer("ab")["input_ids"]), tuple(tokenizer("a")["input_ids"])]
+
+
+def with_template(tokenizer, template, name="<end>"):
+    made = copy.deepcopy(tokenizer)
+    made.backend_tokenizer.post_processor = TemplateProcessing(single=template, special_tokens=[(name, 0)])
+    return made
+
+
+@pytest.mark.parametrize(
+    ("template", "before", "behind"),
+    [("$A", (), ()), ("<end> $A", (0,), ()), ("$A <end>", (), (0,)), ("<end> <end> $A <end>", (0, 0), (0,))],
+)
+def test_prompts_carry_the_special_tokens_before_them_and_none_behind(tokenizer, template, before, behind):
+    encoder, plain = Encoder(with_template(tokenizer, template)), Encoder(tokenizer)
+    assert encoder.appended == behind
+    assert encoder.prompts(["ab", "a<end>"]) == [(*before, *ids) for ids in plain.prompts(["ab", "a<end>"])]
+    assert encoder.targets(["ab"]) == plain.targets(["ab"])
+
+
+def test_a_token_that_the_model_does_not_know_is_refused_with_its_text(tokenizer):
+    encoder = Encoder(tokenizer, vocabulary_size=tokenizer("y")["input_ids"][0])
+    assert encoder.prompts(["ab"])
+    with pytest.raises(UserError, match=r"makes token \d+ \('y'\) of the text that begins with 'ay', .* vocabulary is"):
+        encoder.prompts(["ab", "ay"])
 
 
 def test_a_text_is_encoded_once_and_forgotten_when_too_many_are_known(tokenizer, monkeypatch):

@@ -35,7 +35,10 @@ lengths = pytest.mark.parametrize("count", [SHORT, pytest.param(LONG, marks=pyte
 
 @contextmanager
 def _within(seconds: float) -> Iterator[None]:
+    stopped = []
+
     def stop(number: int, frame: FrameType | None) -> None:
+        stopped.append(seconds)
         raise AssertionError(f"not done after {seconds} s of processor time")
 
     before = signal.signal(signal.SIGVTALRM, stop)
@@ -45,6 +48,7 @@ def _within(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)
+    assert not stopped, f"not done after {seconds} s of processor time, and what stopped it was taken for an error"
 
 
 def survives(call: Callable[[], object], folder: Path) -> str:

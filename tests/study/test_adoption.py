@@ -170,6 +170,13 @@ def drop_layer(folder):
     change_tensors(folder / "part/adapter_model.safetensors", lambda n, t: [] if "layers.1" in n else [(n, t)])
 
 
+def break_adapter(folder):
+    path = folder / "part" / "adapter_model.safetensors"
+    tensors = load_file(path)
+    tensors[max(tensors)].view(-1)[0] = float("nan")
+    save_file(tensors, path)
+
+
 def pickle_adapter(folder):
     (folder / "part/adapter_model.safetensors").rename(folder / "part/adapter_model.bin")
 
@@ -243,17 +250,18 @@ def replace_tokens(name):
         (rename_tensors_of_base, "whole: has the weights of the base 'model', number by number"),
         (
             lambda folder: edit(folder / "whole/config.json", model_type="new"),
-            "transformers cannot build this architecture",
+            "transformers cannot load this model",
         ),
         (remove_layer, r"whole: the model was not fine-tuned from this base: it lacks model\.layers\.1.*"),
         (change_config(peft_type="IA3"), "peft_type is 'IA3', expected 'LORA'; merge it into its base"),
         (change_config(init_lora_weights="pissa"), "init_lora_weights is 'pissa': .* own weights were changed; merge"),
-        (
-            change_config(modules_to_save=["lm_head"]),
-            r'modules_to_save is \["lm_head"\]: it replaces parts of the base',
-        ),
+        (change_config(modules_to_save=["lm_head"]), r"does not fit this base: it lacks .*lm_head\.weight \("),
+        (change_config(task_type="SEQ_CLS"), 'task_type is "SEQ_CLS": the adapter belongs to something else'),
+        (change_config(lora_alpha=1e39), "its update, scaled by lora_alpha, is too large to compute with"),
+        (change_config(rank_pattern={"q_proj": 5}), r"part: the adapter does not fit this base: .*q_proj.* the shape"),
+        (break_adapter, r"part: .*lora_B.* holds values that are no finite numbers; train it again"),
         (change_config(bias="all"), "bias is 'all': it replaces biases of the base; merge it"),
-        (change_config(target_modules=["nowhere"]), "peft cannot put it on this base"),
+        (change_config(target_modules=["nowhere"]), "the adapter does not fit this base"),
         (swap, r"part: no adapter_config\.json \(it is a whole model: give it as model, not as adapter\)"),
         (
             replace_tokens("part"),

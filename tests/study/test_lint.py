@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
 from spillover.analysis.power import WANTED, limits
@@ -61,6 +62,8 @@ def retokenize(path, **names):
     for name, token in names.items():
         setattr(tokenizer, name, token)
     tokenizer.save_pretrained(folder)
+    config = folder / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"vocab_size": len(tokenizer)}))
 
 
 @pytest.fixture
@@ -77,6 +80,18 @@ def path(tmp_path):
 
 def test_a_study_without_faults_has_no_findings_but_for_its_size(path):
     assert found(path) == {}
+
+
+def test_a_tokenizer_that_ends_every_text_is_no_seam_and_has_keys_of_its_own(path):
+    before = load_study(path, cache=path.parent / "cache", notice=lambda line: None)
+    ends_every_text(path)
+    assert found(path) == {}
+    after = load_study(path, cache=path.parent / "cache", notice=lambda line: None)
+    assert after.base.encoding_fields() == {
+        "tokenizer": after.base.tokenizer_fingerprint,
+        "appended_tokens": "left out",
+    }
+    assert before.base.encoding_fields() == {"tokenizer": before.base.tokenizer_fingerprint}
 
 
 def begins_twice(path):
@@ -112,6 +127,20 @@ def trained_behind_more_shots(path):
 
 def merges(path):
     retokenize(path, tokens=[":u"])
+
+
+def ends_every_text(path):
+    """The tokenizer of many embedding and T5 models: an end token behind whatever is encoded."""
+    folder = path.parent / "model"
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    made = TemplateProcessing(single="$A <end>", special_tokens=[("<end>", tokenizer.eos_token_id)])
+    tokenizer.backend_tokenizer.post_processor = made
+    tokenizer.save_pretrained(folder)
+
+
+def holds_control_tokens(path):
+    rows = rows_of(path, "first")
+    write_rows(path, "first", [{**row, "text": row["text"] + "<end>" * (at % 2)} for at, row in enumerate(rows)])
 
 
 def renamed(answers):
@@ -266,6 +295,7 @@ ERROR, WARNING, NOTE = Severity
         (other_prompt, "template", WARNING, "its prompt is not that of 'first'"),
         (trained_behind_more_shots, "template", NOTE, "trained behind 1 demonstrations and never tested"),
         (merges, "seam", WARNING, r"5 of 10 answers, such as 'up', merge with the end of the prompt .*':u'"),
+        (holds_control_tokens, "control-token", WARNING, r"\d+ of \d+ rows hold '<end>', a control token of the token"),
         (renamed(("up", "upset")), "answer-prefix", ERROR, "'up' begin those of 'upset'"),
         (renamed_and_scored_by_pmi, "answer-prefix", WARNING, "'up' begin those of 'upset'"),
         (renamed(("up", "under")), "first-token", NOTE, "'up', 'under' begin with the same token"),

@@ -36,10 +36,29 @@ def room_on_disk(place: Path) -> Iterator[None]:
 
 
 @contextmanager
+def cache_folder(folder: Path) -> Iterator[None]:
+    """Make a folder of the cache, if need be, and let the block write in it; what the cache refuses is its own fault.
+
+    Raises:
+        UserError: If the folder, or a file in it, cannot be made.
+    """
+    with room_on_disk(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            yield
+        except OSError as error:
+            if error.errno in _FULL or not str(error.filename or "").startswith(str(folder)):
+                raise
+            raise UserError(
+                f"the cache cannot be written: {error.filename}: {error.strerror}; mend that folder, or set "
+                "SPILLOVER_CACHE to another"
+            ) from error
+
+
+@contextmanager
 def whole_file(destination: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``destination`` that is renamed to it if the block succeeds, else removed."""
-    with room_on_disk(destination.parent):
-        destination.parent.mkdir(parents=True, exist_ok=True)
+    with cache_folder(destination.parent):
         handle, name = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.")
         os.close(handle)
         temporary = Path(name)

@@ -1,5 +1,6 @@
 """Taking one file from the package indexes: over the network, or from folders on disk that serve as one."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -31,9 +32,8 @@ def download(artifact: Artifact, destination: Path, indexes: PackageIndexes, pro
         UserError: No place has it; the line says what each place answered.
     """
     import requests
-    from pypi_simple import NoSuchProjectError, UnsupportedContentTypeError, UnsupportedRepoVersionError
+    from pypi_simple import NoSuchProjectError
 
-    unreadable = (requests.RequestException, UnsupportedContentTypeError, UnsupportedRepoVersionError)
     reasons: list[str] = []
     places = [(place, False) for place in indexes.links] + [(place, True) for place in indexes.endpoints]
     with _session(indexes) as session:
@@ -51,7 +51,13 @@ def download(artifact: Artifact, destination: Path, indexes: PackageIndexes, pro
                 reasons.append(f"{_shown(place)} has no such project")
             except (requests.ConnectionError, requests.Timeout):
                 reasons.append(f"{_shown(place)} cannot be reached")
-            except unreadable as error:
+            except Exception as error:  # an index answers what it likes, and an address may be none
+                if (
+                    isinstance(error, OSError)
+                    and error.errno is not None
+                    and not isinstance(error, requests.RequestException)
+                ):
+                    raise  # of this disk
                 reasons.append(f"{_shown(place)} failed with {type(error).__name__}")
     raise UserError(
         f"{artifact.filename} is not in the cache and could not be fetched ({'; '.join(reasons) or 'no index'}); "
@@ -157,6 +163,5 @@ def _local_path(place: str) -> Path:
 
 
 def _shown(place: str) -> str:
-    """The place without the credentials its address may carry."""
-    parts = urlsplit(place)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    """The place without the credentials its address may carry; it may be no address at all."""
+    return re.sub(r"//[^/]*@", "//", place)

@@ -34,7 +34,7 @@ StorePath = Annotated[Path, typer.Option("--store", help="Where finished steps a
 ReportPath = Annotated[Path, typer.Option("--report", help="Where the report is written.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads; default: all.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps or xpu.")]
 
 
 def add_evaluate(app: typer.Typer, terminal: Terminal) -> None:

@@ -15,14 +15,17 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from spillover.errors import SpilloverError, UserError
-from spillover.models.fingerprint import CONFIG_FILE, WEIGHTS_FILE, read_json
+from spillover.models.fingerprint import CONFIG_FILE, WEIGHTS_FILE, file_entries, read_json
 from spillover.models.load import load_model, quiet_transformers
+from spillover.models.reading import reading
 from spillover.prompts.encoding import TokenIds
 
 if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel
 
+PREFIX = "base_model.model."
+"""What peft puts before the names of a base's weights."""
 MERGE_TOLERANCE = 1e-3
 """The largest difference of a logit that merging in float32 may make."""
 
@@ -100,19 +103,35 @@ def attach(model: PreTrainedModel, folder: Path) -> PeftModel:
 
     if not (folder / CONFIG_FILE).is_file():
         raise UserError(f"{folder}: no {CONFIG_FILE}; expected a folder that peft's save_pretrained wrote")
-    try:
-        with quiet_peft():
-            return PeftModel.from_pretrained(model, str(folder))
-    except (RuntimeError, ValueError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"{folder}: the adapter does not fit this base ({reason}); give the base it was trained on"
-        ) from error
+    with fitting(folder), quiet_peft():
+        return PeftModel.from_pretrained(model, str(folder))
+
+
+@contextmanager
+def fitting(folder: Path) -> Iterator[None]:
+    """Let peft put an adapter on a base inside the block, with one line for whatever it raises."""
+    with reading(folder, "the adapter does not fit this base", "give the base it was trained on"):
+        yield
+
+
+def carries_parts(folder: Path) -> bool:
+    """Whether an adapter carries whole parts of its base, such as embeddings, which it writes over the base's own."""
+    return any("lora_" not in entry.name for entry in file_entries(folder / WEIGHTS_FILE))
 
 
 def detach(handle: PeftModel) -> None:
-    """Take an attached adapter out again; the model's own layers come back untouched."""
+    """Take an attached adapter out again; the model's own layers come back.
+
+    Bit by bit what they were, unless the adapter `carries_parts`: those are still written over the base's own.
+    """
+    from peft.utils.other import ModulesToSaveWrapper
+
+    model: Any = handle.get_base_model()
+    wrapped = {name: module for name, module in model.named_modules() if isinstance(module, ModulesToSaveWrapper)}
     handle.unload()
+    for name, wrapper in wrapped.items():  # peft leaves the adapter's copy in their place
+        parent, _, own = name.rpartition(".")
+        setattr(model.get_submodule(parent), own, wrapper.original_module)
 
 
 def load_merged(base: Path, adapter: Path, *, device: str = "cpu") -> PreTrainedModel:

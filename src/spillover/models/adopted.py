@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from spillover.errors import UserError
 from spillover.models.fingerprint import (
@@ -18,16 +17,16 @@ from spillover.models.fingerprint import (
     read_json,
     tokenizer_fingerprint,
 )
+from spillover.models.reading import reading
 from spillover.models.resolve import resolve_model
 from spillover.models.spec import ResolvedModel
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
 LEAVES_BASE = (True, False, "gaussian", "eva", "orthogonal")
 """First values of LoRA that leave the base's own weights as they are; PiSSA, OLoRA, LoftQ and others cut into them."""
-REACHES_FURTHER = ("modules_to_save", "layer_replication", "trainable_token_indices")
+REACHES_FURTHER = ("layer_replication", "trainable_token_indices")
 """Settings by which an adapter replaces parts of its base, so that it cannot be taken off again."""
+LARGEST = 1e15
+"""Of an update: its square, times a width and a length, is still a number in float32 and bfloat16."""
 MERGE = "merge it into its base (merge_and_unload, save_pretrained) and give that as a whole model"
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -61,6 +60,7 @@ def resolve_adapter(
     if not weights.is_file():
         pickled = " (its .bin file can run code and is never read)" if list(folder.glob("*.bin")) else ""
         raise UserError(f"{folder}: no {WEIGHTS_FILE}{pickled}; save the adapter again as safetensors")
+    file_entries(weights)  # or what is damaged would be digested
     said = read_json(settings)
     if fault := _unfit(said):
         raise UserError(f"{settings}: {fault}; {MERGE}")
@@ -71,15 +71,16 @@ def resolve_adapter(
             "their shapes are compared, whether the weights are the same cannot be"
         )
     has_tokenizer = any((folder / name).is_file() for name in TOKENIZER_FILES)
-    return Adopted(
-        folder.resolve(),
-        is_adapter=True,
-        fingerprint=adapter_content_fingerprint(settings, weights, cache=cache),
-        tokenizer_fingerprint=tokenizer_fingerprint(folder, cache=cache)
-        if has_tokenizer
-        else base.tokenizer_fingerprint,
-        context_length=base.context_length,
-    )
+    with reading(folder, "this adapter cannot be read", "save it again"):
+        return Adopted(
+            folder.resolve(),
+            is_adapter=True,
+            fingerprint=adapter_content_fingerprint(settings, weights, cache=cache),
+            tokenizer_fingerprint=tokenizer_fingerprint(folder, cache=cache)
+            if has_tokenizer
+            else base.tokenizer_fingerprint,
+            context_length=base.context_length,
+        )
 
 
 def resolve_whole(
@@ -115,6 +116,8 @@ def _unfit(settings: Mapping[str, object]) -> str | None:
         return f"peft_type is {settings.get('peft_type')!r}, expected 'LORA'"
     if (made := settings.get("init_lora_weights", True)) not in LEAVES_BASE:
         return f"init_lora_weights is {made!r}: the adapter belongs to a base whose own weights were changed"
+    if (task := settings.get("task_type")) not in (None, "CAUSAL_LM"):
+        return f"task_type is {json.dumps(task)}: the adapter belongs to something else than a language model"
     for name in REACHES_FURTHER:
         if settings.get(name):
             return f"{name} is {json.dumps(settings[name])}: it replaces parts of the base"
@@ -128,9 +131,10 @@ def _last_word(name: str) -> str:
 
 
 def check_adapter(base: Path, adapter: Path) -> None:
-    """Refuse an adapter that is one of another base, or that leaves its base as it is.
+    """Refuse an adapter that is one of another base, that leaves its base as it is, or that no number comes out of.
 
-    Only the shapes of the base are built, no weights of it are read.
+    Only the shapes of the base are built. Whole embeddings, heads and other parts that the adapter carries beside its
+    updates are taken where the base has them in the same shape.
 
     Raises:
         UserError: If so.
@@ -139,21 +143,37 @@ def check_adapter(base: Path, adapter: Path) -> None:
     from peft import PeftConfig, get_peft_model, get_peft_model_state_dict
     from safetensors.torch import load_file
 
-    from spillover.models.adapters import quiet_peft
+    from spillover.models.adapters import PREFIX, fitting, quiet_peft
+    from spillover.models.load import without_weights
 
-    with quiet_peft(), torch.device("meta"):
+    built = without_weights(base)
+    places = {name: tuple(tensor.shape) for name, tensor in built.state_dict().items()}
+    with fitting(adapter), quiet_peft(), torch.device("meta"):
         config = PeftConfig.from_pretrained(str(adapter))
-        try:
-            handle = get_peft_model(_without_weights(base), config)
-        except (ValueError, TypeError) as error:
-            raise UserError(f"{adapter}: peft cannot put it on this base ({str(error).splitlines()[0]})") from error
+        handle = get_peft_model(built, config)
         state = get_peft_model_state_dict(handle, save_embedding_layers=False)
-    wanted = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    held = {entry.name: entry.shape for entry in file_entries(adapter / WEIGHTS_FILE)}
+        wanted = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        held = {entry.name: entry.shape for entry in file_entries(adapter / WEIGHTS_FILE)}
+        carried = {name: name.removeprefix(PREFIX).replace(".base_layer.", ".") for name in held if name not in wanted}
+        tensors = load_file(adapter / WEIGHTS_FILE)
+        layers = [module for module in handle.modules() if hasattr(module, "lora_A")]
+        scales = [float(scale) for layer in layers for scale in layer.scaling.values()]
+    for name, place in carried.items():
+        if place in places and held[name] != places[place]:
+            raise UserError(
+                f"{adapter}: carries {place} {held[name]}, this base has {places[place]}: its vocabulary was resized "
+                f"in training; {MERGE}"
+            )
+    wanted |= {name: places[place] for name, place in carried.items() if place in places}
     if fault := _difference(held, wanted):
         raise UserError(f"{adapter}: the adapter does not fit this base: {fault}; give the base it was trained on")
-    updates = (tensor for name, tensor in load_file(adapter / WEIGHTS_FILE).items() if "_B" in name)
-    if not any(bool(tensor.any()) for tensor in updates):
+    if broken := [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]:
+        raise UserError(f"{adapter}: {broken[0]} holds values that are no finite numbers; train it again")
+    peaks = [max((float(t.abs().max()) for n, t in tensors.items() if part in n), default=0.0) for part in ("_A", "_B")]
+    if not max(map(abs, scales), default=0.0) * peaks[0] * peaks[1] < LARGEST:
+        raise UserError(f"{adapter}: its update, scaled by lora_alpha, is too large to compute with; train it again")
+    parts = [tensor for name, tensor in tensors.items() if "_B" in name or "lora_" not in name]
+    if not any(bool(tensor.any()) for tensor in parts):
         raise UserError(f"{adapter}: every update of the adapter is zero: it has the weights of its base; train it")
 
 
@@ -165,9 +185,11 @@ def check_whole(base: Path, model: Path) -> None:
     Raises:
         UserError: If so.
     """
+    from spillover.models.load import without_weights
+
     shapes = {}
     for folder in (base, model):
-        built = _without_weights(folder)
+        built = without_weights(folder)
         tied = set(built.all_tied_weights_keys)
         state = {name: tuple(tensor.shape) for name, tensor in built.state_dict().items() if name not in tied}
         rows = built.config.get_text_config(decoder=True).vocab_size
@@ -176,21 +198,6 @@ def check_whole(base: Path, model: Path) -> None:
         }
     if fault := _difference(shapes[model], shapes[base]):
         raise UserError(f"{model}: the model was not fine-tuned from this base: {fault}; give the base it comes from")
-
-
-def _without_weights(folder: Path) -> PreTrainedModel:
-    """Return a model of a folder's configuration that has shapes and no memory."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    try:
-        with torch.device("meta"):
-            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            model: PreTrainedModel = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
-    except ValueError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{folder}: transformers cannot build this architecture ({reason}); choose another") from error
-    return model
 
 
 def _difference(held: Mapping[str, object], wanted: Mapping[str, object]) -> str | None:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import mmap
+import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
     "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model",
 )  # fmt: skip
+POINTER = b"version https://git-lfs"
+"""What a file begins with that Git LFS left in place of a large one."""
+MOST_AXES = 16
 LONGEST_HEADER = 100_000_000
 """Bytes; the limit of the safetensors format."""
 
@@ -72,6 +76,34 @@ def tokenizer_fingerprint(folder: Path, *, cache: Path | None = None) -> str:
     return _remembered("tokenizer", files, cache, lambda: _digest_of_tokenizer(files))
 
 
+def appends_special_tokens(folder: Path) -> bool:
+    """Whether the tokenizer of a folder says that it puts special tokens behind every text; nothing else is read."""
+    settings = folder / "tokenizer_config.json"
+    if settings.is_file() and read_json(settings).get("add_eos_token") is True:
+        return True
+    if not (folder / "tokenizer.json").is_file():
+        return False
+    text = (folder / "tokenizer.json").read_text(encoding="utf-8", errors="replace")
+    found = re.search(r'"post_processor"\s*:\s*(?=\{)', text)
+    if not found:
+        return False
+    try:
+        return _appends(json.JSONDecoder().raw_decode(text, found.end())[0])
+    except (ValueError, RecursionError):
+        return False  # whatever reads it whole says so
+
+
+def _appends(processor: object) -> bool:
+    if not isinstance(processor, dict):
+        return False
+    if processor.get("type") in ("BertProcessing", "RobertaProcessing"):
+        return True
+    single, inner = processor.get("single"), processor.get("processors")
+    pieces = [next(iter(piece), "") for piece in single if isinstance(piece, dict)] if isinstance(single, list) else []
+    is_last = not pieces or pieces[-1] == "Sequence"
+    return not is_last or any(_appends(part) for part in (inner if isinstance(inner, list) else ()))
+
+
 def adapter_content_fingerprint(settings: Path, weights: Path, *, cache: Path | None = None) -> str:
     """Return the SHA-256 of an adapter: its settings, but for those that name its base or its maker, and its tensors.
 
@@ -87,6 +119,17 @@ def adapter_content_fingerprint(settings: Path, weights: Path, *, cache: Path | 
 def file_entries(path: Path) -> tuple[TensorEntry, ...]:
     """Return the tensors of one safetensors file by name; a damaged file raises UserError."""
     return tuple(sorted(_entries_of(path), key=lambda entry: entry.name))
+
+
+def vocabulary_size(folder: Path) -> int | None:
+    """Return how many tokens the model of a folder has by its settings; None where nothing is said of it."""
+    if not (folder / "config.json").is_file():
+        return None
+    config = read_json(folder / "config.json")
+    for settings in (config.get("text_config"), config):
+        if isinstance(settings, dict) and type(size := settings.get("vocab_size")) is int:
+            return size
+    return None
 
 
 def parameter_count(folder: Path) -> int:
@@ -139,8 +182,9 @@ def read_json(path: Path) -> dict[str, object]:
         raise UserError(f"{path.parent}: no {path.name}; expected a Hugging Face model folder")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not readable as JSON ({error}); fetch or save it again") from error
+    except (ValueError, RecursionError, OSError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise UserError(f"{path}: not readable as JSON ({reason}); fetch or save it again") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a JSON object; fetch or save it again")
     return content
@@ -201,9 +245,25 @@ def _entries_of(path: Path) -> Iterator[TensorEntry]:
             begin, end = fields["data_offsets"]
             if not 0 <= begin <= end <= size - start:
                 raise ValueError(f"tensor {name!r} lies outside the file")
-            yield TensorEntry(name, fields["dtype"], tuple(fields["shape"]), path, start + begin, start + end)
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: damaged safetensors file ({error}); fetch or save it again") from error
+            dtype, shape = fields["dtype"], tuple(fields["shape"])
+            if not _is_sound(dtype, shape, end - begin):
+                raise ValueError(f"tensor {name!r} of {dtype!r} {fields['shape']!r:.80} is no array of its bytes")
+            yield TensorEntry(name, dtype, shape, path, start + begin, start + end)
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        with path.open("rb") as stream:
+            pointer = stream.read(len(POINTER)) == POINTER
+        reason = "a Git LFS pointer in its place: run git lfs pull" if pointer else str(error)[:200]
+        raise UserError(f"{path}: damaged safetensors file ({reason}); fetch or save it again") from error
+
+
+def _is_sound(dtype: object, shape: tuple[object, ...], byte_count: object) -> bool:
+    """Whether the bytes are those of an array; of a type that is not known here only the form is looked at."""
+    sizes = [size for size in shape if type(size) is int and 0 <= size < 2**63]
+    if not isinstance(dtype, str) or type(byte_count) is not int or len(sizes) < len(shape) or len(shape) > MOST_AXES:
+        return False
+    digits = dtype.partition("_")[0].lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    bits = 8 if dtype == "BOOL" else int(digits) if digits.isdigit() else None
+    return bits is None or math.prod(sizes) * bits == byte_count * 8
 
 
 def _without_volatile(value: object) -> object:

@@ -8,16 +8,28 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from safetensors import safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
 from spillover.errors import UserError
-from spillover.models.fingerprint import tensor_entries, weight_files
+from spillover.models.fingerprint import (
+    appends_special_tokens,
+    read_json,
+    tensor_entries,
+    vocabulary_size,
+    weight_files,
+)
 from spillover.models.precision import Precision
+from spillover.models.reading import reading, reason_of, require_bounded
+from spillover.prompts.encoding import Encoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+ATTENTION = "sdpa"
+"""Torch's own, whatever a folder's settings say."""
+CANNOT_LOAD = "transformers cannot load this model"
+DEVICES = ("cpu", "cuda", "mps", "xpu")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -30,32 +42,64 @@ def load_model(path: Path, *, dtype: Precision, device: str, bits: Literal[4] | 
             and bitsandbytes.
 
     Raises:
-        UserError: The folder has no safetensors weights, or its architecture needs code of its own.
+        UserError: The folder has no safetensors weights, transformers cannot read it, or its weights are not those of a
+            language model.
     """
-    weight_files(path)
-    with quiet_transformers():
-        try:
-            loading: Any = AutoModelForCausalLM.from_pretrained(
-                path,
-                output_loading_info=True,
-                dtype=DTYPES[dtype],
-                attn_implementation="sdpa",
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=True,
-                **(_rounded(device) if bits else {}),
-            )
-        except ValueError as error:
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(
-                f"{path}: transformers cannot load this architecture ({reason}); choose another model"
-            ) from error
+    require_shapes(path)
+    with opened(path):
+        loading: Any = AutoModelForCausalLM.from_pretrained(
+            path,
+            # Read apart, or what the file says of attention would be taken in place of ours.
+            config=AutoConfig.from_pretrained(path, trust_remote_code=False, local_files_only=True),
+            output_loading_info=True,
+            dtype=DTYPES[dtype],
+            attn_implementation=ATTENTION,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            **(_rounded(device) if bits else {}),
+        )
     model: PreTrainedModel = loading[0]
     require_all_weights(loading[1], path)
     if not bits:
         torch.nn.Module.to(model, device)
     model.train(False)
     return model
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[None]:
+    """Let transformers read a model folder inside the block: quietly, and with one line for whatever it raises."""
+    require_bounded(folder)
+    with quiet_transformers(), reading(folder, CANNOT_LOAD, "save or fetch it again, or choose another model"):
+        yield
+
+
+def without_weights(folder: Path) -> "PreTrainedModel":
+    """Return a model of a folder's configuration that has shapes and no memory.
+
+    Raises:
+        UserError: transformers cannot build it.
+    """
+    with opened(folder), torch.device("meta"):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        config._attn_implementation = ATTENTION
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    return model
+
+
+def require_shapes(folder: Path) -> None:
+    """Refuse a folder whose tensors have another shape than the weights of the same name, before memory is taken."""
+    entries = tensor_entries(folder)
+    if "quantization_config" in read_json(folder / "config.json"):
+        return  # packed, and unpacked by whatever reads them
+    state = without_weights(folder).state_dict()
+    for entry in entries:
+        if entry.name in state and entry.shape != tuple(state[entry.name].shape):
+            raise UserError(
+                f"{entry.file}: {entry.name} has the shape {entry.shape}, config.json asks for "
+                f"{tuple(state[entry.name].shape)}; fetch or save the model again"
+            )
 
 
 def _rounded(device: str) -> dict[str, object]:
@@ -72,12 +116,21 @@ def _rounded(device: str) -> dict[str, object]:
 
 
 def require_all_weights(info: Mapping[str, Any], path: Path) -> None:
-    """Refuse a model some of whose weights its files lack; transformers would fill them with random numbers."""
+    """Refuse a model some of whose weights its files lack, or whose files hold weights that it does not compute with.
+
+    transformers would fill the first with random numbers, and leave the second out.
+    """
     lacking = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
     if lacking:
         raise UserError(
             f"{path}: {len(lacking)} weights are missing or of another shape, such as {lacking[0]}; "
             "expected all weights of the architecture that config.json names"
+        )
+    if unused := sorted(map(str, info["unexpected_keys"])):
+        raise UserError(
+            f"{path}: {len(unused)} weights are no part of a language model of this architecture, such as {unused[0]}; "
+            "give a model that was saved as a language model (AutoModelForCausalLM), not as a classifier or with "
+            "other parts"
         )
 
 
@@ -87,13 +140,41 @@ def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
     Raises:
         UserError: There is no end token, without which an answer cannot end.
     """
-    with quiet_transformers():
+    require_bounded(path)
+    mend = "save or fetch its tokenizer files again"
+    with quiet_transformers(), reading(path, "transformers cannot load this tokenizer", mend):
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
-    if tokenizer.eos_token_id is None:
+        end, encoded = tokenizer.eos_token_id, tokenizer("a").input_ids  # or a broken one would fail in the first cell
+    if not encoded:
+        raise UserError(f"{path}: the tokenizer makes no tokens of a text; save or fetch its tokenizer files again")
+    if end is None:
         raise UserError(f"{path}: the tokenizer has no end token (eos_token); add one to tokenizer_config.json")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def load_encoder(path: Path) -> Encoder:
+    """Return the encoder of a model's folder, which knows how many tokens the model has, see `load_tokenizer`.
+
+    Raises:
+        UserError: The tokenizer cannot be loaded, or the model has fewer tokens than its own vocabulary.
+    """
+    tokenizer = load_tokenizer(path)
+    size = vocabulary_size(path)
+    own, end = int(tokenizer.vocab_size), int(tokenizer.eos_token_id)
+    if size is not None and max(own, end + 1) > size:
+        raise UserError(
+            f"{path}: the tokenizer has {max(own, end + 1)} tokens, the model's vocabulary is {size}; "
+            "give the tokenizer that belongs to the model"
+        )
+    encoder = Encoder(tokenizer, vocabulary_size=size)
+    if encoder.appended and not appends_special_tokens(path):  # the key of what was asked before would stay the same
+        raise UserError(
+            f"{path}: the tokenizer puts {encoder.token_text(encoder.appended[0])!r} behind every text, which its "
+            "tokenizer.json does not say; load it and save it again with save_pretrained"
+        )
+    return encoder
 
 
 def preferred_device() -> str:
@@ -101,6 +182,26 @@ def preferred_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def require_device(name: str) -> None:
+    """Refuse a device that torch here cannot compute on.
+
+    Raises:
+        UserError: If so.
+    """
+    kind = name.partition(":")[0]
+    try:
+        if kind in DEVICES:
+            torch.zeros(1, device=name)
+            return
+        reason = "no such device"
+    except Exception as error:  # each kind of device has errors of its own
+        reason = reason_of(error)
+    raise UserError(
+        f"device {name!r} cannot be used here ({reason}); expected auto, {', '.join(DEVICES)}, one that this build of "
+        f"torch ({torch.__version__}) was made for"
+    )
 
 
 def load_weights_into(model: "PreTrainedModel", folder: Path) -> None:
@@ -122,14 +223,17 @@ def load_weights_into(model: "PreTrainedModel", folder: Path) -> None:
             shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
             raise UserError(f"{folder}: tensors {fault}: {shown}; expected weights of the same architecture")
     written: dict[int, str] = {}
-    for file in weight_files(folder):
-        with safe_open(file, framework="pt") as tensors, torch.no_grad():
-            for name in tensors.keys():  # noqa: SIM118 (not a mapping)
-                target, value = state[name], tensors.get_tensor(name)
-                first = written.setdefault(target.data_ptr(), name)
-                if first != name and not torch.equal(target, value.to(target)):
-                    raise UserError(f"{folder}: {name} differs from {first}, which this model ties to it; save it tied")
-                target.copy_(value)
+    with opened(folder), torch.no_grad():
+        for file in weight_files(folder):
+            with safe_open(file, framework="pt") as tensors:
+                for name in tensors.keys():  # noqa: SIM118 (not a mapping)
+                    target, value = state[name], tensors.get_tensor(name)
+                    first = written.setdefault(target.data_ptr(), name)
+                    if first != name and not torch.equal(target, value.to(target)):
+                        raise UserError(
+                            f"{folder}: {name} differs from {first}, which this model ties to it; save it tied"
+                        )
+                    target.copy_(value)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spillover.models.adapters import attach, detach
+from spillover.models.adapters import attach, carries_parts, detach
 from spillover.models.load import load_model, load_weights_into
 from spillover.models.precision import Precision
 from spillover.models.scoring import PrefixCache
@@ -28,7 +28,7 @@ class LoadedModel:
         self.model = load_model(base, dtype=dtype, device=device)
         self.prefixes = PrefixCache(self.model)
         """Of the weights in use."""
-        self._weights = base
+        self._weights: Path | None = base
         self._adapter: Path | None = None
         self._handle: PeftModel | None = None
 
@@ -37,8 +37,10 @@ class LoadedModel:
         if (weights, adapter) == (self._weights, self._adapter):
             return
         self.prefixes = PrefixCache(self.model)
-        if self._handle:
+        if self._handle and self._adapter:
             detach(self._handle)
+            if carries_parts(self._adapter):
+                self._weights = None
             self._handle, self._adapter = None, None
         if weights != self._weights:
             load_weights_into(self.model, weights)

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spillover.artifacts.archive import open_member
-from spillover.artifacts.cache import room_on_disk
+from spillover.artifacts.cache import cache_folder
 from spillover.artifacts.catalog import artifact
 from spillover.artifacts.download import Progress
 from spillover.artifacts.fetch import fetch, require_digest, sha256_of
 from spillover.errors import UserError
-from spillover.models.fingerprint import tokenizer_fingerprint, weights_fingerprint
+from spillover.models.fingerprint import read_json, tokenizer_fingerprint, weights_fingerprint
+from spillover.models.reading import MOST_LAYERS, reading
 from spillover.models.spec import FACTS_FILE, ModelSpec
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ LARGEST_LOGIT_DIFFERENCE = 1e-6
 DIGIT_SPLITTING = frozenset({"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"})
 """``tokenizer.ggml.pre`` of GPT-2 style vocabularies that cut out every digit first (llama.cpp, llama-vocab.cpp)."""
 
-DAMAGE = (ValueError, LookupError, TypeError, RuntimeError, OSError, struct.error)
-"""What reading a file raises that is of no known kind, cut off or changed."""
+FEWEST_ENTRY_BYTES = 12
+"""Of a tensor's or a setting's entry in a GGUF header: the length of its name and its type."""
 
 
 def pull(
@@ -59,7 +60,7 @@ def pull(
         UserError: Terms not accepted, nothing to fetch from, a wrong digest, or a conversion that does not prove equal.
     """
     destination = converted_folder(spec.name, spec.sha256, cache=cache)
-    if destination.is_dir():
+    if is_as_converted(destination, cache=cache, notice=notice):
         return destination
     if spec.terms and not accept_terms:
         raise UserError(
@@ -87,7 +88,7 @@ def pull_gguf(gguf: Path, *, cache: Path, notice: Callable[[str], None] = print)
         if stream.read(4) != b"GGUF":
             raise UserError(f"{gguf}: not a GGUF file (it does not begin with GGUF); fetch it again")
     destination = converted_folder(gguf.stem, sha256_of(gguf), cache=cache)
-    if not destination.is_dir():
+    if not is_as_converted(destination, cache=cache, notice=notice):
         notice(f"converting {gguf.name} to safetensors (once)")
         convert_gguf(gguf, destination, facts={"name": gguf.stem})
     return destination
@@ -99,11 +100,29 @@ def converted_folder(name: str, sha256: str, *, cache: Path) -> Path:
     return cache / "models" / f"{name}-{digest[:12]}"
 
 
+def is_as_converted(folder: Path, *, cache: Path | None, notice: Callable[[str], None] | None = None) -> bool:
+    """Whether a converted folder is there and holds what was recorded when it was made; a change is said."""
+    if not folder.is_dir():
+        return False
+    try:
+        facts = read_json(folder / FACTS_FILE)
+        found = weights_fingerprint(folder, cache=cache), tokenizer_fingerprint(folder, cache=cache)
+    except UserError as error:
+        fault = str(error)
+    else:
+        if found == (facts.get("weights"), facts.get("tokenizer")):
+            return True
+        fault = f"{folder}: is not what was written when it was converted"
+    if notice is not None:
+        notice(f"{fault}; converting it again")
+    return False
+
+
 def convert_gguf(gguf: Path, destination: Path, *, facts: Mapping[str, str] | None = None) -> None:
     """Write a GGUF file's model as float32 safetensors with its tokenizer to the folder ``destination``.
 
     The folder appears by rename, and only after the reloaded copy gave the same token ids and logits on a probe text.
-    If another process was faster, its folder stays.
+    If another process was faster, its folder stays; one that is no longer as it was converted makes room.
 
     Raises:
         UserError: transformers cannot read the file, or the copy differs from the original.
@@ -117,10 +136,13 @@ def convert_gguf(gguf: Path, destination: Path, *, facts: Mapping[str, str] | No
             model, tokenizer = _read_gguf(gguf)
             model.save_pretrained(copy)
             tokenizer.save_pretrained(copy)
-        _prove_equal(model, tokenizer, copy, gguf)
+        with _reading(gguf):
+            _prove_equal(model, tokenizer, copy, gguf)
         known = dict(facts or {}) | {"source_sha256": sha256_of(gguf), "conversion_version": str(CONVERSION_VERSION)}
         known |= {"weights": weights_fingerprint(copy), "tokenizer": tokenizer_fingerprint(copy)}
         (copy / FACTS_FILE).write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        if destination.is_dir() and not is_as_converted(destination, cache=None):
+            destination.rename(scratch / "damaged")
         try:
             copy.rename(destination)
         except OSError:
@@ -136,26 +158,26 @@ def _read_gguf(gguf: Path) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     from spillover.models.gguf_loss import require_whole
     from spillover.models.load import require_all_weights
 
+    _require_bounded(gguf)
     source = {"gguf_file": gguf.name, "trust_remote_code": False, "local_files_only": True}
-    try:
+    with _reading(gguf):
+        reader = GGUFReader(gguf)
+        architecture = str(reader.fields["general.architecture"].contents())
+        layers = reader.fields[f"{architecture}.block_count"].contents()
+        if not 0 < layers <= MOST_LAYERS:
+            raise UserError(f"{gguf}: states {layers} layers, expected 1 to {MOST_LAYERS}; fetch it again")
         loading: Any = AutoModelForCausalLM.from_pretrained(
             gguf.parent, dtype=torch.float32, output_loading_info=True, **source
         )
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **source)
-        reader = GGUFReader(gguf)
-    except DAMAGE as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(
-            f"{gguf}: transformers cannot read this GGUF file ({reason}); fetch it again or use a safetensors folder"
-        ) from error
-    model: Any = loading[0]
-    require_all_weights(loading[1], gguf)
-    require_whole(reader, model, gguf)
+        model: Any = loading[0]
+        require_all_weights(loading[1], gguf)
+        require_whole(reader, model, gguf)
+        _split_digits(tokenizer, reader)
     # The weights are plain float32 by now; a quantization left in the config would make the copy load as GGUF again.
     del model.hf_quantizer
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    _split_digits(tokenizer, reader)
     if tokenizer.eos_token_id is None:
         raise UserError(f"{gguf}: the tokenizer has no end token; use a safetensors folder of this model")
     if tokenizer.pad_token_id is None:
@@ -163,6 +185,25 @@ def _read_gguf(gguf: Path) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     for config in (model.config, model.generation_config):
         config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
     return model.train(False), tokenizer
+
+
+@contextlib.contextmanager
+def _reading(gguf: Path) -> Iterator[None]:
+    with reading(gguf, "transformers cannot read this GGUF file", "fetch it again or use a safetensors folder"):
+        yield
+
+
+def _require_bounded(gguf: Path) -> None:
+    """Refuse a header whose counts the file has no room for, before they are counted through."""
+    with gguf.open("rb") as stream:
+        head = stream.read(24)
+    counts = struct.unpack("<QQ", head[8:]) if len(head) == 24 else ()
+    size = gguf.stat().st_size
+    if not counts or any(count * FEWEST_ENTRY_BYTES > size for count in counts):
+        raise UserError(
+            f"{gguf}: transformers cannot read this GGUF file (its header counts more entries than it has room for); "
+            "fetch it again or use a safetensors folder"
+        )
 
 
 def _split_digits(tokenizer: "PreTrainedTokenizerBase", reader: "GGUFReader") -> None:
@@ -200,7 +241,6 @@ def _prove_equal(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase",
 
 @contextlib.contextmanager
 def _temporary_folder(parent: Path) -> Iterator[Path]:
-    with room_on_disk(parent):
-        parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=parent, prefix=".unfinished-", ignore_cleanup_errors=True) as name:
-            yield Path(name)
+    made = tempfile.TemporaryDirectory
+    with cache_folder(parent), made(dir=parent, prefix=".unfinished-", ignore_cleanup_errors=True) as name:
+        yield Path(name)

@@ -1,17 +1,23 @@
 """Which model a name means: one of the catalog, a folder, a GGUF file or a repository of the hub."""
 
-import contextlib
 import re
 from collections.abc import Callable
 from pathlib import Path
 
-import yaml
-
 from spillover.errors import UserError, unknown_name
-from spillover.models.fingerprint import parameter_count, read_json, tokenizer_fingerprint, weights_fingerprint
+from spillover.models.fingerprint import (
+    appends_special_tokens,
+    parameter_count,
+    read_json,
+    tokenizer_fingerprint,
+    weights_fingerprint,
+)
+from spillover.models.reading import reading
 from spillover.models.spec import FACTS_FILE, ModelKind, ResolvedModel, model_specs
 
 CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length")
+LONGEST_CARD, LONGEST_LICENCE = 100_000, 200
+"""Characters of a model card, and of what it says of its licence, that are looked at."""
 
 
 def resolve_model(
@@ -63,17 +69,19 @@ def resolve_model(
 def _described(name: str, path: Path, cache: Path) -> ResolvedModel:
     if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
         raise UserError(f"{path}: an adapter, not a model; give the base model here")
-    kind, licence = _stated_kind_and_licence(path)
-    return ResolvedModel(
-        name=name,
-        path=path,
-        fingerprint=weights_fingerprint(path, cache=cache),
-        tokenizer_fingerprint=tokenizer_fingerprint(path, cache=cache),
-        parameter_count=parameter_count(path),
-        kind=kind,
-        licence=licence,
-        context_length=context_length(path),
-    )
+    with reading(path, "this model folder cannot be read", "fetch or save it again"):
+        kind, licence = _stated_kind_and_licence(path)
+        return ResolvedModel(
+            name=name,
+            path=path,
+            fingerprint=weights_fingerprint(path, cache=cache),
+            tokenizer_fingerprint=tokenizer_fingerprint(path, cache=cache),
+            parameter_count=parameter_count(path),
+            kind=kind,
+            licence=licence,
+            context_length=context_length(path),
+            appends_tokens=appends_special_tokens(path),
+        )
 
 
 def context_length(path: Path) -> int:
@@ -81,21 +89,30 @@ def context_length(path: Path) -> int:
     config = read_json(path / "config.json")
     for settings in (config, config.get("text_config")):
         for key in CONTEXT_KEYS:
-            if isinstance(settings, dict) and isinstance(settings.get(key), int):
-                return int(settings[key])
+            if isinstance(settings, dict) and type(length := settings.get(key)) is int and length > 0:
+                return length
     raise UserError(f"{path / 'config.json'}: no context length; expected one of {', '.join(CONTEXT_KEYS)}")
 
 
 def _stated_kind_and_licence(path: Path) -> tuple[ModelKind, str]:
     """What the folder itself says: the facts of our conversion, or the model card's header."""
-    facts: object = {}
     if (path / FACTS_FILE).is_file():
         facts = read_json(path / FACTS_FILE)
+        kind, licence = facts.get("kind"), str(facts.get("licence", "unstated"))
     elif (path / "README.md").is_file():
-        header = re.match(r"---\n(.*?)\n---", (path / "README.md").read_text(encoding="utf-8", errors="replace"), re.S)
-        with contextlib.suppress(yaml.YAMLError):
-            facts = yaml.safe_load(header[1]) if header else {}
-    if not isinstance(facts, dict):
+        with (path / "README.md").open(encoding="utf-8", errors="replace") as stream:
+            kind, licence = _stated_by_card(stream.read(LONGEST_CARD))
+    else:
         return "unstated", "unstated"
-    kind, licence = facts.get("kind"), facts.get("licence", facts.get("license", "unstated"))
-    return ("instruct" if kind == "instruct" else "base" if kind == "base" else "unstated"), str(licence)
+    licence = "".join(character if character.isprintable() else "\ufffd" for character in licence[:LONGEST_LICENCE])
+    return ("instruct" if kind == "instruct" else "base" if kind == "base" else "unstated"), licence
+
+
+def _stated_by_card(card: str) -> tuple[str, str]:
+    """Return kind and licence of a model card, word or list, without reading the rest of its header as YAML."""
+    header = re.match(r"---\n(.*?)\n---", card, re.S)
+    lines = header[1] if header else ""
+    kind = re.search(r"^kind: *[\"']?(\w+)", lines, re.M)
+    licence = re.search(r"^licen[cs]e:(.*(?:\n *- .*)*)", lines, re.M)
+    words = [line.strip(" -[]\"'") for line in re.split(r"[\n,]", licence[1])] if licence else []
+    return kind[1] if kind else "", ", ".join(filter(None, words)) or "unstated"

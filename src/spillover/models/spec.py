@@ -55,6 +55,13 @@ class ResolvedModel:
     licence: str
     context_length: int
     """Tokens."""
+    appends_tokens: bool = False
+    """Whether the tokenizer puts special tokens behind every text."""
+
+    def encoding_fields(self) -> dict[str, str]:
+        """Return what decides a prompt's token ids, for keys: those of a tokenizer that appends end without that."""
+        left_out = {"appended_tokens": "left out"} if self.appends_tokens else {}
+        return {"tokenizer": self.tokenizer_fingerprint, **left_out}
 
 
 @remembered

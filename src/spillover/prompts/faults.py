@@ -1,9 +1,11 @@
-"""What can go wrong where text becomes token ids: begin tokens, seams of prompt and answer, answers that collide."""
+"""What can go wrong where text becomes token ids: begin and control tokens, seams, answers that collide."""
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from spillover.prompts.encoding import Encoder, TokenIds
+from spillover.records import Example
 
 
 def begin_counts(encoder: Encoder, prompts: Sequence[TokenIds]) -> Counter[int]:
@@ -25,7 +27,9 @@ def merged_answers(
 ) -> list[tuple[str, TokenIds, TokenIds]]:
     """Return where a prompt and its answer, encoded as one text, have other ids than the two encoded apart.
 
-    Such an answer, shown in a demonstration, is not the token sequence that is scored and learnt.
+    Such an answer, shown in a demonstration, is not the token sequence that is scored and learnt. A tokenizer that puts
+    a space before every text gives an answer the ids it has behind a space, which is where models have met it: that
+    alone is none.
 
     Args:
         encoder: The tokenizer.
@@ -38,7 +42,27 @@ def merged_answers(
     together = encoder.prompts([prompt + answer for prompt, answer in zip(prompts, answers, strict=True)])
     apart = [(*prompt, *own) for prompt, own in zip(encoder.prompts(prompts), encoder.targets(answers), strict=True)]
     triples = zip(answers, together, apart, strict=True)
-    return [(answer, whole, pieces) for answer, whole, pieces in triples if whole != pieces]
+    if encoder.puts_space_first:
+        spaced = encoder.prompts([f"{prompt} {answer}" for prompt, answer in zip(prompts, answers, strict=True)])
+    else:
+        spaced = together
+    return [
+        (answer, whole, pieces)
+        for (answer, whole, pieces), behind_space in zip(triples, spaced, strict=True)
+        if pieces not in (whole, behind_space)
+    ]
+
+
+def control_token_counts(encoder: Encoder, examples: Iterable[Example]) -> Counter[str]:
+    """Return how many rows hold each control token of the tokenizer as text, which becomes that one token."""
+    if not encoder.control_tokens:
+        return Counter()
+    pattern = re.compile("|".join(map(re.escape, encoder.control_tokens)))
+    return Counter(
+        token
+        for example in examples
+        for token in set(pattern.findall("\0".join([*example.fields.values(), example.target, *example.options])))
+    )
 
 
 def hidden_answers(answers: Sequence[str], encoded: Sequence[TokenIds]) -> list[tuple[str, str]]:

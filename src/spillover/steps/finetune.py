@@ -101,7 +101,7 @@ class Finetune(Variant):
     def fields(self) -> Mapping[str, Any]:
         return {
             "base": self.base.fingerprint,
-            "tokenizer": self.base.tokenizer_fingerprint,
+            **self.base.encoding_fields(),
             "recipe": self.recipe.training_identity(),
             "settings": self.settings.identity(),
             "precision": self.precision,

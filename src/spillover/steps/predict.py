@@ -76,7 +76,7 @@ class Predict(Step):
         task = self.data.task
         return {
             "base": self.base.fingerprint,
-            "tokenizer": self.base.tokenizer_fingerprint,
+            **self.base.encoding_fields(),
             "template": self.template,
             "answers": task.answers,
             "generation": {"max_new_tokens": task.generation.max_new_tokens, "stop": task.generation.stop},

@@ -60,9 +60,9 @@ class Workshop:
 
     def encoder(self, path: Path) -> Encoder:
         """Return the tokenizer of a model's folder."""
-        from spillover.models.load import load_tokenizer
+        from spillover.models.load import load_encoder
 
-        return self.kept(("encoder", path), lambda: Encoder(load_tokenizer(path)))
+        return self.kept(("encoder", path), lambda: load_encoder(path))
 
     def model(self, base: Path, *, weights: Path, is_adapter: bool, precision: Precision) -> LoadedModel:
         """Return a model to ask: the one at hand with other weights, or with another adapter, where that will do.

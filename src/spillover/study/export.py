@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from spillover.artifacts.cache import room_on_disk
 from spillover.errors import UserError, unknown_name
 from spillover.store.store import Store
 from spillover.study.study import Study
@@ -34,11 +38,29 @@ def export(study: Study, store: Store, variant: str, folder: Path) -> float:
     if folder.exists():
         raise UserError(f"{folder}: exists; name a new folder")
     path = step.weights(store)
-    if not step.saves_adapter:
-        shutil.copytree(path, folder)
-        return 0.0
-    tokenizer = load_tokenizer(step.base.path)
-    texts = [(*row.prompt, *row.target) for row in general_rows(Encoder(tokenizer))]
-    gap = export_merged(step.base.path, path, folder, texts)
-    tokenizer.save_pretrained(folder)
+    with _appearing_whole(folder) as unfinished:
+        if not step.saves_adapter:
+            shutil.copytree(path, unfinished)
+            return 0.0
+        tokenizer = load_tokenizer(step.base.path)
+        texts = [(*row.prompt, *row.target) for row in general_rows(Encoder(tokenizer))]
+        gap = export_merged(step.base.path, path, unfinished, texts)
+        tokenizer.save_pretrained(unfinished)
     return gap
+
+
+@contextmanager
+def _appearing_whole(folder: Path) -> Iterator[Path]:
+    """Yield a path beside the folder that is renamed to it if the block succeeds, and leaves nothing if not.
+
+    Raises:
+        UserError: If the place cannot be written, or is full.
+    """
+    try:
+        with room_on_disk(folder.absolute().parent):
+            folder.absolute().parent.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(dir=folder.absolute().parent, prefix=f".{folder.name}-") as scratch:
+                yield Path(scratch) / folder.name
+                (Path(scratch) / folder.name).rename(folder)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror or error}); name another folder") from error

@@ -137,7 +137,7 @@ class Evidence:
 
 def gather(study: Study, workshop: Workshop) -> tuple[Evidence, list[Finding]]:
     """Read, render and encode everything a study needs; what cannot be is an error of its own."""
-    from spillover.models.load import load_tokenizer
+    from spillover.models.load import load_encoder
 
     failed: list[Finding] = []
     prepared: dict[str, PreparedTask] = {}
@@ -158,7 +158,7 @@ def gather(study: Study, workshop: Workshop) -> tuple[Evidence, list[Finding]]:
                 asked.append(Asked(step, *step.encoded(workshop)))
         except UserError as error:
             failed.append(_unusable(step.label, error))
-    encoder = Encoder(load_tokenizer(study.base.path))
+    encoder = load_encoder(study.base.path)
     return Evidence(study, encoder, prepared, tuple(asked), tuple(trained)), list(_once(failed))
 
 

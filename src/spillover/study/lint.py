@@ -18,6 +18,7 @@ from spillover.study.study import Study
 Check = Callable[[Evidence], Iterator[Finding]]
 CHECKS: tuple[Check, ...] = (
     token_faults.begin_tokens,
+    token_faults.control_tokens,
     token_faults.templates,
     token_faults.seams,
     token_faults.answers,

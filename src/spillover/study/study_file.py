@@ -20,7 +20,7 @@ DEFAULT_TEST_LIMIT = 250
 """Test rows of a cell, as in the released evaluation (sheet genpower, 2.5)."""
 
 
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
 Counts = Annotated[
     tuple[Count, ...],
     Field(min_length=1),

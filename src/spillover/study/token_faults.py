@@ -1,4 +1,4 @@
-"""Lint's checks of token ids: begin tokens, templates, seams, answer sets, and what is cut off."""
+"""Lint's checks of token ids: begin and control tokens, templates, seams, answer sets, and what is cut off."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import cycle
 
-from spillover.prompts.faults import begin_counts, first_token_collisions, hidden_answers, merged_answers
+from spillover.prompts.faults import (
+    begin_counts,
+    control_token_counts,
+    first_token_collisions,
+    hidden_answers,
+    merged_answers,
+)
 from spillover.prompts.template import Template
-from spillover.records import Relation
+from spillover.records import Example, Relation
 from spillover.study.findings import Asked, Evidence, Finding, Severity, Trained
 from spillover.tasks.relation import relation
 
@@ -45,6 +51,27 @@ def begin_tokens(evidence: Evidence) -> Iterator[Finding]:
             "a difference between the two would be one of the encoding and not of the model",
             "write it in all prompts or in none; rows that trim their prompt (training.overlong) lose it",
         )
+
+
+def control_tokens(evidence: Evidence) -> Iterator[Finding]:
+    """No row holds a control token of the tokenizer as text."""
+    rows: dict[str, dict[str, Example]] = {
+        name: {row.id: row for row in task.demonstrations} for name, task in evidence.prepared.items()
+    }
+    for asked in evidence.asked_once:
+        rows[asked.step.data.task.name] |= {row.id: row for row in asked.cell.asked.examples}
+    for task, trained in evidence.trained_examples.items():
+        rows.setdefault(task, {}).update({row.id: row for row in trained})
+    for task, by_id in rows.items():
+        for token, count in control_token_counts(evidence.encoder, by_id.values()).most_common():
+            yield Finding(
+                "control-token",
+                Severity.WARNING,
+                f"task {task!r}",
+                f"{count} of {len(by_id)} rows hold {token!r}, a control token of the tokenizer",
+                "it becomes that one token: the model reads a text's end, or a turn's, in the middle of a row",
+                "remove it from the data (replace on the task), unless it is meant",
+            )
 
 
 def templates(evidence: Evidence) -> Iterator[Finding]:

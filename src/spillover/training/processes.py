@@ -53,6 +53,25 @@ def sharding_asked(environment: Mapping[str, str]) -> bool:
     return True
 
 
+def require_launched(environment: Mapping[str, str]) -> None:
+    """Refuse a number of processes that no launcher has set together with this process's place among them.
+
+    Raises:
+        UserError: If so, before anything waits for processes that never come.
+    """
+    size = environment.get("WORLD_SIZE", "")
+    numbers = {name: environment.get(name, "") for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_PORT")}
+    wrong = [f"{name} is {value!r}" for name, value in numbers.items() if not value.isdecimal()]
+    wrong += [] if environment.get("MASTER_ADDR") else ["MASTER_ADDR is not set"]
+    if not wrong and int(numbers["RANK"]) >= int(size):
+        wrong = [f"RANK is {numbers['RANK']}"]
+    if wrong:
+        raise UserError(
+            f"WORLD_SIZE is {size!r} and {wrong[0]}; start several processes with accelerate launch, or unset "
+            "WORLD_SIZE to run one"
+        )
+
+
 class Processes:
     """The processes of one training run, each with a copy or a part of the model; usually one.
 

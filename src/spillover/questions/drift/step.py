@@ -40,7 +40,7 @@ class Drift(Step):
         base = self.variant.base
         return {
             "base": base.fingerprint,
-            "tokenizer": base.tokenizer_fingerprint,
+            **base.encoding_fields(),
             "probe_text": general_text_digest(),
         }
 
