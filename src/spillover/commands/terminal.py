@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
+from spillover.artifacts.cache import whole_file
 from spillover.errors import UserError
 from spillover.report.formats import USUAL, Format
 
@@ -142,8 +143,8 @@ class Terminal:
             results = collect(study, store, command=command)
             resolved = yaml.safe_dump(study.resolved(), sort_keys=False, allow_unicode=True)
             self.write(results, analyse(results), folder, formats, as_json=as_json)
-        with _writable(folder):
-            (folder / "study.yaml").write_text(resolved, encoding="utf-8")
+        with _writable(folder), whole_file(folder / "study.yaml") as temporary:  # a link there is replaced
+            temporary.write_text(resolved, encoding="utf-8")
 
     def write(
         self,

@@ -68,6 +68,9 @@ class Drift(Step):
     def cost(self, work: float, workshop: Workshop, speed: Speed) -> Cost:
         return speed.loading * 2 + speed.asked_token * work
 
+    def outside_fault(self, cache: Path) -> str | None:
+        return self.variant.outside_fault(cache)
+
     def measured(self, store: Store) -> dict[str, Any]:
         """Return what `training.drift.measure.measure_drift` found."""
         return files.read_json(store.file(self, DRIFT))  # type: ignore[no-any-return]

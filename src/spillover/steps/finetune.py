@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from spillover.errors import UserError
+from spillover.errors import SpilloverError, UserError
 from spillover.models.memory import give_back_memory
 from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
@@ -229,7 +229,9 @@ class Finetune(Variant):
         workshop.announce(self.key)
         try:
             return self.train(workshop, told)
-        except (RuntimeError, MemoryError) as error:
+        except SpilloverError:  # the others meet it too
+            raise
+        except Exception as error:
             if workshop.notice:
                 workshop.notice(f"failed: {self.label}: {error}; the same command goes on from the last checkpoint")
             raise SystemExit(1) from error

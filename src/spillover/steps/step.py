@@ -73,6 +73,14 @@ class Step(ABC):
             speed: Of the machine.
         """
 
+    @abstractmethod
+    def outside_fault(self, cache: Path) -> str | None:
+        """Return what of the files outside the store that the step reads is no longer what its key is of, in words.
+
+        Args:
+            cache: Where fingerprints are remembered.
+        """
+
     def weight_count(self, shapes: Mapping[str, tuple[int, ...]]) -> int:
         """Return how many weights the step writes, in float32, given the shapes of its base's tensors."""
         return 0
