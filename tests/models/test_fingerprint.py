@@ -64,9 +64,7 @@ def test_a_setting_that_changes_the_computation_is_another_model(tmp_path: Path)
     assert weights_fingerprint(one) != weights_fingerprint(two)
 
 
-def test_the_fingerprint_is_remembered_until_a_file_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_fingerprint_is_remembered_until_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, cache = _tiny(tmp_path / "one", {"a": torch.zeros(2)}), tmp_path / "cache"
     first = weights_fingerprint(folder, cache=cache)
     with monkeypatch.context() as patched:

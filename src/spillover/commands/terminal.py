@@ -73,10 +73,14 @@ class Terminal:
 
         return chosen_device(name, threads)
 
-    def study(self, path: Path, folder: Path | None) -> Study:
-        """Read a study file."""
+    def study(self, path: Path, folder: Path | None, trusted: Sequence[Path] | None = None) -> Study:
+        """Read a study file; the code of tasks in the folders ``trusted`` may run from now on."""
         from spillover.config import load_study
 
+        if trusted:
+            from spillover.study.task_code import trust
+
+            trust(trusted, cache=self.cache())
         return load_study(path, cache=self.cache(), folder=folder, notice=self.notice)
 
     def compute(
