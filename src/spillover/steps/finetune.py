@@ -130,6 +130,8 @@ class Finetune(Variant):
         recipe = self.recipe.training_identity()
         if bits := self.recipe.parameters.base_bits:
             recipe["evaluated_on"] = f"the base in full precision; training held it in {bits} bits"
+        if (held := self.recipe.parameters.base_dtype(self.precision)) != "float32":
+            recipe["trained_on_base_in"] = held
         return recipe
 
     def encoded(self, workshop: Workshop) -> tuple[TrainingRows, dict[str, int]]:
@@ -247,8 +249,10 @@ class Finetune(Variant):
         workshop.let_go()
         rows, dropped = self.encoded(workshop)
         device = "cpu" if workshop.shards else workshop.device  # no device has to hold what is split
-        model = load_model(self.base.path, dtype="float32", device=device, bits=self.recipe.parameters.base_bits)
-        adapter = self.recipe.parameters.select(model, seed=self.seed)
+        parameters = self.recipe.parameters
+        held = parameters.base_dtype(self.precision)
+        model = load_model(self.base.path, dtype=held, device=device, bits=parameters.base_bits)
+        adapter = parameters.select(model, seed=self.seed)
         split = sharded(model, workshop.device) if workshop.shards else nullcontext(model)
         general = general_rows(workshop.encoder(self.base.path)) if self.watch else ()
         with split as trained, self._tracked(workshop) as tracked:
