@@ -156,3 +156,16 @@ def test_locks_that_lie_in_another_folder_are_refused(tmp_path):
     with pytest.raises(StoreError, match="locks is a link, what it leads to is not the store's"):
         Store(tmp_path / "store").write(STEP, fill_with("one"))
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_every_file_of_a_step_may_be_read_by_whoever_may_read_its_manifest(tmp_path):
+    def fill(folder):
+        (folder / "weights").write_text("w")
+        (folder / "weights").chmod(0o600)
+        return {}
+
+    store = Store(tmp_path)
+    store.write(STEP, fill)
+    modes = {path.name: path.stat().st_mode for path in store.folder(STEP).iterdir()}
+    assert modes["weights"] == modes["manifest.json"]

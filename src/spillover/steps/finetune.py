@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     Trained = tuple[PreTrainedModel, TrainedAdapter | None, dict[str, Any]]
 
 LOG = "training.json"
+SECONDS = "extra_seconds"
+"""Of a recipe's report: what its constraint took; a time, and so part of the provenance."""
 BACKWARD = 3
 """Tokens of forward passes that one trained token costs: forward, and backward for inputs and weights."""
 SECONDS_BETWEEN_CHECKPOINTS = 300.0
@@ -196,7 +198,7 @@ class Finetune(Variant):
         if fault := self.recipe.constraint.fault(self.material(workshop), self.settings.batch_size):
             raise UserError(f"variant {self.name!r}: {fault}")
 
-    def compute(self, folder: Path, workshop: Workshop, told: Told) -> None:
+    def compute(self, folder: Path, workshop: Workshop, told: Told) -> Mapping[str, Any]:
         train = self._train_leading if workshop.announce else self.train
         model, adapter, facts = train(workshop, told)
         if adapter:
@@ -206,17 +208,22 @@ class Finetune(Variant):
         when = f"after {facts['step_count']} steps: nothing was learnt; raise training.learning_rate or sizes"
         fingerprint = changed_fingerprint(self, folder, when)
         self._checkpoints(workshop).remove()
-        files.write_json(folder / LOG, {**facts, "fingerprint": fingerprint})
+        said = dict(facts["recipe_report"])
+        seconds = said.pop(SECONDS)
+        files.write_json(folder / LOG, {**facts, "recipe_report": said, "fingerprint": fingerprint})
         del model, adapter
         give_back_memory()
+        return {SECONDS: seconds}
 
     def log(self, store: Store) -> dict[str, Any]:
         """Return the finished training's log, with its settings and how long it took."""
         found: dict[str, Any] = files.read_json(store.file(self, LOG))
-        duration = store.manifest(self)["provenance"]["duration_seconds"]
+        provenance = store.manifest(self)["provenance"]
+        seconds = {SECONDS: provenance[SECONDS]} if SECONDS in provenance else {}  # else among what was found
         return {
             **found,
-            "duration_seconds": duration,
+            "recipe_report": {**found["recipe_report"], **seconds},
+            "duration_seconds": provenance["duration_seconds"],
             "settings": self.settings.model_dump(mode="json"),
             "reads_general_text": self.recipe.constraint.reads_general_text,
         }

@@ -52,8 +52,12 @@ class Step(ABC):
         return {}
 
     @abstractmethod
-    def compute(self, folder: Path, workshop: Workshop, told: Told) -> None:
-        """Write the step's files into ``folder``; its inputs are finished."""
+    def compute(self, folder: Path, workshop: Workshop, told: Told) -> Mapping[str, Any] | None:
+        """Write the step's files into ``folder``; its inputs are finished.
+
+        Returns:
+            What belongs to its provenance, as times do: its files are the same whenever and wherever it is computed.
+        """
 
     @abstractmethod
     def work(self, workshop: Workshop) -> float:

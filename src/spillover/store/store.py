@@ -186,6 +186,7 @@ class Store:
         sealed = {**manifest, "format": FORMAT, "digest": _manifest_digest(manifest)}
         (unfinished / MANIFEST).write_text(json.dumps(sealed, indent=1), encoding="utf-8")
         for path in [*files.values(), unfinished / MANIFEST]:
+            shutil.copymode(unfinished / MANIFEST, path)  # safetensors lets nobody else read what it writes
             with path.open("r+b") as written:  # Windows takes nothing else
                 os.fsync(written.fileno())
         finished = self.folder(step)

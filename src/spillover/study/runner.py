@@ -170,8 +170,9 @@ def disk_bytes(study: Study, missing: Sequence[Step]) -> int:
 def computed(step: Step, folder: Path, workshop: Workshop, told: Told | None = None) -> Mapping[str, Any]:
     """Write a step's files into ``folder`` and return how, when and on what it was computed."""
     wall, cpu, started = time.monotonic(), time.process_time(), time.time()
-    step.compute(folder, workshop, told or Told())
+    measured = step.compute(folder, workshop, told or Told())
     return {
+        **(measured or {}),
         "label": step.label,
         "started": started,
         "duration_seconds": time.monotonic() - wall,
