@@ -122,6 +122,7 @@ def resolve_study(
         harness,
         adopted,
         settings.track,
+        settings.drift,
     )
 
 

@@ -64,7 +64,7 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         else:
             finished.append(model)
             if not store.has(Drift(model)):
-                skipped.append(f"drift of {model.variant}: not measured yet")
+                skipped.append(f"drift of {model.variant}: not measured{' yet' if study.drift else ''}")
     if not finished:
         raise UserError(f"no variant of study {study.name!r} is finished in {store.root}; go on with: {command}")
     wanted = {None, *(model.variant for model in finished)}

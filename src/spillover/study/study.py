@@ -95,6 +95,8 @@ class Study:
     """Variants that were trained elsewhere."""
     track: str | None = None
     """The tracker that trainings are sent to; part of no key."""
+    drift: bool = True
+    """Whether it is measured how far variants moved from the base."""
     left_out: tuple[VariantPlan, ...] = ()
     """Arms that a budget dropped: what they would train on is no validation row of the others either."""
 
@@ -213,8 +215,8 @@ class Study:
 
     @cached_property
     def drifts(self) -> tuple[Drift, ...]:
-        """One step a variant."""
-        return tuple(Drift(step) for step in self.models)
+        """One step a variant, where they are asked for."""
+        return tuple(Drift(step) for step in self.models) if self.drift else ()
 
     def validation_of(self, model: Variant) -> Validate | None:
         """Return what measures an arm on validation rows, whether the study asks for it or not; None of no arm."""
