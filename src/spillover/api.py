@@ -28,13 +28,20 @@ MOST_THREADS = 1024
 HOW = "spillover.run(spillover.load_study(...))"
 
 
-def load_study(path: str | Path, *, release: str | Path | None = None, cache: str | Path | None = None) -> Study:
+def load_study(
+    path: str | Path,
+    *,
+    release: str | Path | None = None,
+    cache: str | Path | None = None,
+    trust_task_code: Sequence[str | Path] = (),
+) -> Study:
     """Read a study file and resolve every name in it.
 
     Args:
         path: The study file.
         release: A folder with the suite's release or with downloaded archives; default: what the study names.
         cache: Where models and archives are kept; default: ``SPILLOVER_CACHE``, or the user's own cache.
+        trust_task_code: Folders of the study's ``lm_eval_include`` whose code may run; remembered in the cache.
 
     Raises:
         UserError: If the file, or anything it names, is not as expected.
@@ -42,6 +49,10 @@ def load_study(path: str | Path, *, release: str | Path | None = None, cache: st
     from spillover import config
 
     kept = Path(cache) if cache else user_cache()
+    if trust_task_code:
+        from spillover.study.task_code import trust
+
+        trust(map(Path, trust_task_code), cache=kept)
     return config.load_study(Path(path), cache=kept, folder=Path(release) if release else None)
 
 

@@ -25,6 +25,7 @@ from spillover.commands.arguments import (
     SummaryAsJson,
     Threads,
     Track,
+    TrustTaskCode,
 )
 from spillover.commands.evaluate import add_evaluate
 from spillover.commands.init import add_init
@@ -67,6 +68,7 @@ def run(
     budget: Budget = None,
     check: Annotated[bool, typer.Option("--lint/--no-lint", help="Refuse faults that `spillover lint` finds.")] = True,
     track: Track = None,
+    trusted: TrustTaskCode = None,
     as_json: SummaryAsJson = False,
 ) -> None:
     """Do whatever is missing of a study, then write its report."""
@@ -78,9 +80,9 @@ def run(
         if crew and not crew.leads:
             from spillover.study.follow import follow
 
-            follow(crew, lambda: terminal.study(study_file, folder), kept)
+            follow(crew, lambda: terminal.study(study_file, folder, trusted), kept)
             return
-        study = terminal.study(study_file, folder)
+        study = terminal.study(study_file, folder, trusted)
         failed = terminal.compute(
             study,
             kept,
@@ -104,6 +106,7 @@ def plan(
     calibration: Annotated[
         bool, typer.Option("--calibration/--no-calibration", help="Load the base and measure what steps will take.")
     ] = True,
+    trusted: TrustTaskCode = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what is to be done, what it takes in time and disk, and how small a difference it can show."""
@@ -111,7 +114,8 @@ def plan(
     from spillover.store.store import Store
 
     chosen = terminal.device(device, threads) if calibration else None
-    found = made_plan(terminal.study(study_file, folder), Store(store), device=chosen, notice=terminal.notice)
+    study = terminal.study(study_file, folder, trusted)
+    found = made_plan(study, Store(store), device=chosen, notice=terminal.notice)
     if as_json:
         terminal.json(plain_plan(found))
     else:

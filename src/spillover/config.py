@@ -90,7 +90,7 @@ def resolve_study(
         for form in settings.prompt_forms:
             suite.template(task, form, cache=cache)
     precision = preferred_precision() if settings.precision == "auto" else settings.precision
-    tests = _harness_tasks(path, settings, suite)
+    tests = _harness_tasks(path, settings, suite, cache)
     limits = _test_limits(settings, (*test_on, *tests), suite, where=str(path))
     harness, left_out = harness_cells(
         tests,
@@ -130,7 +130,7 @@ def resolve_study(
         harness,
         adopted,
         settings.track,
-        tuple(questions),
+        tuple(question for question in questions if settings.drift or question.name != "drift"),
     )
 
 
@@ -298,12 +298,13 @@ def _tested(settings: StudyFile, suite: Suite, *, where: str) -> tuple[Task, ...
     return tuple(tasks.values())
 
 
-def _harness_tasks(path: Path, settings: StudyFile, suite: Suite) -> list[HarnessTask]:
+def _harness_tasks(path: Path, settings: StudyFile, suite: Suite, cache: Path) -> list[HarnessTask]:
     families = {entry.task: entry.family for entry in settings.test_on if is_harness_name(entry.task)}
     return harness_tasks(
         families,
         known_families=sorted({task.family for task in suite.tasks.values()}),
         folders=[path.parent / own_path(folder) for folder in settings.lm_eval_include],
+        cache=cache,
         where=str(path),
     )
 

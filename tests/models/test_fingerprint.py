@@ -67,15 +67,52 @@ def test_a_setting_that_changes_the_computation_is_another_model(tmp_path: Path)
     assert weights_fingerprint(one) != weights_fingerprint(two)
 
 
-def test_the_fingerprint_is_remembered_until_a_file_changes(tmp_path: Path) -> None:
+def test_the_fingerprint_is_remembered_until_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, cache = _tiny(tmp_path / "one", {"a": torch.zeros(2)}), tmp_path / "cache"
     first = weights_fingerprint(folder, cache=cache)
-    (memo,) = (cache / "fingerprints").iterdir()
-    memo.write_text("remembered", encoding="ascii")
-    assert weights_fingerprint(folder, cache=cache) == "remembered"
+    with monkeypatch.context() as patched:
+        patched.setattr("spillover.models.fingerprint._digest_of", None)
+        assert weights_fingerprint(folder, cache=cache) == first
+    kept = (folder / "model.safetensors").stat()
     save_file({"a": torch.ones(2)}, folder / "model.safetensors")
-    os.utime(folder / "model.safetensors", ns=(1, 1))
-    assert weights_fingerprint(folder, cache=cache) not in (first, "remembered")
+    os.utime(folder / "model.safetensors", ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    assert (folder / "model.safetensors").stat().st_size == kept.st_size
+    assert weights_fingerprint(folder, cache=cache) != first
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "digit", "other", "bytes"])
+def test_a_damaged_memo_is_no_identity(tmp_path: Path, damage: str) -> None:
+    cache = tmp_path / "cache"
+    one, two = (_tiny(tmp_path / name, {"a": torch.full((2,), value)}) for name, value in (("one", 0.0), ("two", 1.0)))
+    first, second = (weights_fingerprint(folder, cache=cache) for folder in (one, two))
+    for memo in (cache / "fingerprints").iterdir():
+        content = memo.read_bytes()
+        other = next(path for path in (cache / "fingerprints").iterdir() if path != memo).read_bytes()
+        turned = bytes([ord("0") if content[5] != ord("0") else ord("1")])
+        memo.write_bytes(
+            {
+                "empty": b"",
+                "cut": content[:64],
+                "digit": content[:5] + turned + content[6:],
+                "other": other,
+                "bytes": b"\xff" * 130,
+            }[damage]
+        )
+        assert (weights_fingerprint(one, cache=cache), weights_fingerprint(two, cache=cache)) == (first, second)
+        assert memo.read_bytes() == content
+
+
+def test_a_file_that_changes_while_it_is_read_has_no_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _tiny(tmp_path / "one", {"a": torch.zeros(2)})
+
+    def written_meanwhile(settings: object, entries: object) -> str:
+        save_file({"a": torch.ones(2)}, folder / "model.safetensors")
+        return "0" * 64
+
+    monkeypatch.setattr("spillover.models.fingerprint._digest_of", written_meanwhile)
+    with pytest.raises(UserError, match=r"model\.safetensors: changed while it was read; wait until"):
+        weights_fingerprint(folder, cache=tmp_path / "cache")
+    assert not (tmp_path / "cache" / "fingerprints").exists()
 
 
 def test_the_tokenizer_is_known_by_content_and_not_by_where_it_was_saved(folder: Path, tmp_path: Path) -> None:

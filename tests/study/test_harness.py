@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from spillover.api import user_cache
 from spillover.config import load_study
 from spillover.errors import SpilloverError, UserError
 from spillover.evaluation.exactness import check_exact
@@ -26,6 +27,7 @@ from spillover.store.store import Store
 from spillover.study.reach import margin_reach
 from spillover.study.results import collect
 from spillover.study.runner import computed, missing_steps, run_study
+from spillover.study.task_code import trust
 from tests.commands.called import call
 from tests.study.made_study import make_study
 from tests.study.test_runner import Quiet
@@ -119,7 +121,14 @@ def write_study(folder: Path, tests: str, more: str = "") -> Path:
 
 
 def load(path: Path):
+    trust([SHARED, path.parent / "own"], cache=path.parent / "cache")
     return load_study(path, cache=path.parent / "cache", notice=lambda _: None)
+
+
+@pytest.fixture
+def agreed(file):
+    """The user's cache where commands find the agreement to run the tasks' code."""
+    trust([SHARED, file.parent / "own"], cache=user_cache())
 
 
 @pytest.fixture(scope="module")
@@ -388,7 +397,7 @@ def test_the_explorer_holds_items_of_lm_evals_tasks(finished):
     assert set(letters) <= {item.document["letter"] for item in asked(study, "spillover_letters").asked.items}
 
 
-def test_show_prints_contexts_options_references_and_answers(finished, file, capsys):
+def test_show_prints_contexts_options_references_and_answers(finished, file, agreed, capsys):
     _, store, _ = finished
 
     def shown(cell):
@@ -412,7 +421,7 @@ def test_show_prints_contexts_options_references_and_answers(finished, file, cap
     assert [item["prompt"] for item in letters] == [""] * len(letters)
 
 
-def test_diff_compares_two_variants_on_lm_evals_tasks(finished, file, capsys):
+def test_diff_compares_two_variants_on_lm_evals_tasks(finished, file, agreed, capsys):
     store = finished[1]
     capsys.readouterr()
     arguments = ("--store", store.root, "--task", "lm-eval/warmth", "--limit", 99, "--json")
@@ -564,3 +573,38 @@ def test_without_lm_eval_such_a_study_is_refused_with_what_to_install(refusals, 
     path.write_text(refusals.read_text().replace("[TESTS]", "[lm-eval/warmth]"))
     with pytest.raises(UserError, match=r"lists lm-eval/warmth, but lm-eval is not installed .*spillover\[harness\]"):
         load(path)
+
+
+def test_a_folder_of_tasks_is_read_only_once_the_user_agreed_to_what_it_holds(tmp_path):
+    path = write_study(tmp_path, "[first, lm-eval/warmth]")
+    own, touched = tmp_path / "own", tmp_path / "touched"
+    things = own / "things.py"
+    things.write_text(f"from pathlib import Path\nPath({str(touched)!r}).touch()\n" + things.read_text())
+
+    def read():
+        return load_study(path, cache=tmp_path / "cache", notice=lambda _: None)
+
+    trust([SHARED], cache=tmp_path / "cache")
+    with pytest.raises(UserError, match=r"runs code of .*own to read its tasks; look at it, .*--trust-task-code .*own"):
+        read()
+    assert not touched.exists()
+    trust([own], cache=tmp_path / "cache")
+    assert read().harness
+    assert touched.exists()
+    assert read().harness  # what Python compiled meanwhile is no change
+    things.write_text(things.read_text() + "\nMORE = 1\n")
+    with pytest.raises(UserError, match="runs code of"):
+        read()
+    path.write_text(path.read_text().replace("lm-eval/warmth", "second"))
+    assert not read().harness  # nothing of the folder is read
+
+
+def test_a_template_alone_runs_code_and_needs_the_agreement_too(tmp_path):
+    """lm-eval renders templates without a sandbox; should that change, folders without Python need not be asked for."""
+    from lm_eval.utils import apply_template
+
+    assert "class" in apply_template("{{ ''.__class__.__mro__ }}", {})
+    path = write_study(tmp_path, "[first, lm-eval/warmth]")
+    (tmp_path / "own" / "things.py").unlink()
+    with pytest.raises(UserError, match="--trust-task-code"):
+        load_study(path, cache=tmp_path / "cache", notice=lambda _: None)

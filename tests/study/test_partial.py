@@ -112,7 +112,7 @@ def test_rows_of_other_items_are_ignored_and_overwritten(tmp_path):
 
 @pytest.mark.parametrize(
     "broken",
-    [b"[[1, [0.5", b"[[1, [0.5]]]", b"\0\0\0\n", b"[[1, [NaN]]]\n", b"[[7, [0.5]]]\n", b'["words"]\n', b"null\n"],
+    [b"[[1, [0.5", b"[[1, [0.5]]]", b"\0\0\0\n", b"[[1, [0.5]]]\n", b"[[1, [NaN]]]\n", b'["words"]\n', b"null\n"],
 )
 def test_a_broken_line_and_what_follows_are_dropped_and_written_anew(tmp_path, broken):
     PartialCell(tmp_path, identity="one", row_count=4, seconds=0).add({0: (0.1,)})
@@ -124,6 +124,28 @@ def test_a_broken_line_and_what_follows_are_dropped_and_written_anew(tmp_path, b
     assert found.share == 0.25
     found.add({1: (0.2,)})
     assert PartialCell(tmp_path, identity="one", row_count=4).rows == {0: (0.1,), 1: (0.2,)}
+
+
+def test_a_digit_that_turned_in_a_kept_batch_is_asked_again_with_what_follows(tmp_path):
+    cell = PartialCell(tmp_path, identity="one", row_count=4, seconds=0)
+    for number in range(3):
+        cell.add({number: (0.125 + number,)})
+    file = tmp_path / "rows.jsonl"
+    for old, new in ((b"1.125", b"1.135"), (b"[[1,", b"[[3,")):
+        content = file.read_bytes()
+        assert content.count(old) == 1
+        file.write_bytes(content.replace(old, new))
+        assert PartialCell(tmp_path, identity="one", row_count=4).rows == {0: (0.125,)}
+        file.write_bytes(content)
+    assert set(PartialCell(tmp_path, identity="one", row_count=4).rows) == {0, 1, 2}
+
+
+def test_a_batch_of_another_cell_is_no_batch_of_this_one(tmp_path):
+    for name, value in (("one", 0.5), ("other", 0.75)):
+        PartialCell(tmp_path / name, identity=name, row_count=4, seconds=0).add({1: (value,)})
+    file, other = (tmp_path / name / "rows.jsonl" for name in ("one", "other"))
+    file.write_bytes(file.read_bytes().splitlines(keepends=True)[0] + other.read_bytes().splitlines(keepends=True)[1])
+    assert not PartialCell(tmp_path / "one", identity="one", row_count=4).rows
 
 
 def test_batches_that_follow_one_another_fast_are_written_together(tmp_path):

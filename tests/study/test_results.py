@@ -15,7 +15,7 @@ from spillover.store.store import Store
 from spillover.study.results import collect
 from spillover.study.runner import run_study
 from tests.study.made_study import make_study
-from tests.study.test_runner import Quiet
+from tests.study.test_runner import Quiet, run
 
 
 def test_rows_that_share_a_source_keep_it_in_the_results_and_the_margin_is_the_studys(tmp_path):
@@ -128,3 +128,12 @@ def test_an_item_costs_what_its_cells_took_of_the_base_and_one_variant(finished_
         }
         assert seconds == pytest.approx(of[BASE] + sum(of[name] for name in variants) / len(variants))
         assert seconds > 0
+
+
+def test_a_study_without_drift_measures_none(tmp_path):
+    study, store, outcome = run(make_study(tmp_path, more="drift: false"), tmp_path / "store")
+    assert not outcome.failed
+    assert not any(step.kind == "drift" for step in study.steps)
+    results = collect(study, store, command="spillover run")
+    assert not any("drift" in sentence for sentence in results.skipped)
+    assert {card.id for card in results.variants} == {step.variant for step in study.models}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from spillover.errors import UserError
-from spillover.store.store import Store
+from spillover.store.store import Store, StoreError
 
 
 @dataclass(frozen=True)
@@ -133,3 +133,39 @@ def test_two_processes_that_share_a_store_compute_a_step_once(tmp_path):
     both = [subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)]) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]
     assert (tmp_path / "log").read_text() == "computed\n"
+
+
+@pytest.mark.parametrize("make", ["symlink_to", "hardlink_to"])
+def test_a_lock_that_leads_elsewhere_changes_nothing_there(tmp_path, make):
+    elsewhere = tmp_path / "letter"
+    elsewhere.write_text("dear")
+    (tmp_path / "store" / "locks").mkdir(parents=True)
+    getattr(tmp_path / "store" / "locks" / STEP.key, make)(elsewhere)
+    if make == "symlink_to":
+        with pytest.raises(StoreError, match="cannot write to the store"):
+            Store(tmp_path / "store").write(STEP, fill_with("one"))
+    else:
+        assert Store(tmp_path / "store").write(STEP, fill_with("one"))
+    assert elsewhere.read_text() == "dear"
+
+
+def test_locks_that_lie_in_another_folder_are_refused(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "locks").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreError, match="locks is a link, what it leads to is not the store's"):
+        Store(tmp_path / "store").write(STEP, fill_with("one"))
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_every_file_of_a_step_may_be_read_by_whoever_may_read_its_manifest(tmp_path):
+    def fill(folder):
+        (folder / "weights").write_text("w")
+        (folder / "weights").chmod(0o600)
+        return {}
+
+    store = Store(tmp_path)
+    store.write(STEP, fill)
+    modes = {path.name: path.stat().st_mode for path in store.folder(STEP).iterdir()}
+    assert modes["weights"] == modes["manifest.json"]

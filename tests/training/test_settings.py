@@ -46,6 +46,14 @@ def test_all_four_slots_combine():
             {"parameters": {**LORA, "bits": 4, "init_lora_weights": "pissa"}},
             "bits and init_lora_weights 'pissa' contradict each other",
         ),
+        (
+            {"parameters": {**LORA, "base_precision": "training", "init_lora_weights": "pissa"}},
+            "base_precision 'training' and init_lora_weights 'pissa' contradict each other",
+        ),
+        (
+            {"parameters": {**LORA, "base_precision": "training", "bits": 4}},
+            "base_precision 'training' and bits contradict each other",
+        ),
         ({"parameters": {**LORA, "bits": 4}, "constraint": "spider"}, "'spider' and parameters 'lora' contradict"),
         ({"demonstrations": {"count": 0, "resampled": True}}, "demonstrations: resampled needs a count of at least 1"),
         ({"afterwards": {"kind": "interpolate", "alpha": [0.5, 0.5]}}, "afterwards.alpha: 0.5 is listed twice"),

@@ -12,6 +12,10 @@ from spillover.errors import UserError
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+class NoRoomError(UserError):
+    """A disk is full."""
+
+
 def default_cache() -> Path:
     """Return the user's cache folder for this program; it need not exist yet."""
     import platformdirs
@@ -21,7 +25,7 @@ def default_cache() -> Path:
 
 @contextmanager
 def room_on_disk(place: Path) -> Iterator[None]:
-    """Turn "no space left", or a file larger than the disk takes, into a UserError that names ``place``."""
+    """Turn "no space left", or a file larger than the disk takes, into a NoRoomError that names ``place``."""
     try:
         yield
     except Exception as error:
@@ -30,7 +34,7 @@ def room_on_disk(place: Path) -> Iterator[None]:
         found = [full for full in _FULL if number == full or f"os error {full})" in str(error)]
         if not found:
             raise
-        raise UserError(
+        raise NoRoomError(
             f"no room left on the disk of {place}; free some space or choose another folder ({os.strerror(found[0])})"
         ) from error
 

@@ -13,6 +13,10 @@ FromFolder = Annotated[
 ]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads; default: all.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps or xpu.")]
+TrustTaskCode = Annotated[
+    list[Path] | None,
+    typer.Option("--trust-task-code", help="A folder of `lm_eval_include` whose code may run; remembered."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 SummaryAsJson = Annotated[bool, typer.Option("--json", help="Print the report's summary as JSON, for programs.")]
 TrainedOn = Annotated[

@@ -55,6 +55,9 @@ def add_evaluate(app: typer.Typer, terminal: Terminal) -> None:
         store: StorePath = Path("store"),
         report_folder: ReportPath = Path("report"),
         precision: Precision = "auto",
+        drift: Annotated[
+            bool, typer.Option("--drift/--no-drift", help="Measure how far it moved from the base.")
+        ] = True,
         threads: Threads = None,
         device: Device = "auto",
         as_json: SummaryAsJson = False,
@@ -80,6 +83,7 @@ def add_evaluate(app: typer.Typer, terminal: Terminal) -> None:
             "shots": "default" if shots == "default" else _counts(shots),
             "test_limit": test_limit,
             "precision": precision,
+            "drift": drift,
         }
         study = resolve_study(settings, Path("evaluate"), cache=terminal.cache(), folder=folder, notice=terminal.notice)
         options = {

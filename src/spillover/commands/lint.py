@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from spillover.commands.arguments import TrustTaskCode
 from spillover.errors import UserError, without_credentials
 
 if TYPE_CHECKING:
@@ -24,10 +25,10 @@ COLOURS = {"error": "bold red", "warning": "yellow", "note": "blue"}
 def add_lint(
     app: typer.Typer,
     out: Console,
-    read_study: Callable[[Path, Path | None], Study],
+    read_study: Callable[[Path, Path | None, list[Path] | None], Study],
     notice: Callable[[str], None],
 ) -> None:
-    """Add the command; ``read_study`` takes a study file and the folder of ``--from``."""
+    """Add the command; ``read_study`` takes a study file and what ``--from`` and ``--trust-task-code`` say."""
 
     @app.command()
     def lint(
@@ -36,6 +37,7 @@ def add_lint(
         folder: Annotated[
             Path | None, typer.Option("--from", help="A folder with the suite's release or with downloaded archives.")
         ] = None,
+        trusted: TrustTaskCode = None,
         as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
     ) -> None:
         """Find faults of a study's protocol before compute is spent; exit 2 if `run` would refuse it."""
@@ -44,7 +46,7 @@ def add_lint(
         from spillover.study.lint import lint as findings_of
 
         kept = Store(store)
-        findings = findings_of(read_study(study_file, folder), kept, Workshop(kept, notice=notice))
+        findings = findings_of(read_study(study_file, folder, trusted), kept, Workshop(kept, notice=notice))
         if as_json:
             typer.echo(without_credentials(json.dumps([asdict(finding) for finding in findings], indent=2)))
         else:

@@ -6,6 +6,7 @@ import typer
 
 from spillover.commands.arguments import AsJson, FromFolder, StorePath, StudyPath
 from spillover.commands.terminal import terminal
+from spillover.errors import UserError
 
 commands = typer.Typer()
 
@@ -19,6 +20,8 @@ def status(
     from spillover.study.runner import missing_steps
 
     study = terminal.study(study_file, folder)
+    if store.exists() and not store.is_dir():
+        raise UserError(f"{store}: is a file, not a store; name the folder with --store")
     todo = {step.key for step in missing_steps(study, Store(store))}
     counts = {}
     for kind in dict.fromkeys(step.kind for step in study.steps):

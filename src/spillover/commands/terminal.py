@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
+from spillover.artifacts.cache import whole_file
 from spillover.errors import UserError, without_credentials
 from spillover.report.formats import USUAL, Format
 from spillover.report.printing import SafeConsole
@@ -73,10 +74,14 @@ class Terminal:
 
         return chosen_device(name, threads)
 
-    def study(self, path: Path, folder: Path | None) -> Study:
-        """Read a study file."""
+    def study(self, path: Path, folder: Path | None, trusted: Sequence[Path] | None = None) -> Study:
+        """Read a study file; the code of tasks in the folders ``trusted`` may run from now on."""
         from spillover.config import load_study
 
+        if trusted:
+            from spillover.study.task_code import trust
+
+            trust(trusted, cache=self.cache())
         return load_study(path, cache=self.cache(), folder=folder, notice=self.notice)
 
     def compute(
@@ -143,8 +148,8 @@ class Terminal:
             results = collect(study, store, command=command)
             resolved = yaml.safe_dump(study.resolved(), sort_keys=False, allow_unicode=True)
             self.write(results, answered(results), folder, formats, as_json=as_json)
-        with _writable(folder):
-            (folder / "study.yaml").write_text(resolved, encoding="utf-8")
+        with _writable(folder), whole_file(folder / "study.yaml") as temporary:  # a link there is replaced
+            temporary.write_text(resolved, encoding="utf-8")
 
     def write(
         self,

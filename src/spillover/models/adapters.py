@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -60,6 +61,11 @@ class TrainedAdapter:
                 str(folder), path_initial_model_for_weight_conversion=first if self._first else None
             )
         (folder / "README.md").unlink(missing_ok=True)  # peft's empty form of a model card
+        settings = read_json(folder / CONFIG_FILE)
+        for name in ("target_modules", "exclude_modules"):  # sets, which come in another order in every process
+            if isinstance(named := settings.get(name), list):
+                settings[name] = sorted(named)
+        (folder / CONFIG_FILE).write_text(json.dumps(settings, indent=2, sort_keys=True), encoding="utf-8")
 
 
 def add_adapter(model: PreTrainedModel, options: Mapping[str, object], *, seed: int) -> TrainedAdapter:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import mmap
+import os
 import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
@@ -191,15 +192,45 @@ def read_json(path: Path) -> dict[str, object]:
 
 
 def _remembered(kind: str, files: Sequence[Path], cache: Path | None, compute: Callable[[], str]) -> str:
+    """Return a digest of files, computed anew unless it was for files that look the same and is kept undamaged.
+
+    Raises:
+        UserError: If the files change while they are read: nothing would say what the digest is of.
+    """
     if cache is None:
         return compute()
-    facts = [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    facts = _facts(files)
     memo = cache / "fingerprints" / hashlib.sha256(_canonical([FINGERPRINT_VERSION, kind, facts])).hexdigest()
+    if (kept := _kept(memo)) is not None:
+        return kept
+    fingerprint = compute()
+    if changed := [path for path, before, now in zip(files, facts, _facts(files), strict=True) if before != now]:
+        raise UserError(f"{changed[0]}: changed while it was read; wait until whoever writes it is done")
+    with whole_file(memo) as temporary, temporary.open("wb") as opened:
+        opened.write(_sealed(memo.name, fingerprint))
+        opened.flush()
+        os.fsync(opened.fileno())
+    return fingerprint
+
+
+def _facts(files: Sequence[Path]) -> list[tuple[str, int, int, int]]:
+    """Return what looks otherwise after a change; a program can set back a size and the first time, not the second."""
+    stated = ((path.resolve(), path.stat()) for path in files)
+    return [(str(path), facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns) for path, facts in stated]
+
+
+def _sealed(name: str, fingerprint: str) -> bytes:
+    """Return the content of a memo: any other bytes under its name are damage."""
+    return f"{fingerprint} {hashlib.sha256(f'{name} {fingerprint}'.encode()).hexdigest()}\n".encode()
+
+
+def _kept(memo: Path) -> str | None:
+    """Return the fingerprint of a memo; None where there is none, or a damaged one."""
     if not memo.is_file():
-        fingerprint = compute()
-        with whole_file(memo) as temporary:
-            temporary.write_text(fingerprint, encoding="ascii")
-    return memo.read_text(encoding="ascii")
+        return None
+    content = memo.read_bytes()
+    fingerprint = content[:64].decode("ascii", errors="replace")
+    return fingerprint if content == _sealed(memo.name, fingerprint) else None
 
 
 def _digest_of_tokenizer(files: Sequence[Path]) -> str:

@@ -32,9 +32,14 @@ class LoadedModel:
         self._adapter: Path | None = None
         self._handle: PeftModel | None = None
 
+    @property
+    def in_use(self) -> tuple[Path | None, Path | None]:
+        """The folder of the weights, None where an adapter left its parts in them, and that of the adapter."""
+        return self._weights, self._adapter
+
     def use(self, weights: Path, adapter: Path | None = None) -> None:
         """Make the model that of a folder of weights, with or without an adapter."""
-        if (weights, adapter) == (self._weights, self._adapter):
+        if (weights, adapter) == self.in_use:
             return
         self.prefixes = PrefixCache(self.model)
         if self._handle and self._adapter:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from spillover.models.adopted import Adopted
 from spillover.models.spec import ResolvedModel
 from spillover.steps.adoption import check_adopted
+from spillover.steps.outside import changed_model
 from spillover.steps.speed import Cost, Speed
 from spillover.steps.step import Told
 from spillover.steps.variant import Variant
@@ -80,10 +81,17 @@ class Adopt(Variant):
     def cost(self, work: float, workshop: Workshop, speed: Speed) -> Cost:
         return speed.loading * (1.0 if self.saves_adapter else 2.0)
 
+    def outside_fault(self, cache: Path) -> str | None:
+        return super().outside_fault(cache) or changed_model(self.adopted, cache)
+
     def recipe_card(self) -> dict[str, Any]:
         kind = "adapter" if self.saves_adapter else "model"
         return {"trained_elsewhere": {kind: self.adopted.path.name, **self.fields()}}
 
-    def weights(self, store: Store) -> Path:
+    def weights_folder(self, store: Store) -> Path:
         """Return the folder where it lies: it is not copied."""
+        return self.adopted.path
+
+    def weights(self, store: Store) -> Path:
+        """Return the same: `outside_fault` compares what lies there with its fingerprint."""
         return self.adopted.path

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from spillover.errors import UserError
+from spillover.errors import SpilloverError, UserError
 from spillover.models.memory import give_back_memory
 from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     Trained = tuple[PreTrainedModel, TrainedAdapter | None, dict[str, Any]]
 
 LOG = "training.json"
+SECONDS = "extra_seconds"
+"""Of a recipe's report: what its constraint took; a time, and so part of the provenance."""
 BACKWARD = 3
 """Tokens of forward passes that one trained token costs: forward, and backward for inputs and weights."""
 SECONDS_BETWEEN_CHECKPOINTS = 300.0
@@ -130,6 +132,8 @@ class Finetune(Variant):
         recipe = self.recipe.training_identity()
         if bits := self.recipe.parameters.base_bits:
             recipe["evaluated_on"] = f"the base in full precision; training held it in {bits} bits"
+        if (held := self.recipe.parameters.base_dtype(self.precision)) != "float32":
+            recipe["trained_on_base_in"] = held
         return recipe
 
     def encoded(self, workshop: Workshop) -> tuple[TrainingRows, dict[str, int]]:
@@ -194,7 +198,7 @@ class Finetune(Variant):
         if fault := self.recipe.constraint.fault(self.material(workshop), self.settings.batch_size):
             raise UserError(f"variant {self.name!r}: {fault}")
 
-    def compute(self, folder: Path, workshop: Workshop, told: Told) -> None:
+    def compute(self, folder: Path, workshop: Workshop, told: Told) -> Mapping[str, Any]:
         train = self._train_leading if workshop.announce else self.train
         model, adapter, facts = train(workshop, told)
         if adapter:
@@ -204,17 +208,22 @@ class Finetune(Variant):
         when = f"after {facts['step_count']} steps: nothing was learnt; raise training.learning_rate or sizes"
         fingerprint = changed_fingerprint(self, folder, when)
         self._checkpoints(workshop).remove()
-        files.write_json(folder / LOG, {**facts, "fingerprint": fingerprint})
+        said = dict(facts["recipe_report"])
+        seconds = said.pop(SECONDS)
+        files.write_json(folder / LOG, {**facts, "recipe_report": said, "fingerprint": fingerprint})
         del model, adapter
         give_back_memory()
+        return {SECONDS: seconds}
 
     def log(self, store: Store) -> dict[str, Any]:
         """Return the finished training's log, with its settings and how long it took."""
         found: dict[str, Any] = files.read_json(store.file(self, LOG))
-        duration = store.manifest(self)["provenance"]["duration_seconds"]
+        provenance = store.manifest(self)["provenance"]
+        seconds = {SECONDS: provenance[SECONDS]} if SECONDS in provenance else {}  # else among what was found
         return {
             **found,
-            "duration_seconds": duration,
+            "recipe_report": {**found["recipe_report"], **seconds},
+            "duration_seconds": provenance["duration_seconds"],
             "settings": self.settings.model_dump(mode="json"),
             "reads_general_text": self.recipe.constraint.reads_general_text,
         }
@@ -229,7 +238,9 @@ class Finetune(Variant):
         workshop.announce(self.key)
         try:
             return self.train(workshop, told)
-        except (RuntimeError, MemoryError) as error:
+        except SpilloverError:  # the others meet it too
+            raise
+        except Exception as error:
             if workshop.notice:
                 workshop.notice(f"failed: {self.label}: {error}; the same command goes on from the last checkpoint")
             raise SystemExit(1) from error
@@ -245,8 +256,10 @@ class Finetune(Variant):
         workshop.let_go()
         rows, dropped = self.encoded(workshop)
         device = "cpu" if workshop.shards else workshop.device  # no device has to hold what is split
-        model = load_model(self.base.path, dtype="float32", device=device, bits=self.recipe.parameters.base_bits)
-        adapter = self.recipe.parameters.select(model, seed=self.seed)
+        parameters = self.recipe.parameters
+        held = parameters.base_dtype(self.precision)
+        model = load_model(self.base.path, dtype=held, device=device, bits=parameters.base_bits)
+        adapter = parameters.select(model, seed=self.seed)
         split = sharded(model, workshop.device) if workshop.shards else nullcontext(model)
         general = general_rows(workshop.encoder(self.base.path)) if self.watch else ()
         with split as trained, self._tracked(workshop) as tracked:

@@ -13,6 +13,7 @@ from spillover.evaluation.harness.asked import HarnessCell, HarnessScores, Respo
 from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
 from spillover.records import BASE, Cell, FlipFloor, FloatArray, Prediction, PromptCard
+from spillover.steps.outside import changed_model
 from spillover.steps.predict import FACTS, PROMPT, asked_model
 from spillover.steps.score import STATISTICS
 from spillover.steps.speed import Cost, Speed
@@ -114,6 +115,9 @@ class AskHarness(Step):
     def cost(self, work: float, workshop: Workshop, speed: Speed) -> Cost:
         return speed.asked_token * work
 
+    def outside_fault(self, cache: Path) -> str | None:
+        return self.variant.outside_fault(cache) if self.variant else changed_model(self.base, cache)
+
     def facts(self, store: Store) -> Mapping[str, Any]:
         """Return what is known of the finished cell: ``dropped``, ``item_count`` and perhaps ``flip_floor``."""
         return files.read_json(store.file(self, FACTS))  # type: ignore[no-any-return]
@@ -164,6 +168,9 @@ class ScoreHarness(Step):
 
     def cost(self, work: float, workshop: Workshop, speed: Speed) -> Cost:
         return Cost()  # seconds of a whole study
+
+    def outside_fault(self, cache: Path) -> str | None:
+        return None
 
     def statistics(self, store: Store) -> tuple[tuple[str, ...], dict[str, FloatArray]]:
         """Return the finished step's item ids and, for each metric, its statistics ``(n, k)``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from spillover.evaluation.predict import Row, Rows
 
+DIGEST_LENGTH = 65
+"""Bytes that a line begins with: the hexadecimal SHA-256 of whose it is and what it holds, and a space."""
 SECONDS_BETWEEN_WRITES = 2.0
 """Of finished batches that a killed run may lose."""
 
@@ -58,7 +61,7 @@ class PartialCell:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _write(self) -> None:
-        lines = b"".join(json.dumps(list(rows.items())).encode() + b"\n" for rows in self._waiting)
+        lines = b"".join(self._line(rows) for rows in self._waiting)
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._file.open("r+b" if self._whole_bytes else "wb") as opened:
             if not self._whole_bytes:
@@ -87,11 +90,14 @@ class PartialCell:
             yield rows, end
 
     def _batch(self, line: bytes) -> Rows | None:
-        if not line.endswith(b"\n"):
-            return None
         try:
-            rows = {int(number): tuple(values) for number, values in json.loads(line)}
-            finite = all(math.isfinite(value) for values in rows.values() for value in values)
+            rows = {int(number): tuple(values) for number, values in json.loads(line[DIGEST_LENGTH:])}
         except (ValueError, TypeError):
             return None
-        return rows if finite and all(0 <= number < self._row_count for number in rows) else None
+        finite = all(math.isfinite(value) for values in rows.values() for value in values)
+        return rows if finite and line == self._line(rows) else None
+
+    def _line(self, rows: Rows) -> bytes:
+        """Return a batch as it is written; any other bytes than those of its rows are damage."""
+        content = json.dumps(list(rows.items())).encode()
+        return hashlib.sha256(self._first_line + content).hexdigest().encode() + b" " + content + b"\n"

@@ -16,6 +16,7 @@ from spillover.prompts.encoding import Encoder
 from spillover.prompts.template import Template, content_free_prompts, demonstrated_prompts, premise
 from spillover.records import BASE, Cell, Example, FlipFloor, Prediction, PromptCard
 from spillover.steps.adoption import require_same_ids
+from spillover.steps.outside import changed_model
 from spillover.steps.prepare import Prepare
 from spillover.steps.speed import Cost, Speed
 from spillover.steps.step import Step, Told
@@ -100,6 +101,9 @@ class Predict(Step):
     def cost(self, work: float, workshop: Workshop, speed: Speed) -> Cost:
         decoded = decoded_token_count(self.encoded(workshop)[0])
         return speed.asked_token * (work - DECODE * decoded) + speed.decoded_token * decoded
+
+    def outside_fault(self, cache: Path) -> str | None:
+        return self.variant.outside_fault(cache) if self.variant else changed_model(self.base, cache)
 
     def encoded(self, workshop: Workshop) -> tuple[EncodedCell, dict[str, int]]:
         """Return the cell's token ids and the test rows dropped (reason to count), the same for every model."""
@@ -213,6 +217,11 @@ def asked_model(base: ResolvedModel, variant: Variant | None, precision: Precisi
     """Return the model a step asks, the base itself for None."""
     if variant is None:
         return workshop.model(base.path, weights=base.path, is_adapter=False, precision=precision)
-    weights = variant.weights(workshop.store)
-    settings = weights if variant.stands_alone else base.path
-    return workshop.model(settings, weights=weights, is_adapter=variant.saves_adapter, precision=precision)
+    weights = variant.weights_folder(workshop.store)
+    return workshop.model(
+        weights if variant.stands_alone else base.path,
+        weights=weights,
+        is_adapter=variant.saves_adapter,
+        precision=precision,
+        check=lambda: variant.weights(workshop.store),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -44,6 +44,10 @@ class Prepare(Step):
 
     def cost(self, work: float, workshop: Workshop, speed: Speed) -> Cost:
         return Cost()  # reading takes no time beside asking
+
+    def outside_fault(self, cache: Path) -> str | None:
+        is_same = replace(self).key == self.key  # a copy reads the files for a key of its own
+        return None if is_same else f"task {self.task.name!r}: its data files changed"
 
     def rows(self, workshop: Workshop) -> PreparedTask:
         """Return the rows: from memory, from the store, or read now."""

@@ -82,6 +82,9 @@ class Score(Step):
     def cost(self, work: float, workshop: Workshop, speed: Speed) -> Cost:
         return Cost()  # seconds of a whole study
 
+    def outside_fault(self, cache: Path) -> str | None:
+        return None
+
     def statistics(self, store: Store) -> tuple[tuple[str, ...], dict[str, FloatArray]]:
         """Return the finished step's item ids and, for each metric, its statistics ``(n, k)``."""
         return files.read_statistics(store.file(self, STATISTICS))

@@ -52,8 +52,12 @@ class Step(ABC):
         return {}
 
     @abstractmethod
-    def compute(self, folder: Path, workshop: Workshop, told: Told) -> None:
-        """Write the step's files into ``folder``; its inputs are finished."""
+    def compute(self, folder: Path, workshop: Workshop, told: Told) -> Mapping[str, Any] | None:
+        """Write the step's files into ``folder``; its inputs are finished.
+
+        Returns:
+            What belongs to its provenance, as times do: its files are the same whenever and wherever it is computed.
+        """
 
     @abstractmethod
     def work(self, workshop: Workshop) -> float:
@@ -71,6 +75,14 @@ class Step(ABC):
             work: What `work` returned.
             workshop: Holds the rows and token ids that were read for it.
             speed: Of the machine.
+        """
+
+    @abstractmethod
+    def outside_fault(self, cache: Path) -> str | None:
+        """Return what of the files outside the store that the step reads is no longer what its key is of, in words.
+
+        Args:
+            cache: Where fingerprints are remembered.
         """
 
     def weight_count(self, shapes: Mapping[str, tuple[int, ...]]) -> int:

@@ -102,6 +102,9 @@ class Validate(Step):
     def cost(self, work: float, workshop: Workshop, speed: Speed) -> Cost:
         return speed.loading + speed.asked_token * work
 
+    def outside_fault(self, cache: Path) -> str | None:
+        return self.variant.outside_fault(cache)
+
     def measured(self, store: Store) -> Mapping[str, float]:
         """Return what `validation_loss` found."""
         return files.read_json(store.file(self, VALIDATION))  # type: ignore[no-any-return]

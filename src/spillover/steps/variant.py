@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from spillover.errors import SpilloverError, UserError
 from spillover.models.fingerprint import weights_fingerprint
 from spillover.models.spec import ResolvedModel
+from spillover.steps.outside import changed_model
 from spillover.steps.step import Step
 from spillover.store.store import Store
 from spillover.tasks.relation import TrainedOn
@@ -80,14 +81,27 @@ class Variant(Step):
         """Whether it is a whole model whose settings may differ from its base's."""
         return False
 
+    def outside_fault(self, cache: Path) -> str | None:
+        return changed_model(self.base, cache)
+
+    def weights_folder(self, store: Store) -> Path:
+        """Return the folder of the finished weights or adapter."""
+        return store.folder(self) / Path(self._weight_files(store)[0]).parent
+
     def weights(self, store: Store) -> Path:
-        """Return the folder of the finished weights or adapter after checking the digests of its files."""
+        """Return the folder of the finished weights or adapter after checking the digests of its files.
+
+        That reads all of them: whoever loads them does it, once.
+        """
+        paths = [store.file(self, name) for name in self._weight_files(store)]
+        return paths[0].parent
+
+    def _weight_files(self, store: Store) -> list[str]:
         names = store.manifest(self)["files"]
         kept = [name for name in names if Path(name).parts[0] in (WEIGHTS, ADAPTER)]
         if not kept:
             raise UserError(f"{store.folder(self)} holds no weights; remove it and run again")
-        paths = [store.file(self, name) for name in kept]
-        return paths[0].parent
+        return kept
 
     def whole_model(self, store: Store) -> PreTrainedModel:
         """Return the model in float32, an adapter merged into its base."""

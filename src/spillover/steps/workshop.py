@@ -64,7 +64,15 @@ class Workshop:
 
         return self.kept(("encoder", path), lambda: load_encoder(path))
 
-    def model(self, base: Path, *, weights: Path, is_adapter: bool, precision: Precision) -> LoadedModel:
+    def model(
+        self,
+        base: Path,
+        *,
+        weights: Path,
+        is_adapter: bool,
+        precision: Precision,
+        check: Callable[[], object] = lambda: None,
+    ) -> LoadedModel:
         """Return a model to ask: the one at hand with other weights, or with another adapter, where that will do.
 
         Args:
@@ -72,16 +80,21 @@ class Workshop:
             weights: Its weights, or those of an adapter of the base.
             is_adapter: Which of both.
             precision: Of its weights in memory.
+            check: Called before weights are read, not where they are in memory: of gigabytes it takes seconds.
         """
         from spillover.models.loaded import LoadedModel
 
+        wanted = (base, weights) if is_adapter else (weights, None)
+        if self._loaded is None or self._loaded.in_use != wanted:
+            check()
         if self._loaded is None or self._loaded.base != base:
             self.let_go()  # or two would be in memory for a while
             self._loaded = LoadedModel(base, dtype=precision, device=self.device)
-        if is_adapter:
-            self._loaded.use(base, weights)
-        else:
-            self._loaded.use(weights)
+        try:
+            self._loaded.use(*wanted)
+        except BaseException:
+            self.let_go()  # some of its weights may be overwritten, and it would still pass for what it was
+            raise
         return self._loaded
 
     def let_go(self) -> None:

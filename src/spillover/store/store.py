@@ -4,7 +4,6 @@ An unfinished step does not exist. Several processes may share a store.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -12,6 +11,8 @@ import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
+
+from filelock import FileLock, Timeout
 
 from spillover.artifacts.cache import room_on_disk
 from spillover.errors import UserError
@@ -26,6 +27,10 @@ AGAIN = "`spillover run` computes the step again"
 
 class DamagedStepError(UserError):
     """A finished step is not as it was written."""
+
+
+class StoreError(UserError):
+    """The store cannot be written: no step of a run can be finished."""
 
 
 class Stored(Protocol):
@@ -140,7 +145,8 @@ class Store:
             Whether the step is finished now: without ``wait``, not while another process computes it.
 
         Raises:
-            UserError: If the disk is full.
+            StoreError: If the store cannot be written.
+            NoRoomError: If the disk is full.
         """
         with self._lock(step.key, wait=wait) as held:
             if not held or self.has(step):
@@ -164,10 +170,12 @@ class Store:
             with room_on_disk(self.root):
                 yield
         except OSError as error:
-            raise UserError(f"cannot write to the store {self.root}: {error}; choose another with --store") from error
+            raise StoreError(f"cannot write to the store {self.root}: {error}; choose another with --store") from error
 
     def _seal(self, unfinished: Path, step: Stored, provenance: Mapping[str, Any]) -> None:
-        files = {str(path.relative_to(unfinished)): path for path in sorted(unfinished.rglob("*")) if path.is_file()}
+        files = {
+            path.relative_to(unfinished).as_posix(): path for path in sorted(unfinished.rglob("*")) if path.is_file()
+        }
         manifest = {
             "kind": step.kind,
             "key": step.key,
@@ -178,7 +186,8 @@ class Store:
         sealed = {**manifest, "format": FORMAT, "digest": _manifest_digest(manifest)}
         (unfinished / MANIFEST).write_text(json.dumps(sealed, indent=1), encoding="utf-8")
         for path in [*files.values(), unfinished / MANIFEST]:
-            with path.open("rb") as written:
+            shutil.copymode(unfinished / MANIFEST, path)  # safetensors lets nobody else read what it writes
+            with path.open("r+b") as written:  # Windows takes nothing else
                 os.fsync(written.fileno())
         finished = self.folder(step)
         finished.parent.mkdir(parents=True, exist_ok=True)
@@ -189,16 +198,17 @@ class Store:
     def _lock(self, key: str, *, wait: bool = True) -> Iterator[bool]:
         """Hold the step for this process, or say that another one does; the system lets go of it when it dies."""
         folder = self.root / "locks"
-        with self._writing():
-            folder.mkdir(parents=True, exist_ok=True)
-            handle = (folder / key).open("w")
-        with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                held = False
-            else:
-                held = True
+        with contextlib.ExitStack() as stack:
+            with self._writing():
+                folder.mkdir(parents=True, exist_ok=True)
+                if folder.is_symlink():
+                    raise OSError(f"{folder} is a link, what it leads to is not the store's")
+                try:
+                    stack.enter_context(FileLock(folder / key, timeout=-1 if wait else 0))
+                except Timeout:
+                    held = False
+                else:
+                    held = True
             yield held
 
 

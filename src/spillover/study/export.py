@@ -41,12 +41,20 @@ def export(study: Study, store: Store, variant: str, folder: Path) -> float:
     with _appearing_whole(folder) as unfinished:
         if not step.saves_adapter:
             shutil.copytree(path, unfinished)
+            _as_readable_as_its_settings(unfinished)
             return 0.0
         tokenizer = load_tokenizer(step.base.path)
         texts = [(*row.prompt, *row.target) for row in general_rows(Encoder(tokenizer))]
         gap = export_merged(step.base.path, path, unfinished, texts)
         tokenizer.save_pretrained(unfinished)
+        _as_readable_as_its_settings(unfinished)
     return gap
+
+
+def _as_readable_as_its_settings(folder: Path) -> None:
+    """Let whoever may read config.json read all files; safetensors writes weights for their owner alone."""
+    for path in folder.iterdir():
+        shutil.copymode(folder / "config.json", path)
 
 
 @contextmanager

@@ -8,10 +8,11 @@ from pathlib import Path
 from spillover.errors import UserError, unknown_name
 from spillover.evaluation.harness.asked import HarnessCell, harness_cell
 from spillover.evaluation.harness.tasks import FAMILY, PREFIX, HarnessTask, load_tasks
+from spillover.study.task_code import require_trusted
 
 
 def harness_tasks(
-    families: Mapping[str, str], *, known_families: Sequence[str], folders: Sequence[Path], where: str
+    families: Mapping[str, str], *, known_families: Sequence[str], folders: Sequence[Path], cache: Path, where: str
 ) -> list[HarnessTask]:
     """Load the lm-eval tasks that a study tests on.
 
@@ -19,14 +20,17 @@ def harness_tasks(
         families: Task, ``lm-eval/NAME``, to the family the study gives it; empty for none.
         known_families: Those of the suite.
         folders: Where a user's own tasks are.
+        cache: Where agreements to run their code are kept.
         where: Begins an error's line.
 
     Raises:
-        UserError: A family or a task is unknown, or a task cannot be compared on.
+        UserError: A family or a task is unknown, a folder is not agreed to, or a task cannot be compared on.
     """
     for name, family in families.items():
         if family and family not in (FAMILY, *known_families):
             raise UserError(f"{where}: test_on: {name}: {unknown_name('family', family, known_families)}")
+    if families:
+        require_trusted(folders, cache=cache)
     return load_tasks(families, folders) if families else []
 
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from spillover.artifacts.cache import NoRoomError
 from spillover.errors import SpilloverError, UserError
 from spillover.models.fingerprint import tensor_entries
 from spillover.steps.step import Step, Told
 from spillover.steps.variant import Variant
 from spillover.steps.workshop import Workshop, machine
-from spillover.store.store import Store
+from spillover.store.store import Store, StoreError
 from spillover.study.study import Study
 
 BYTES_A_WEIGHT = 4
@@ -61,10 +62,12 @@ def run_study(study: Study, store: Store, workshop: Workshop, observer: Observer
     """Compute whatever is missing.
 
     Every row is read, rendered and encoded before the first step is written, so that a mistake in the data is found
-    before compute is spent. A step that fails takes down only the steps that need it.
+    before compute is spent. A step that fails, whatever is raised in it, takes down only the steps that need it.
 
     Raises:
         UserError: If the data, the prompts or the disk cannot serve the study; nothing has been written then.
+        StoreError: If no step can be written.
+        NoRoomError: If the disk is full.
     """
     return run_steps(study, missing_steps(study, store), store, workshop, observer)
 
@@ -74,22 +77,16 @@ def run_steps(study: Study, missing: Sequence[Step], store: Store, workshop: Wor
 
     A step that another process is computing, and what needs it, is put off until nothing else is left to do.
     """
-    work = {step.key: step.work(workshop) for step in missing}
+    attempts = _Attempts(study, store, workshop, observer)
+    work = {step.key: attempts.work(step) for step in missing}
     _check_disk(study, store, missing)
     observer.planned(missing, sum(work.values()))
-    outcome, lost, wait = Outcome(), set[str](), False
+    outcome, wait = attempts.outcome, False
     left = {step.key: step for step in missing}
     while left:
         before = len(left)
         for step in list(left.values()):
-            sources = step.inputs().values()
-            broken = [source for source in sources if source.key in lost]
-            if broken:
-                lost.add(step.key)
-                outcome.failed.append((step, f"needs a step that failed: {broken[0].label}"))
-            elif any(source.key in left for source in sources) or not _attempt(
-                step, store, workshop, observer, outcome, lost, wait=wait
-            ):
+            if any(source.key in left for source in step.inputs().values()) or not attempts.make(step, wait=wait):
                 continue
             wait = False
             del left[step.key]
@@ -98,27 +95,67 @@ def run_steps(study: Study, missing: Sequence[Step], store: Store, workshop: Wor
     return outcome
 
 
-def _attempt(
-    step: Step, store: Store, workshop: Workshop, observer: Observer, outcome: Outcome, lost: set[str], *, wait: bool
-) -> bool:
-    """Compute a step, or note why it failed; return False where another process is at it."""
+@dataclass
+class _Attempts:
+    """Computes steps of a study one by one, and keeps what became of each."""
 
-    def fill(folder: Path) -> Mapping[str, Any]:
+    study: Study
+    store: Store
+    workshop: Workshop
+    observer: Observer
+    outcome: Outcome = field(default_factory=Outcome)
+    lost: dict[str, str] = field(default_factory=dict)
+    """Key of a step that will not be computed to the reason."""
+
+    def work(self, step: Step) -> float:
+        """Return a step's work; what is none of the user's mistakes fails the step alone, when its turn comes."""
+        try:
+            return step.work(self.workshop)
+        except UserError:
+            raise
+        except Exception as error:
+            self.lost[step.key] = one_line(error)
+            return 0.0
+
+    def make(self, step: Step, *, wait: bool) -> bool:
+        """Compute a step, or note why it failed; return False where another process is at it."""
+        broken = [source for source in step.inputs().values() if source.key in self.lost]
+        if broken:
+            self.lost[step.key] = f"needs a step that failed: {broken[0].label}"
+            self.outcome.failed.append((step, self.lost[step.key]))
+            return True
+        try:
+            if step.key in self.lost:
+                raise SpilloverError(self.lost[step.key])
+            return self.store.write(step, lambda folder: self._fill(step, folder), wait=wait)
+        except (StoreError, NoRoomError):
+            raise
+        except Exception as error:  # models and tasks are foreign: whatever they raise is this step's fault alone
+            self.lost[step.key] = one_line(error)
+            self.outcome.failed.append((step, self.lost[step.key]))
+            self.observer.failed(step, SpilloverError(self.lost[step.key]))
+            self.workshop.let_go()  # what is half loaded, or fills the memory
+            return True
+
+    def _fill(self, step: Step, folder: Path) -> Mapping[str, Any]:
+        observer = self.observer
         observer.started(step)
         told = Told(lambda share: observer.advanced(step, share), lambda note: observer.noted(step, note))
-        provenance = computed(step, folder, workshop, told)
-        outcome.computed.append(step)
+        self._require_unchanged(step)
+        provenance = computed(step, folder, self.workshop, told)
+        self._require_unchanged(step)
+        self.outcome.computed.append(step)
         return provenance
 
-    try:
-        return store.write(step, fill, wait=wait)
-    except UserError:
-        raise
-    except (SpilloverError, RuntimeError, MemoryError) as error:  # torch reports exhausted memory as RuntimeError
-        lost.add(step.key)
-        outcome.failed.append((step, f"{type(error).__name__}: {error}"))
-        observer.failed(step, error)
-        return True
+    def _require_unchanged(self, step: Step) -> None:
+        if fault := step.outside_fault(self.study.cache):
+            raise SpilloverError(f"{fault} since the run began; start it again for a result of what is there now")
+
+
+def one_line(error: Exception) -> str:
+    """Return an error in one line, with the name of its kind where it is none of ours."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, SpilloverError) else f"{type(error).__name__}: {text}"
 
 
 def disk_bytes(study: Study, missing: Sequence[Step]) -> int:
@@ -133,8 +170,9 @@ def disk_bytes(study: Study, missing: Sequence[Step]) -> int:
 def computed(step: Step, folder: Path, workshop: Workshop, told: Told | None = None) -> Mapping[str, Any]:
     """Write a step's files into ``folder`` and return how, when and on what it was computed."""
     wall, cpu, started = time.monotonic(), time.process_time(), time.time()
-    step.compute(folder, workshop, told or Told())
+    measured = step.compute(folder, workshop, told or Told())
     return {
+        **(measured or {}),
         "label": step.label,
         "started": started,
         "duration_seconds": time.monotonic() - wall,

@@ -98,7 +98,7 @@ def fit(
     """Fine-tune the trainable weights of ``model`` in place.
 
     The loss of an optimizer step is the mean over all target tokens of its rows, however they are packed and however
-    many processes share them. Weights stay float32; ``precision="bfloat16"`` computes under autocast.
+    many processes share them. Trained weights stay float32; ``precision="bfloat16"`` computes under autocast.
 
     Args:
         model: The base, whose weights the recipe's parameters have been chosen from.
@@ -115,8 +115,9 @@ def fit(
     Raises:
         SpilloverError: If a batch has no target token, a loss is not finite or the tracker fails.
     """
-    if model.dtype != torch.float32:
-        raise SpilloverError(f"training needs float32 weights, got {model.dtype}; small updates are lost in fewer bits")
+    held = {weight.dtype for weight in model.parameters() if weight.requires_grad}
+    if held - {torch.float32}:
+        raise SpilloverError(f"training needs float32 weights, got {held}; small updates are lost in fewer bits")
     torch.manual_seed(seed)
     run = _Run(model, data, settings, seed, precision, constraint or Constraint(), watch, tracked)
     done = checkpoints.restore(run.state) if checkpoints else 0

@@ -129,6 +129,12 @@ def _contradiction(parameters: Settings, constraint: Settings, change: Settings)
             f"bits and {named} contradict each other: it takes its first values from the base's weights, which are "
             "rounded here and in full precision where the adapter is evaluated; leave one of the two out"
         )
+    if lora and lora.base_precision == "training" and (lora.bits or lora.use_dora or lora.init_lora_weights == "pissa"):
+        named = "bits" if lora.bits else "use_dora" if lora.use_dora else "init_lora_weights 'pissa'"
+        return (
+            f"base_precision 'training' and {named} contradict each other: it takes the base's weights in float32; "
+            "leave one of the two out"
+        )
     if isinstance(change, LoraScale):
         if not lora:
             return "afterwards 'lora-scale' needs parameters 'lora'; for other weights use 'interpolate'"
@@ -153,4 +159,6 @@ def needs_whole_tensors(recipe: Recipe, settings: TrainingSettings) -> str | Non
         return f"training.optimizer {settings.optimizer}"
     if bits := recipe.parameters.base_bits:
         return f"parameters.bits {bits}"
+    if recipe.parameters.base_dtype("bfloat16") != "float32":
+        return "parameters.base_precision"
     return f"constraint {recipe.constraint.kind!r}" if recipe.constraint.needs_whole_tensors else None

@@ -1,10 +1,14 @@
 import pytest
 import torch
 
-from spillover.training.drift.function import function_drift, linear_cka
+from spillover.training.drift.function import function_drift, linear_cka, outputs
 from tests.models.tiny import tiny_model
 
 ROWS = [(5, 9, 12, 30, 7), (8, 8, 21)]
+
+
+def drift(variant, base, rows=ROWS):
+    return function_drift(outputs(variant, rows), outputs(base, rows))
 
 
 def features(seed):
@@ -28,7 +32,7 @@ def test_the_similarity_agrees_with_the_form_over_pairs_of_tokens():
 
 
 def test_equal_models_have_no_divergence_and_full_similarity():
-    found = function_drift(tiny_model(), tiny_model(), ROWS)
+    found = drift(tiny_model(), tiny_model())
     assert found.kl_to_base == 0
     assert found.similarity == pytest.approx([1.0] * 3)
     assert (found.row_count, found.token_count) == (2, 8)
@@ -43,15 +47,15 @@ def test_the_divergence_is_that_of_the_base_to_the_variant(architecture):
         with torch.no_grad():
             now, before = (torch.distributions.Categorical(logits=m(ids).logits[0].double()) for m in (variant, base))
         expected += float(torch.distributions.kl_divergence(before, now).sum())
-    found = function_drift(variant, base, ROWS)
+    found = drift(variant, base)
     assert found.kl_to_base == pytest.approx(expected / 8)
     assert found.kl_to_base > 0.1
     assert min(found.similarity) < 0.9
 
 
 def test_the_first_token_of_a_row_does_not_enter_the_similarity():
-    found = function_drift(tiny_model("gpt2"), tiny_model("gpt2", seed=1), ROWS)
-    swapped = function_drift(tiny_model("gpt2"), tiny_model("gpt2", seed=1), [(60, *ROWS[0][1:]), ROWS[1]])
+    found = drift(tiny_model("gpt2"), tiny_model("gpt2", seed=1))
+    swapped = drift(tiny_model("gpt2"), tiny_model("gpt2", seed=1), [(60, *ROWS[0][1:]), ROWS[1]])
     assert found.similarity[0] == pytest.approx(swapped.similarity[0])  # after the embedding tokens stand alone
     assert found.kl_to_base != swapped.kl_to_base
 
@@ -60,6 +64,6 @@ def test_a_layer_that_changed_lowers_the_similarity_from_there_on():
     base, variant = tiny_model(), tiny_model()
     with torch.no_grad():
         variant.model.layers[1].mlp.down_proj.weight.neg_()
-    found = function_drift(variant, base, ROWS)
+    found = drift(variant, base)
     assert found.similarity[:2] == pytest.approx([1.0, 1.0])
     assert found.similarity[2] < 0.999

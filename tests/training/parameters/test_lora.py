@@ -1,4 +1,5 @@
 import importlib.util
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from spillover.errors import UserError
 from spillover.models.adapters import attach
 from spillover.models.load import load_model
+from spillover.steps.step import Told
 from spillover.steps.workshop import Workshop
 from spillover.store.store import Store
 from spillover.study.runner import run_study
@@ -53,6 +55,31 @@ def test_the_report_says_that_a_rounded_base_is_not_what_the_adapter_is_evaluate
     assert said["evaluated_on"] == "the base in full precision; training held it in 4 bits"
     assert said["parameters"]["bits"] == 4
     assert "evaluated_on" not in cards["sft/first/16/0"]
+
+
+def test_an_adapter_learns_in_float32_on_a_base_that_is_held_in_the_precision_of_passes(tmp_path):
+    path = make_study(tmp_path / "study")
+    lean, plain = (f"{{parameters: {{kind: lora, rank: 4{more}}}}}" for more in (", base_precision: training", ""))
+    text = path.read_text().replace("precision: float32", "precision: bfloat16").replace("{demonstrations: 2}", lean)
+    path.write_text(text.replace("sizes: [16]}\n", f"sizes: [16], recipe: {plain}}}\n", 1))
+    study, store = load(path), Store(tmp_path / "store")
+    lean_step, plain_step = (
+        next(step for step in study.finetunes if step.variant == f"{name}/first/16/0") for name in ("fticl", "sft")
+    )
+    workshop, logs = Workshop(store), {}
+    for step in (lean_step, plain_step):
+        model, adapter, logs[step.name] = step.train(workshop, Told())
+        trained = {weight.dtype for weight in model.parameters() if weight.requires_grad}
+        frozen = {weight.dtype for weight in model.parameters() if not weight.requires_grad}
+        assert trained == {torch.float32}
+        assert frozen == {torch.bfloat16 if step is lean_step else torch.float32}
+        assert adapter is not None
+    # The base's own weights are rounded once, and products are in both: a loss of some 4 nats moves by less than that.
+    assert logs["fticl"]["losses"] == pytest.approx(logs["sft"]["losses"], abs=0.03)
+    assert logs["fticl"]["losses"][-1] < logs["fticl"]["losses"][0]
+    assert lean_step.recipe_card()["trained_on_base_in"] == "bfloat16"
+    assert "trained_on_base_in" not in plain_step.recipe_card()
+    assert lean_step.key != replace(lean_step, recipe=plain_step.recipe).key == plain_step.key
 
 
 @pytest.mark.gpu

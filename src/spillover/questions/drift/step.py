@@ -48,14 +48,12 @@ class Drift(Step):
         return {"variant": self.variant}
 
     def compute(self, folder: Path, workshop: Workshop, told: Told) -> None:
-        from spillover.models.load import load_model
         from spillover.training.drift.measure import measure_drift
 
+        workshop.let_go()  # or the model that was asked last is in memory beside those that are compared
         path = self.variant.base.path
-        base = load_model(path, dtype="float32", device="cpu")
-        tuned = self.variant.whole_model(workshop.store)
-        files.write_json(folder / DRIFT, measure_drift(tuned, base, workshop.encoder(path)))
-        del base, tuned
+        found = measure_drift(lambda: self.variant.whole_model(workshop.store), path, workshop.encoder(path))
+        files.write_json(folder / DRIFT, found)
         give_back_memory()
 
     def work(self, workshop: Workshop) -> float:
@@ -67,6 +65,9 @@ class Drift(Step):
 
     def cost(self, work: float, workshop: Workshop, speed: Speed) -> Cost:
         return speed.loading * 2 + speed.asked_token * work
+
+    def outside_fault(self, cache: Path) -> str | None:
+        return self.variant.outside_fault(cache)
 
     def measured(self, store: Store) -> dict[str, Any]:
         """Return what `training.drift.measure.measure_drift` found."""

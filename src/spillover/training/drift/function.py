@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,9 @@ from spillover.prompts.encoding import TokenIds
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
+
+    Output = tuple[Tensor, list[Tensor]]
+    """Of one row: logits ``(tokens, vocabulary)`` and each depth's hidden states ``(tokens - 1, width)``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,27 +31,32 @@ class FunctionDrift:
 
 
 @torch.inference_mode()
-def function_drift(variant: PreTrainedModel, base: PreTrainedModel, rows: Sequence[TokenIds]) -> FunctionDrift:
-    """Run both models over rows of token ids, one row at a time.
+def outputs(model: PreTrainedModel, rows: Sequence[TokenIds]) -> Iterator[Output]:
+    """Run a model over rows of token ids, one row at a time."""
+    for row in rows:
+        yield _output(model, row)
+
+
+def function_drift(variant: Iterable[Output], base: Iterable[Output]) -> FunctionDrift:
+    """Compare what two models compute on the same rows.
 
     The first token of a row is left out of the similarity: models park attention on it, with hidden states so large
     (Sun et al. 2024, arXiv 2402.17762) that nothing else would count.
     """
-    divergence = 0.0
+    divergence, token_count = 0.0, 0
     states: list[tuple[list[Tensor], list[Tensor]]] = []
-    for row in rows:
-        (logits, hidden), (base_logits, base_hidden) = _outputs(variant, row), _outputs(base, row)
+    for (logits, hidden), (base_logits, base_hidden) in zip(variant, base, strict=True):
         both = min(logits.shape[-1], base_logits.shape[-1])  # a resized vocabulary is compared on the words both have
         now = logits[:, :both].double().log_softmax(dim=-1)
         before = base_logits[:, :both].double().log_softmax(dim=-1)
         divergence += float((before.exp() * (before - now)).sum())
+        token_count += len(logits)
         states.append((hidden, base_hidden))
-    token_count = sum(len(row) for row in rows)
     similarity = tuple(
         linear_cka(torch.cat([own[depth] for own, _ in states]), torch.cat([other[depth] for _, other in states]))
         for depth in range(len(states[0][0]))
     )
-    return FunctionDrift(len(rows), token_count, divergence / token_count, similarity)
+    return FunctionDrift(len(states), token_count, divergence / token_count, similarity)
 
 
 def linear_cka(one: Tensor, other: Tensor) -> float:
@@ -64,8 +72,7 @@ def linear_cka(one: Tensor, other: Tensor) -> float:
     return shared**2 / (own * others)
 
 
-def _outputs(model: PreTrainedModel, row: TokenIds) -> tuple[Tensor, list[Tensor]]:
-    """Return the logits ``(tokens, vocabulary)`` and each depth's hidden states ``(tokens - 1, width)`` of a row."""
+def _output(model: PreTrainedModel, row: TokenIds) -> Output:
     ids = torch.tensor([row], device=model.device)
     output = model(input_ids=ids, use_cache=False, output_hidden_states=True)
     return output.logits[0], [state[0, 1:] for state in output.hidden_states]

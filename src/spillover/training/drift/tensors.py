@@ -51,6 +51,21 @@ class Tensors:
         state = {name: tensor for name, tensor in model.state_dict().items() if name not in tied}
         return cls("the model", {name: partial(_itself, tensor) for name, tensor in state.items()})
 
+    @classmethod
+    def of_loaded(cls, model: PreTrainedModel, folder: Path) -> Tensors:
+        """Return the tensors of a model in memory, from its folder where that holds the same under the same names.
+
+        The model then need not be kept.
+        """
+        held, saved = cls.of_model(model), cls.of_folder(folder)
+        if set(held.names) <= set(saved.names) and all(_is_same(held[name], saved[name]) for name in held.names):
+            return cls(saved.source, {name: saved._read[name] for name in held.names})
+        return held
+
+
+def _is_same(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and bool((one == other).all())
+
 
 def _saved(path: Path, name: str) -> Tensor:
     with safe_open(path, framework="pt") as opened:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from spillover.errors import unknown_name
+from spillover.models.precision import Precision
 from spillover.tasks.settings import EACH_ONCE, ONE_OR_MORE
 from spillover.training.parameters.selection import LAYER, Selection, Shapes
 
@@ -21,7 +22,7 @@ class Lora(Selection):
     """Train low-rank adapters of the linear layers, the base itself stays as it is (Hu et al. 2021)."""
 
     saves_adapter: ClassVar[bool] = True
-    added_later: ClassVar[frozenset[str]] = frozenset({"bits"})
+    added_later: ClassVar[frozenset[str]] = frozenset({"bits", "base_precision"})
     kind: Literal["lora"] = "lora"
     rank: int = Field(default=16, ge=1)
     alpha: float = Field(default=32, gt=0)
@@ -39,10 +40,16 @@ class Lora(Selection):
     """4 trains on a base whose linear layers are rounded to 4 bits (QLoRA, Dettmers et al. 2023), which needs a CUDA
     device and bitsandbytes. The adapter is evaluated, merged and exported on the base in full precision; only what is
     watched while training, and what a constraint compares with, is the rounded base."""
+    base_precision: Literal["float32", "training"] = "float32"
+    """``training`` holds the base in the precision that the study computes in, in bfloat16 half the memory; the adapter
+    itself stays in float32."""
 
     @property
     def base_bits(self) -> Literal[4] | None:
         return self.bits
+
+    def base_dtype(self, precision: Precision) -> Precision:
+        return precision if self.base_precision == "training" else "float32"
 
     @property
     def update_scales(self) -> bool:

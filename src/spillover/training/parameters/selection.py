@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from spillover.models.precision import Precision
 from spillover.tasks.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,6 +32,13 @@ class Selection(Settings):
     def base_bits(self) -> Literal[4] | None:
         """To how many bits the base is rounded while it is trained on; None leaves it in float32."""
         return None
+
+    def base_dtype(self, precision: Precision) -> Precision:
+        """Return in what the base's weights are held while it is trained on; ``precision`` is what passes compute in.
+
+        Weights that are trained themselves lose small updates in fewer bits.
+        """
+        return "float32"
 
     @property
     def update_scales(self) -> bool:
