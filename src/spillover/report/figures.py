@@ -209,7 +209,7 @@ def similarity_chart(results: StudyResults) -> Markup:
     return svg(_lines(styles, x, y, has_points=False).properties(width=640, height=150), rows)
 
 
-FORGETTING = {"general_loss": "loss on general text, nats per token", "kl_to_base": "KL to the base, nats per token"}
+FORGETTING = {"general_loss": "loss on general text", "kl_to_base": "KL to the base"}
 
 
 def forgetting_panels(results: StudyResults) -> tuple[Panel, ...]:
@@ -226,7 +226,7 @@ def forgetting_panels(results: StudyResults) -> tuple[Panel, ...]:
         x = alt.X("step:Q", title="optimizer step", axis=alt.Axis(grid=False, format="d", tickMinStep=1))
         y = alt.Y("value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5))
         chart = _lines(styles, x, y, has_points=True).properties(width=270, height=150)
-        panels.append(Panel("While training", title, svg(chart, rows)))
+        panels.append(Panel(title, "nats per token", svg(chart, rows)))
     return tuple(panels)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import singledispatch
 from itertools import groupby
 
-from spillover.report.section import Chart, Details, Entry, Part, Row, Section, Table, Text, Words
-from spillover.report.text import LONGEST_SENTENCE, markdown
+from spillover.report.section import Chart, Details, Entry, Lights, Part, Row, Scale, Section, Table, Text, Words
+from spillover.report.text import LIGHT_SYMBOLS, LONGEST_SENTENCE, markdown, printable
 
-_MARKS = {"strong": "**", "em": "*", "code": "`", "name": ""}
+_MARKS = {"strong": "**", "em": "*", "name": ""}
 _BARS = {"number": "---:", "center": ":---:"}
 
 
@@ -35,6 +36,8 @@ def _markdown(part: Part) -> str:
 
 @_markdown.register
 def _(part: Text) -> str:
+    if part.kind == "block":
+        return "    " + "".join(printable(str(piece), LONGEST_SENTENCE) for piece in part.pieces)
     before = {"point": "- ", "heading": "### "}.get(part.kind, "")
     return before + "".join(map(_piece, part.pieces))
 
@@ -42,8 +45,16 @@ def _(part: Text) -> str:
 def _piece(piece: str | Words) -> str:
     if isinstance(piece, str):
         return markdown(piece, LONGEST_SENTENCE)
+    if piece.style == "code":
+        return _code(printable(piece.text, LONGEST_SENTENCE))
     mark = _MARKS[piece.style]
-    return f"{mark}{piece.text if piece.style == 'code' else markdown(piece.text, LONGEST_SENTENCE)}{mark}"
+    return f"{mark}{markdown(piece.text, LONGEST_SENTENCE)}{mark}"
+
+
+def _code(text: str) -> str:
+    """Set text between more backticks than it has in a row; no other character ends it."""
+    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+    return f"{fence} {text} {fence}" if "`" in text else f"{fence}{text}{fence}"
 
 
 @_markdown.register
@@ -78,9 +89,19 @@ def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-@_markdown.register
-def _(_: Chart) -> str:
+@_markdown.register(Chart)
+@_markdown.register(Scale)
+def _(_: Part) -> str:
     return ""
+
+
+@_markdown.register
+def _(part: Lights) -> str:
+    lines = []
+    for item in part.verdicts:
+        lines.append(f"- {LIGHT_SYMBOLS[item.light]} **{item.light}**: {markdown(item.sentence, LONGEST_SENTENCE)}")
+        lines += [f"    - {markdown(line, LONGEST_SENTENCE)}" for line in item.evidence]
+    return "\n".join(lines)
 
 
 @_markdown.register

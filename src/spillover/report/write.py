@@ -93,6 +93,7 @@ def summary(results: StudyResults, analysis: Analysis) -> dict[str, object]:
                 "largest_loss": item.largest_loss,
                 "settle": item.settle,
                 "cannot_lose": list(item.idle),
+                "evidence": list(item.evidence),
             }
             for item in analysis.verdicts
         ],
