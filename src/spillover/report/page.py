@@ -73,7 +73,8 @@ def _digest(text: str) -> str:
 def _prompts(results: StudyResults) -> list[PromptCard]:
     """Return a prompt per cell, tasks in the study's order."""
     places = {task.name: place for place, task in enumerate(results.tasks)}
-    return sorted(results.prompts, key=lambda card: (places[card.cell.tested_on], card.cell))
+    cards = [card for card in results.prompts if card.cell.tested_on in places]
+    return sorted(cards, key=lambda card: (places[card.cell.tested_on], card.cell))
 
 
 def markdown_page(results: StudyResults, analysis: Analysis) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from spillover.analysis.analysis import Analysis
 from spillover.analysis.readings import Change
 from spillover.records import StudyResults
-from spillover.report.section import Entry, Table
+from spillover.report.section import Entry, Row, Table
 from spillover.report.sections import printed_tables
 from spillover.report.terminal_table import GAP, UNBROKEN, table, text
 from spillover.report.text import printable, text_summary
@@ -42,19 +42,15 @@ def terminal_tables(printed: Table, width: int) -> Iterator[TerminalTable]:
         for group in printed.groups:
             if group.heading:
                 rows.append((text(group.heading, "bold"),))
-            rows += [tuple(_cell(row[place]) for place in shown) for row in group.rows]
+            rows += [tuple(_cell(cells[place]) for place in shown) for cells in map(_flat, group.rows)]
         yield table([printed.columns[place].title for place in shown], rows, width=width, title=title)
 
 
 def _pieces(printed: Table, width: int) -> Iterator[list[int]]:
     """Yield the columns of each piece by their places."""
+    lines = [[column.title for column in printed.columns], *([*map(_words, _flat(row))] for row in printed.rows)]
     widths = [
-        min(
-            UNBROKEN,
-            max(len(printable(words)) for words in (column.title, *(_words(row[place]) for row in printed.rows))),
-        )
-        + GAP
-        for place, column in enumerate(printed.columns)
+        min(UNBROKEN, max(len(printable(words)) for words in column)) + GAP for column in zip(*lines, strict=True)
     ]
     facts = list(range(printed.fact_count))
     left = room = width - min(FACTS_WIDTH, sum(widths[: printed.fact_count]))
@@ -66,6 +62,11 @@ def _pieces(printed: Table, width: int) -> Iterator[list[int]]:
         piece.append(place)
         left -= widths[place]
     yield facts + piece
+
+
+def _flat(row: Row) -> list[str | Entry | None]:
+    """Return an entry a column; what spans several stands in the first of them."""
+    return [cell for found in row for cell in (found, *[None] * (found.columns - 1 if isinstance(found, Entry) else 0))]
 
 
 def _words(found: str | Entry | None) -> str:

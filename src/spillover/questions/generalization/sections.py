@@ -108,7 +108,8 @@ def losses_section(results: StudyResults, found: Sequence[AccuracyDrop]) -> Sect
             *(item.variant, item.cell.tested_on, conditions[item.cell]),
             *(plain(item.base_accuracy), plain(item.variant_accuracy)),
             Entry(plain(item.drop), is_strong=True, star="significant after Holm" if item.is_clear else ""),
-            *(item.reading, *map(_part, (item.label_prior, item.answer_format, item.remaining))),
+            item.reading,
+            *map(_part, (item.label_prior, item.answer_format, item.remaining)),
         )
         for item in found
     ]
