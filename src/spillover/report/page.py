@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,9 +13,7 @@ from markupsafe import Markup, escape
 
 from spillover.analysis.analysis import Analysis
 from spillover.analysis.relations import RelationSummary
-from spillover.analysis.wording import interval_words, plain, signed
-from spillover.questions.drift.rows import correlation_rows, drift_facts, drift_rows, forgetting_rows
-from spillover.questions.frontier.drawing import frontier_views
+from spillover.analysis.wording import enumerated, interval_words, plain, scientific, signed
 from spillover.questions.generalization.verdicts import LABEL_SHARE_MENTIONED, RULE, TASK_FACTOR
 from spillover.questions.mixing.drawing import mixing_view
 from spillover.records import BASE, PromptCard, StudyResults
@@ -25,7 +23,7 @@ from spillover.report.html import html_section
 from spillover.report.markdown import markdown_section
 from spillover.report.section import Place, sections_of
 from spillover.report.text import LIGHT_SYMBOLS, LONGEST_SENTENCE, markdown, printable, visible
-from spillover.report.training import recipe_rows, source_rows
+from spillover.report.training import forgetting_rows, recipe_rows, source_rows
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -42,7 +40,6 @@ def html_page(results: StudyResults, analysis: Analysis) -> str:
     script = (TEMPLATES / "explorer.js").read_text(encoding="utf-8")
     limit = max(SHORTEST_PROMPT, min(LONGEST_PROMPT, PROMPT_BUDGET // max(1, len(results.prompts))))
     has_losses = any(card.training.get("losses") for card in results.variants)
-    has_drift = any(card.drift for card in results.variants)
     has_forgetting = any(card.training.get("forgetting") for card in results.variants)
     return (
         _environment("html", printable)
@@ -58,11 +55,8 @@ def html_page(results: StudyResults, analysis: Analysis) -> str:
             short=partial(visible, limit=SHORTEST_PROMPT * 2),
             relation_chart=figures.relation_chart(analysis),
             mixing_view=mixing_view(_shim(analysis).mixing),
-            frontiers=frontier_views(_shim(analysis).frontiers),
             series=figures.series_of(results),
             panels=figures.shots_panels(results, analysis) if len({s.cell.shots for s in results.scores}) > 1 else (),
-            heat_maps=figures.drift_heat_maps(results),
-            similarity_chart=figures.similarity_chart(results) if has_drift else None,
             forgetting_panels=figures.forgetting_panels(results) if has_forgetting else (),
             loss_chart=figures.loss_chart(results) if has_losses else None,
             prompts_of=partial(_prompts_of, results),
@@ -85,12 +79,14 @@ def markdown_page(results: StudyResults, analysis: Analysis) -> str:
 
 def _facts(results: StudyResults, analysis: Analysis) -> dict[str, object]:
     cells = {scores.cell for scores in results.scores}
+    sections = sections_of(results, analysis)
     return {
         "results": results,
-        "sections": sections_of(results, analysis),
+        "sections": sections,
         "html_section": html_section,
         "markdown_section": lambda section: Markup(markdown_section(section)),
         "Place": Place,
+        "nav": lambda place: [(item.id, item.id.capitalize()) for item in sections if item.place == place],
         "analysis": _shim(analysis),
         "BASE": BASE,
         "shots": sorted({cell.shots for cell in cells}),
@@ -109,9 +105,6 @@ def _facts(results: StudyResults, analysis: Analysis) -> dict[str, object]:
         "scoring": results.provenance.get("scoring", "raw"),
         "label_shares": tables.label_shares(results, analysis),
         "label_share_mentioned": LABEL_SHARE_MENTIONED,
-        "drift": drift_rows(results, analysis),
-        **drift_facts(results),
-        "drift_correlations": correlation_rows(analysis),
         "forgetting": forgetting_rows(results),
         "recipe_rows": recipe_rows(results),
         "source_rows": source_rows(results),
@@ -131,8 +124,6 @@ def _shim(analysis: Analysis) -> Any:
     return SimpleNamespace(
         **vars(analysis),
         mixing=found.get("mixing"),
-        frontiers=found.get("frontier", ()),
-        drift=found.get("drift"),
         **{n: getattr(general, n, ()) for n in ("best_of_shots", "in_context_gains", "accuracy_drops")},
     )
 
@@ -176,14 +167,14 @@ def _environment(kind: str, shown: _Shown) -> Environment:
     environment.filters.update(
         signed=_number(signed),
         plain=_number(plain),
-        scientific=lambda value: Markup(_scientific(value)),
+        scientific=_number(scientific),
         thousands=lambda value: Markup(f"{value:,}"),
         percent=lambda value: Markup(f"{value:.0%}"),
         sentence=lambda text: Markup(
             escape(shown(text, LONGEST_SENTENCE)) if kind == "html" else shown(text, LONGEST_SENTENCE)
         ),
         fine_percent=lambda value: Markup(f"{value:.2%}"),
-        enumerated=_enumerated,
+        enumerated=enumerated,
         counts=_counts,
         ids=lambda ids: Markup(" ".join(str(int(item)) for item in ids)),
         json=lambda facts: json.dumps(facts, default=str, ensure_ascii=False),
@@ -195,20 +186,6 @@ def _environment(kind: str, shown: _Shown) -> Environment:
 def _number(write: Callable[..., str]) -> Callable[..., Markup]:
     """Mark the text of numbers, which needs no escaping in HTML or Markdown."""
     return lambda *values: Markup(write(*values))
-
-
-def _scientific(value: float) -> str:
-    """Write ``4.90 × 10⁻⁴``, and a number that is easily read as it is, ``0.304``."""
-    if value == 0 or 0.1 <= abs(value) < 1000:
-        return f"{value:.3g}".replace("-", "−")
-    digits, exponent = f"{value:.2e}".split("e")
-    return f"{digits.replace('-', '−')} × 10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
-
-
-def _enumerated(items: Iterable[object]) -> str:
-    """Write ``a``, ``a and b`` or ``a, b and c``."""
-    *rest, last = [str(item) for item in items]
-    return f"{', '.join(rest)} and {last}" if rest else last
 
 
 def _counts(items: Mapping[str, int]) -> str:

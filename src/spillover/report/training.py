@@ -1,4 +1,4 @@
-"""The rows of the report's section on training: what each recipe did and cost, and what each mixture took."""
+"""The rows of the report's section on training: what was watched, what recipes did and cost, what mixtures took."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -39,6 +39,17 @@ class SourceRow:
     row_share: float
     token_share: float
     dropped: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ForgettingRow:
+    """What was watched while a variant was trained: before the first step, and after the last."""
+
+    variant: str
+    first_loss: float
+    last_loss: float
+    last_kl: float
+    look_count: int
 
 
 def recipe_rows(results: StudyResults) -> list[RecipeRow]:
@@ -95,3 +106,12 @@ def source_rows(results: StudyResults) -> list[SourceRow]:
                 )
             )
     return found
+
+
+def forgetting_rows(results: StudyResults) -> tuple[ForgettingRow, ...]:
+    """Return what was watched of every variant whose training was."""
+    watched = [(card.id, card.training["forgetting"]) for card in results.variants if card.training.get("forgetting")]
+    return tuple(
+        ForgettingRow(variant, looks[0]["general_loss"], looks[-1]["general_loss"], looks[-1]["kl_to_base"], len(looks))
+        for variant, looks in watched
+    )
