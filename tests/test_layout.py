@@ -76,6 +76,17 @@ def test_rooms_import_only_what_the_map_of_rooms_allows():
     assert not wrong
 
 
+def test_no_question_imports_another():
+    rooms = PACKAGE / "questions"
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {module}"
+        for path in sorted(rooms.glob("*/**/*.py"))
+        for module in imports_of(path)
+        if module.startswith("spillover.questions.") and module.split(".")[2] != path.relative_to(rooms).parts[0]
+    ]
+    assert not wrong
+
+
 def test_the_raw_answer_is_read_where_the_chosen_one_is_made_and_nowhere_else():
     readers = {
         str(path.relative_to(PACKAGE))

@@ -1,8 +1,10 @@
 from dataclasses import replace
 
+import pytest
+
 from spillover.questions import answered
 from spillover.report.page import html_page, markdown_page
-from spillover.report.training import recipe_rows, source_rows
+from spillover.report.training import forgetting_rows, recipe_rows, source_rows
 from tests.report.made_results import made_results
 from tests.report.page_reader import read_page
 
@@ -79,3 +81,12 @@ def test_both_are_on_the_page_and_in_markdown_and_nowhere_without_them():
         assert "67%" in shown
     bare = html_page(MADE, ANALYSIS) + markdown_page(MADE, ANALYSIS)
     assert "What each" not in bare
+
+
+def test_what_was_watched_is_shown_from_first_to_last() -> None:
+    row = forgetting_rows(MADE)[0]
+    assert (row.look_count, row.first_loss, row.last_loss) == (3, 3.1, pytest.approx(3.1 + 0.004 * 64))
+    assert row.last_kl == pytest.approx(0.128)
+    analysis = answered(MADE, resample_count=20)
+    for page in (html_page(MADE, analysis), markdown_page(MADE, analysis)):
+        assert "Forgetting while training" in page

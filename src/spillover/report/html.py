@@ -23,10 +23,10 @@ from spillover.report.section import (
     Text,
     Words,
 )
-from spillover.report.text import LONGEST_SENTENCE, LONGEST_TEXT, printable, visible
+from spillover.report.text import LONGEST_SENTENCE, printable, visible
 
 _CLASSES = {"number": "n", "interval": "interval", "words": "words", "center": "c", "text": ""}
-_TAGS = {"strong": "strong", "em": "em"}
+_TAGS = {"strong": "strong", "em": "em", "code": "code"}
 _SOLID = ' pathLength="1"'
 _SHAPES = {
     "circle": '<circle cx="17" cy="6" r="3.6" fill="{0}"/>',
@@ -73,10 +73,8 @@ def _piece(piece: str | Words) -> str:
         return _safe(piece, LONGEST_SENTENCE)
     if piece.style == "name":
         return _name(piece.text)
-    if piece.style == "code":
-        return f"<code>{visible(piece.text, LONGEST_TEXT)}</code>"
-    tag = _TAGS[piece.style]
-    return f"<{tag}>{_safe(piece.text, LONGEST_SENTENCE)}</{tag}>"
+    tag, show = _TAGS[piece.style], visible if piece.style == "code" else _safe
+    return f"<{tag}>{show(piece.text, LONGEST_SENTENCE)}</{tag}>"
 
 
 @_html.register

@@ -8,7 +8,7 @@ from functools import singledispatch
 from itertools import groupby, takewhile
 
 from spillover.report.section import Chart, Details, Entry, Part, Row, Section, Table, Text, Words
-from spillover.report.text import LONGEST_SENTENCE, LONGEST_TEXT, markdown, visible
+from spillover.report.text import LONGEST_SENTENCE, markdown, visible
 
 _MARKS = {"strong": "**", "em": "*", "name": ""}
 _BARS = {"number": "---:", "center": ":---:"}
@@ -56,11 +56,15 @@ def _piece(piece: str | Words) -> str:
     if isinstance(piece, str):
         return markdown(piece, LONGEST_SENTENCE)
     if piece.style == "code":
-        typed = visible(piece.text, LONGEST_TEXT).striptags()
-        fence = "`" * (1 + max(map(len, re.findall("`+", typed)), default=0))
-        return f"{fence} {typed} {fence}" if len(fence) > 1 else f"`{typed}`"
+        return _code(visible(piece.text, LONGEST_SENTENCE).striptags())
     mark = _MARKS[piece.style]
     return f"{mark}{markdown(piece.text, LONGEST_SENTENCE)}{mark}"
+
+
+def _code(text: str) -> str:
+    """Set text between more backticks than it has in a row; no other character ends it."""
+    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+    return f"{fence} {text} {fence}" if "`" in text else f"{fence}{text}{fence}"
 
 
 @_markdown.register

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from spillover.analysis.analysis import Analysis
 from spillover.analysis.relations import RelationSummary
-from spillover.analysis.wording import enumerated, interval_words, plain, scientific, signed
+from spillover.analysis.wording import counts, enumerated, interval_words, plain, scientific, signed
 from spillover.questions.generalization.verdicts import LABEL_SHARE_MENTIONED, RULE, TASK_FACTOR
 from spillover.questions.mixing.drawing import mixing_view
 from spillover.records import BASE, PromptCard, StudyResults
@@ -175,7 +175,7 @@ def _environment(kind: str, shown: _Shown) -> Environment:
         ),
         fine_percent=lambda value: Markup(f"{value:.2%}"),
         enumerated=enumerated,
-        counts=_counts,
+        counts=counts,
         ids=lambda ids: Markup(" ".join(str(int(item)) for item in ids)),
         json=lambda facts: json.dumps(facts, default=str, ensure_ascii=False),
     )
@@ -186,8 +186,3 @@ def _environment(kind: str, shown: _Shown) -> Environment:
 def _number(write: Callable[..., str]) -> Callable[..., Markup]:
     """Mark the text of numbers, which needs no escaping in HTML or Markdown."""
     return lambda *values: Markup(write(*values))
-
-
-def _counts(items: Mapping[str, int]) -> str:
-    """Write reasons and their counts, those that occurred: ``2 equals a demonstration``."""
-    return "; ".join(f"{count:,} {reason}" for reason, count in items.items() if count) or "none"
