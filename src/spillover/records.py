@@ -144,11 +144,6 @@ class VariantCard:
     is_classification: bool | None = None
     """Whether what it was trained on asks for one of several answers; None where nobody knows."""
 
-    @property
-    def drift(self) -> Mapping[str, Any]:
-        """What `training.drift.measure.measure_drift` returns; empty where it was not measured."""
-        return self.facts.get("drift", {})
-
 
 @dataclass(frozen=True, slots=True)
 class TaskCard:

@@ -25,7 +25,7 @@ from spillover.report.section import (
     Text,
     Words,
 )
-from spillover.report.text import LIGHT_SYMBOLS, LONGEST_SENTENCE, printable
+from spillover.report.text import LIGHT_SYMBOLS, LONGEST_SENTENCE, printable, visible
 
 _CLASSES = {"number": "n", "interval": "interval", "words": "words", "word": "word", "center": "c", "text": ""}
 _TAGS = {"strong": "strong", "em": "em", "code": "code"}
@@ -81,8 +81,8 @@ def _piece(piece: str | Words) -> str:
         return _safe(piece, LONGEST_SENTENCE)
     if piece.style == "name":
         return _name(piece.text)
-    tag = _TAGS[piece.style]
-    return f"<{tag}>{_safe(piece.text, LONGEST_SENTENCE)}</{tag}>"
+    tag, show = _TAGS[piece.style], visible if piece.style == "code" else _safe
+    return f"<{tag}>{show(piece.text, LONGEST_SENTENCE)}</{tag}>"
 
 
 @_html.register
@@ -126,12 +126,13 @@ def _cells(columns: tuple[Column, ...], row: Row) -> Iterator[str]:
 
 
 def _cell(entry: Entry, column: Column, *, is_header: bool) -> str:
+    kind = column.kind if entry.columns == 1 else "text"  # what spans several columns is words
     scope = ("rowgroup" if entry.rows > 1 else "row") if is_header else ""
     attributes = "".join(
         f' {key}="{value}"'
         for key, value in {
             "scope": scope,
-            "class": f"{_CLASSES[column.kind]} {entry.tint.replace(' ', '-')}".strip(),
+            "class": f"{_CLASSES[kind]} {entry.tint.replace(' ', '-')}".strip(),
             "rowspan": entry.rows if entry.rows > 1 else "",
             "colspan": entry.columns if entry.columns > 1 else "",
             "title": escape(printable(entry.title)),
@@ -139,8 +140,8 @@ def _cell(entry: Entry, column: Column, *, is_header: bool) -> str:
         }.items()
         if value != ""
     )
-    shown = _safe(entry.text) if column.kind in ("number", "interval", "center") else _bdi(entry.text)
-    if is_header and column.kind == "text":
+    shown = _safe(entry.text) if kind in ("number", "interval", "center") else _bdi(entry.text)
+    if is_header and kind == "text":
         shown = _name(entry.text)
     if entry.star:
         shown += f'<span class="star" aria-label=", {escape(entry.star)}">★</span>'

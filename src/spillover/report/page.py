@@ -2,16 +2,14 @@
 
 import base64
 import hashlib
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from spillover.analysis.analysis import Analysis
-from spillover.analysis.wording import enumerated, interval_words, plain, scientific, signed
+from spillover.analysis.wording import plain
 from spillover.records import PromptCard, StudyResults
 from spillover.report.explorer import explorer
 from spillover.report.html import html_section, html_words
@@ -20,7 +18,6 @@ from spillover.report.section import Place
 from spillover.report.sections import lead, report_sections
 from spillover.report.tables import condition_words
 from spillover.report.text import markdown, printable, visible
-from spillover.report.unconverted import unconverted
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -36,13 +33,10 @@ def html_page(results: StudyResults, analysis: Analysis) -> str:
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     script = (TEMPLATES / "explorer.js").read_text(encoding="utf-8")
     limit = max(SHORTEST_PROMPT, min(LONGEST_PROMPT, PROMPT_BUDGET // max(1, len(results.prompts))))
-    sections, items, other = report_sections(results, analysis), explorer(results), unconverted(results, analysis)
+    sections, items = report_sections(results, analysis), explorer(results)
     links = [(section.place, section.id, section.short or section.id.capitalize()) for section in sections]
     links += [(Place.EXPLORER, "items", "Items")] if items else []
-    links += [(Place.ANSWER, "mixing", "Mixing")] if other["mixing_view"] else []
-    links += [(Place.ANSWER, "frontier", "Frontier")] if other["frontiers"] else []
-    links += [(Place.RECORD, "drift", "Drift")] if other["drift"] else []
-    environment = _environment("html", printable)
+    environment = _environment()
     prompts = environment.get_template("prompts.html.j2").render(
         cards=_prompts(results), visible=partial(visible, limit=limit), id_limit=limit // 12
     )
@@ -61,7 +55,6 @@ def html_page(results: StudyResults, analysis: Analysis) -> str:
         condition=condition_words(results).__getitem__,
         short=partial(visible, limit=SHORTEST_PROMPT * 2),
         visible=partial(visible, limit=limit),
-        **other,
     )
 
 
@@ -79,53 +72,24 @@ def _prompts(results: StudyResults) -> list[PromptCard]:
 
 def markdown_page(results: StudyResults, analysis: Analysis) -> str:
     """Return everything of the page but its charts, its items and its prompts as Markdown."""
-    made = [(section.place, markdown_section(section)) for section in report_sections(results, analysis)]
-    facts, environment = unconverted(results, analysis), _environment("markdown", markdown)
-    for place, key, template in (
-        (Place.ANSWER, "mixing_view", "mixing"),
-        (Place.ANSWER, "frontiers", "frontier"),
-        (Place.RECORD, "drift", "drift"),
-    ):
-        if facts[key]:
-            made.append((place, environment.get_template(f"{template}.md.j2").render(results=results, **facts)))
     title = f"# {markdown(results.name)}\n\n{markdown_parts([lead(results, analysis)])}"
-    return "\n".join([title, *(text for _, text in sorted(made, key=lambda item: item[0]))])
+    return "\n".join([title, *map(markdown_section, report_sections(results, analysis))])
 
 
-class _Shown(Protocol):
-    """How text from data is written."""
-
-    def __call__(self, text: str, limit: int = ..., /) -> str: ...
-
-
-def _environment(kind: str, shown: _Shown) -> Environment:
-    """Build the templates' environment; ``shown`` passes over every text that a template prints."""
-
-    def finalize(value: object) -> object:
-        return value if isinstance(value, Markup) or not isinstance(value, str) else shown(value)
-
+def _environment() -> Environment:
+    """Build the templates' environment, which makes every text of them printable and escapes it."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
-        autoescape=kind == "html",
+        autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=finalize,
+        finalize=lambda value: printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
         keep_trailing_newline=True,
     )
     environment.filters.update(
-        signed=_number(signed),
-        plain=_number(plain),
-        scientific=_number(scientific),
+        plain=lambda value: Markup(plain(value)),
         thousands=lambda value: Markup(f"{value:,}"),
-        percent=lambda value: Markup(f"{value:.0%}"),
-        enumerated=enumerated,
         ids=lambda ids: Markup(" ".join(str(int(item)) for item in ids)),
     )
-    environment.globals["interval"] = _number(interval_words)
     return environment
-
-
-def _number(write: Callable[..., str]) -> Callable[..., Markup]:
-    """Mark the text of numbers, which needs no escaping in HTML or Markdown."""
-    return lambda *values: Markup(write(*values))

@@ -56,7 +56,7 @@ def emphasis(text: str) -> Words:
 
 
 def code(text: str) -> Words:
-    """Set words as they are typed."""
+    """Set words as they are typed, spaces at their edges and line ends to be seen."""
     return Words(text, "code")
 
 
