@@ -17,7 +17,7 @@ OF_QUESTIONS = {
 }
 ALLOWED = {
     "cli": OF_COMMANDS | {"commands"},
-    "question": {"analysis", "report", "study", "steps", "store"},
+    "question": {"analysis", "report", "study", "steps", "store", "tasks"},
     "questions": OF_QUESTIONS,
     "commands": OF_COMMANDS,
     "api": {"questions", "config", "progress", "study", "steps", "store", "report", "analysis", "models", "artifacts"},

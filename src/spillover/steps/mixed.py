@@ -16,7 +16,6 @@ from spillover.steps.rows import Encoding, Rows, Sources
 from spillover.tasks.coverage import coverage
 from spillover.tasks.mixture import Mixture, Portion, portions
 from spillover.tasks.prepare import PreparedTask, protocol_rows, training_rows
-from spillover.training.optimization import TrainingSettings
 from spillover.training.settings import Demonstrations
 
 if TYPE_CHECKING:
@@ -45,8 +44,8 @@ def mixed_rows(rows: Rows, mixture: Mixture, how: Encoding, prepared: Sources) -
         where = f"variant {how.variant!r}: its mixture, task {data.task.name!r}"
         encoded.append(_encoded(how, template, source, own, where=where))
         drops.update({reason: drops.get(reason, 0) + count for reason, count in encoded[-1].dropped.items()})
-    if "general_rows" in rows.arm:
-        _check_amounts(how.variant, mixture, encoded[1:])
+    if rows.if_fewer:
+        _check_amounts(how.variant, mixture, encoded[1:], rows.if_fewer)
     by_task = {data.task.name: own for (data, _), own in zip(parts, encoded, strict=True)}
     lengths = {name: [len(row.target) for row in own.rows] for name, own in by_task.items()}
     taken = portions(mixture, list(lengths.values()), size=rows.size)
@@ -185,13 +184,13 @@ def _encoded(
         raise UserError(f"{where}: {error}") from None
 
 
-def _check_amounts(variant: str, mixture: Mixture, added: Sequence[TrainingRows]) -> None:
-    """Raise UserError where a source has fewer rows than a factorial design names: its arms state that amount."""
+def _check_amounts(variant: str, mixture: Mixture, added: Sequence[TrainingRows], remedy: str) -> None:
+    """Raise UserError where a source has fewer rows than its cap."""
     for member, own in zip(mixture.added, added, strict=True):
         if member.cap and len(own.rows) < member.cap:
             raise UserError(
                 f"variant {variant!r}: its mixture, task {member.task!r}: {member.cap} rows asked for, of which "
-                f"{len(own.rows)} are left to train on; lower general_rows or specialist_rows, or name more tasks"
+                f"{len(own.rows)} are left to train on; {remedy}"
             )
 
 
@@ -214,67 +213,4 @@ def _shares(taken: Sequence[Portion], lengths: Mapping[str, Sequence[int]]) -> d
         "target_tokens": tokens,
         "row_shares": {task: count / sum(rows.values()) for task, count in rows.items()},
         "token_shares": {task: count / sum(tokens.values()) for task, count in tokens.items()},
-    }
-
-
-def mixture_card(
-    rows: Rows, settings: TrainingSettings, training: Mapping[str, Any], prepared: PreparedTask | None
-) -> dict[str, Any]:
-    """Return `VariantCard.mixture` of a training: empty where it is neither a mixture nor an arm of `mix`.
-
-    Args:
-        rows: What it trains on.
-        settings: Of the training.
-        training: Of its log; a mixture's own report is under ``mixture``.
-        prepared: Rows of the task it trains on, where it is an arm.
-    """
-    if rows.mixture is None and not rows.arm:
-        return {}
-    mixture = rows.mixture or Mixture(target=rows.data.task.name)
-    found = dict(training["mixture"]) if rows.mixture else _unmixed(rows, settings, training, prepared)
-    general = [member.task for member in mixture.added if member.general]
-    of_general = set(rows.arm.get("general", general))
-    return {
-        "target": mixture.target,
-        "arm": "mixture",
-        "added": [member.task for member in mixture.added if not member.general],
-        "left_out": None,
-        "general": general,
-        "budget": mixture.budget,
-        "order": mixture.order,
-        "by": mixture.by,
-        "temperature": mixture.temperature,
-        "specialist_rows": sum(count for name, count in found["rows"].items() if name not in of_general),
-        "general_rows": sum(count for name, count in found["rows"].items() if name in of_general),
-        "false_share": _false_share(rows),
-        **found,
-        "coverage": {mixture.target: found["coverage"]},
-        **rows.arm,
-    }
-
-
-def _false_share(rows: Rows) -> float | None:
-    """Return the share of wrong facts in what is added; None where no facts that a program wrote are."""
-    shares = [share for data, _ in rows.added if (share := data.task.false_share) is not None]
-    return max(shares, default=None)
-
-
-def _unmixed(
-    rows: Rows, settings: TrainingSettings, training: Mapping[str, Any], prepared: PreparedTask | None
-) -> dict[str, Any]:
-    """Return the report of an arm that mixes nothing."""
-    assert prepared is not None
-    task = rows.data.task
-    pass_steps = settings.epoch_step_count(training["rows"])
-    own = training_rows(prepared, rows.size, seed=rows.seed)
-    return {
-        "rows": {task.name: training["rows"]},
-        "repeated_rows": {task.name: 0},
-        "target_tokens": {task.name: round(training["target_token_count"] * pass_steps / training["step_count"])},
-        "row_shares": {task.name: 1.0},
-        "token_shares": {task.name: 1.0},
-        "dropped": {task.name: training["dropped"]},
-        "stages": [[task.name]],
-        "stage_steps": [training["step_count"]],
-        "coverage": coverage([(task, own)]).number,
     }

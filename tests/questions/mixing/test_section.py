@@ -50,7 +50,7 @@ ANALYSIS = answered(RESULTS, resample_count=60)
 
 
 def test_the_section_is_there_only_where_something_was_mixed():
-    plain = replace(RESULTS, variants=tuple(replace(card, mixture={}) for card in RESULTS.variants))
+    plain = replace(RESULTS, variants=tuple(replace(card, facts={}) for card in RESULTS.variants))
     analysis = answered(plain, resample_count=20)
     assert analysis.of(MIXING) is None
     assert "mixing" not in read_page(html_page(plain, analysis)).ids
