@@ -1,6 +1,6 @@
 """How numbers are written: differences with their sign, intervals, lists of names."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 HUGE = 1e6
 """From here on numbers are written with their power of ten."""
@@ -50,3 +50,9 @@ def named(names: Sequence[str], *, most: int = NAMED_COUNT) -> str:
     """Write names, and how many more there are."""
     shown = ", ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def enumerated(items: Iterable[object]) -> str:
+    """Write ``a``, ``a and b`` or ``a, b and c``."""
+    *rest, last = [str(item) for item in items]
+    return f"{', '.join(rest)} and {last}" if rest else last

@@ -17,7 +17,6 @@ from spillover.analysis.wording import interval_words, plain, signed
 from spillover.questions.drift.rows import correlation_rows, drift_facts, drift_rows, forgetting_rows
 from spillover.questions.frontier.drawing import frontier_views
 from spillover.questions.generalization.verdicts import LABEL_SHARE_MENTIONED, RULE, TASK_FACTOR
-from spillover.questions.mixing.drawing import mixing_view
 from spillover.records import BASE, PromptCard, StudyResults
 from spillover.report import figures, tables
 from spillover.report.explorer import explorer
@@ -57,7 +56,6 @@ def html_page(results: StudyResults, analysis: Analysis) -> str:
             reliabilities=analysis.findings.get("calibration", ()),
             short=partial(visible, limit=SHORTEST_PROMPT * 2),
             relation_chart=figures.relation_chart(analysis),
-            mixing_view=mixing_view(_shim(analysis).mixing),
             frontiers=frontier_views(_shim(analysis).frontiers),
             series=figures.series_of(results),
             panels=figures.shots_panels(results, analysis) if len({s.cell.shots for s in results.scores}) > 1 else (),
@@ -130,7 +128,6 @@ def _shim(analysis: Analysis) -> Any:
     general = found.get("generalization")
     return SimpleNamespace(
         **vars(analysis),
-        mixing=found.get("mixing"),
         frontiers=found.get("frontier", ()),
         drift=found.get("drift"),
         **{n: getattr(general, n, ()) for n in ("best_of_shots", "in_context_gains", "accuracy_drops")},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Protocol, Self
+from typing import Annotated, ClassVar, Literal, Protocol, Self, cast
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, create_model, model_validator
 
@@ -178,8 +178,7 @@ def study_file(questions: Iterable[Brings]) -> type[StudyFile]:
 
 @cache
 def _with_keys(added: tuple[type[Settings], ...]) -> type[StudyFile]:
-    return (
-        create_model("StudyFile", __base__=(*added, StudyFile), __doc__="What a study.yaml says.")
-        if added
-        else StudyFile
-    )
+    if not added:
+        return StudyFile
+    bases = cast("tuple[type[StudyFile], ...]", (*added, StudyFile))
+    return create_model("StudyFile", __base__=bases, __doc__="What a study.yaml says.")

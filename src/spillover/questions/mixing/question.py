@@ -11,7 +11,9 @@ from spillover.question import Question
 from spillover.questions.mixing.arm import QUESTION, facts_of
 from spillover.questions.mixing.designs import MixKey
 from spillover.questions.mixing.mixing import Mixing, mixing
+from spillover.questions.mixing.section import mixing_section
 from spillover.records import StudyResults
+from spillover.report.section import Section
 from spillover.steps.variant import Variant
 from spillover.store.store import Store
 from spillover.study.design import Designed
@@ -35,6 +37,9 @@ class MixingQuestion(Question[Mixing]):
     def find(self, results: StudyResults, analysis: Analysis) -> Mixing | None:
         """Return what added data did; None where no variant was trained on a mixture."""
         return mixing(results, analysis.scores, level=analysis.level)
+
+    def sections(self, results: StudyResults, analysis: Analysis, finding: Mixing) -> Sequence[Section]:
+        return [mixing_section(finding)]
 
     def summary(self, finding: Mixing | None) -> Mapping[str, object]:
         """Return everything that was found."""
