@@ -38,7 +38,7 @@ ALLOWED = {
 }
 TORCH_ROOMS = {"models", "training"}
 TORCH = {"torch", "transformers", "accelerate", "peft", "safetensors", "bitsandbytes"}
-NUMBERS_ONLY = {"numpy", "scipy", "statsmodels"}
+NUMBERS_ONLY = {"numpy", "scipy"}
 
 
 def modules():

@@ -112,7 +112,7 @@ def test_arms_say_which_they_are_and_share_the_plain_training(finished, cards):
     assert arms["target+general"]["general_rows"] == 16
     only = arms["words-alone-for-first"]
     assert (cards["words-alone-for-first"].trained_on, only["target"]) == ("words", "first")
-    assert (only["specialist_rows"], only["general_rows"]) == (0, 16)
+    assert (only["specialist_rows"], only["general_rows"], only["coverage"]) == (0, 16, None)
     assert [name for name, card in cards.items() if card.is_control] == ["words-alone-for-first"]
     assert sum(step.kind == "finetune" for step in outcome.computed) == 8
 

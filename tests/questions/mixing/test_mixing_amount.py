@@ -3,8 +3,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from statsmodels.regression.linear_model import OLS
 
-from spillover.questions.mixing.amount import rows_needed
+from spillover.questions.mixing.amount import _fitted, rows_needed
 from tests.questions.mixing.made_mixing import MadeArm, found, mixed_study, right
 
 BASE_SCORES = {"home": right(0, 20)}
@@ -147,6 +148,20 @@ def test_the_intervals_of_the_regression_are_those_of_least_squares_by_hand():
     by_term = {term.term: term for term in item.coefficients}
     assert [by_term[name].value for name in names] == pytest.approx(weights)
     assert [by_term[name].high for name in names] == pytest.approx(weights + half, rel=1e-5)
+
+
+@pytest.mark.parametrize(("seed", "level", "noise"), [(0, 0.95, 0.02), (1, 0.8, 0.3), (2, 0.99, 1e-6)])
+def test_the_regression_is_that_of_statsmodels(seed, level, noise):
+    draw = np.random.default_rng(seed)
+    terms = {"constant": np.ones(9), "log rows": np.log(draw.integers(8, 4096, 9)), "share": draw.random(9) * 1e-3}
+    values = 0.1 * terms["log rows"] + draw.normal(0, noise, 9)
+    fit = OLS(values, np.column_stack(list(terms.values()))).fit()
+    found = _fitted(terms, values, level)
+    assert [term.term for term in found] == list(terms)
+    assert [term.value for term in found] == pytest.approx(fit.params, rel=1e-9)
+    assert [(term.low, term.high) for term in found] == [
+        pytest.approx(tuple(ends), rel=1e-8) for ends in fit.conf_int(alpha=1 - level)
+    ]
 
 
 def test_too_few_arms_are_said_and_not_fitted():

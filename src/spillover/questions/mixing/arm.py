@@ -61,6 +61,7 @@ class ArmFacts:
     rows: Mapping[str, int]
     """Of each task that is trained on, in one pass over them."""
     coverage: float | None = None
+    """Of the target and what is added to it that is not general; None where the target is not trained on."""
     false_share: float | None = None
     """Share of wrong facts in what is added; None where no facts that a program wrote are."""
     validation: Mapping[str, float] | None = None
@@ -94,7 +95,7 @@ def facts_of(study: Study, store: Store, model: Variant) -> Mapping[str, Any]:
         general_rows=general_count if arm.general_rows is None else arm.general_rows,
         general_share=arm.general_share,
         rows=rows,
-        coverage=number,
+        coverage=number if trained.trained_on.name == arm.target else None,
         false_share=max(shares, default=None),
         validation=validation.measured(store) if validation and store.has(validation) else None,
     )

@@ -17,8 +17,8 @@ from spillover.training.settings import Recipe
 
 FIXED = frozenset({"alone", "all", "general-alone", "extra-steps"})
 """Kinds of arms that no budget drops: what others are compared with, and the mix named before any result was seen."""
-CONTROLS = frozenset({"general-alone", "extra-steps"})
-"""Kinds of arms that nobody could choose."""
+UNVALIDATED = frozenset({"general-alone", "extra-steps"})
+"""Kinds of arms that nobody could choose, so that no validation rows measure them."""
 
 Tasks = Annotated[tuple[str, ...], ONE_OR_MORE]
 Sizes = Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1), ONE_OR_MORE, EACH_ONCE]
@@ -63,7 +63,7 @@ class Design(Settings):
             ),
             part=PlannedArm(
                 level=None if kind in FIXED else (target, size, facts.get("specialist_rows")),
-                is_control=kind in CONTROLS,
+                is_control=kind in UNVALIDATED,
                 validation_row_count=self.validation,
                 target=target,
                 kind=kind,
