@@ -17,7 +17,7 @@ OF_QUESTIONS = {
 }
 ALLOWED = {
     "cli": OF_COMMANDS | {"commands"},
-    "question": {"analysis", "report", "study", "steps", "store"},
+    "question": {"analysis", "report", "study", "steps", "store", "tasks"},
     "questions": OF_QUESTIONS,
     "commands": OF_COMMANDS,
     "api": {"questions", "config", "progress", "study", "steps", "store", "report", "analysis", "models", "artifacts"},
@@ -38,7 +38,7 @@ ALLOWED = {
 }
 TORCH_ROOMS = {"models", "training"}
 TORCH = {"torch", "transformers", "accelerate", "peft", "safetensors", "bitsandbytes"}
-NUMBERS_ONLY = {"numpy", "scipy", "statsmodels"}
+NUMBERS_ONLY = {"numpy", "scipy"}
 
 
 def modules():
