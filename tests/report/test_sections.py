@@ -126,7 +126,7 @@ def test_what_other_questions_found_stands_under_a_verdict_everywhere():
     verdict = replace(analysis.verdicts[0], evidence=("moved *least* of all", "a second line"))
     changed = replace(analysis, verdicts=(verdict, *analysis.verdicts[1:]))
     (section,) = (item for item in sections_of(results, changed) if item.id == "verdicts")
-    assert "moved *least* of all" in read_page(html_section(section)).text
+    assert "Moved *least* of all. A second line." in read_page(html_section(section)).text
     assert "    - moved \\*least\\* of all\n    - a second line\n- " in markdown_section(section)
     assert "\n             moved *least* of all\n" in text_summary(results, changed).plain
     assert summary(results, changed)["verdicts"][0]["evidence"] == ["moved *least* of all", "a second line"]

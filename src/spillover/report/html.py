@@ -185,11 +185,15 @@ def _(part: Lights) -> str:
     cards = "\n".join(
         f'<li class="{item.light}">\n<span class="light"><span aria-hidden="true">{LIGHT_SYMBOLS[item.light]}</span> '
         f"{item.light}</span>\n<div><h3>{_name(item.variant)}</h3><p>{_bdi(item.reading, LONGEST_SENTENCE)}.</p>"
-        f"{_numbers(item.numbers)}{_numbers(f'{end[0].upper()}{end[1:]}.' for end in item.ends)}"
-        f"{_numbers(item.evidence)}</div>\n</li>"
+        f"{_numbers(item.numbers)}{_numbers(map(_sentence, item.ends))}"
+        f"{_numbers(map(_sentence, item.evidence))}</div>\n</li>"
         for item in part.verdicts
     )
     return f'<ul class="verdicts">\n{cards}\n</ul>'
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def _numbers(lines: Iterable[str]) -> str:

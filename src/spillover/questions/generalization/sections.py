@@ -101,7 +101,7 @@ def losses_section(results: StudyResults, found: Sequence[AccuracyDrop]) -> Sect
     conditions = condition_words(results)
     columns: tuple[Column | str, ...] = (
         *("variant", "tested on", number("shots"), number("base"), number("variant"), number("drop")),
-        *(words("what it is"), "label prior", "answer format", "remaining"),
+        *(words("what it is"), interval("label prior"), interval("answer format"), interval("remaining")),
     )
     rows: list[Row] = [
         (
