@@ -174,7 +174,7 @@ def test_a_study_without_drift_losses_prompts_or_free_text_still_has_a_page() ->
     )
     analysis = answered(bare, resample_count=50)
     page = html_page(bare, analysis)
-    wanted = "verdicts relations frontier matrix choices calibration losses claims training protocol provenance"
+    wanted = "verdicts relations matrix choices calibration losses training protocol provenance"
     assert re.findall(r'<section id="(\w+)">', page) == wanted.split()
     assert re.findall(r'<a href="#(\w+)">', page) == re.findall(r'<section id="(\w+)">', page)
     assert "## Skipped" not in markdown_page(bare, analysis)
@@ -287,6 +287,6 @@ def test_a_recipe_trained_with_several_seeds_has_a_row_over_seeds() -> None:
     assert "deviation of seeds" in shown
     cells = f"sft home 8 in-domain accuracy 3 1 {signed(row.mean_difference)} {interval_words(row.low, row.high)}"
     assert "".join(cells.split()) in "".join(shown.split())
-    assert f"| sft | home | 8 | in-domain | accuracy | 3 | 1 | {signed(row.mean_difference)} |" in markdown_page(
+    assert f"| sft | home | 8 | in-domain | accuracy | 3 | 1 | **{signed(row.mean_difference)}** |" in markdown_page(
         results, analysis
     )
