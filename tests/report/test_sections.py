@@ -109,7 +109,9 @@ def test_a_table_wider_than_the_terminal_is_split_after_its_facts():
 
 def test_only_rows_that_stand_together_are_parted_by_a_line():
     def classes(*firsts):
-        return re.findall(r"<tr( class=.first.)?><th", html_parts([table("t", ("a",), [(first,) for first in firsts])]))
+        return re.findall(
+            r"<tr( class=.first.)?><th scope=.row.", html_parts([table("t", ("a",), [(first,) for first in firsts])])
+        )
 
     assert [bool(found) for found in classes("x", "x", "y", "y")] == [False, False, True, False]
     assert not any(classes("x", "y", "z"))
