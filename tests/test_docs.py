@@ -20,13 +20,15 @@ from spillover.api import Comparison, Results
 from spillover.cli import app, main
 from spillover.commands.gate import RuleFile
 from spillover.evaluation.metrics import METRICS
+from spillover.questions import QUESTIONS
+from spillover.questions.mixing.cocktail import Cocktail
+from spillover.questions.mixing.factorial import Factorial
 from spillover.report.formats import Format
-from spillover.study.mix import Cocktail, Factorial, contradiction_with_stages
-from spillover.study.study_file import StudyFile, VariantEntry
+from spillover.study.study_file import StudyFile, VariantEntry, study_file
 from spillover.tasks.settings import load_yaml, parse_settings
 from spillover.tasks.suite import builtin_suites, load_suite
 from spillover.training.optimization import TrainingSettings
-from spillover.training.settings import Recipe, contradiction_with_training
+from spillover.training.settings import Recipe, contradiction_with_stages, contradiction_with_training
 from spillover.training.sweep import sweep_points
 from tests.study.made_study import make_study
 
@@ -35,6 +37,7 @@ DOCS = ROOT / "docs"
 DEMO = ROOT / "examples" / "quickstart.yaml"
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.glob("*.md")])
 SLOTS = tuple(Recipe.model_fields)
+STUDY_FILE = study_file(QUESTIONS)
 
 
 @dataclass(frozen=True)
@@ -157,12 +160,12 @@ def test_every_yaml_block_is_a_study_a_suite_or_a_recipe_that_is_accepted(block,
     elif set(data) <= set(SLOTS):
         parse_settings(Recipe, data, where=str(block))
     else:
-        check_study(parse_settings(StudyFile, data, where=str(block)), where=str(block))
+        check_study(parse_settings(STUDY_FILE, data, where=str(block)), where=str(block))
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.name)
 def test_every_example_is_a_study_that_is_accepted(path):
-    check_study(parse_settings(StudyFile, load_yaml(path), where=str(path)), where=str(path))
+    check_study(parse_settings(STUDY_FILE, load_yaml(path), where=str(path)), where=str(path))
 
 
 def command(line: str) -> str:
@@ -179,13 +182,14 @@ def check_study(study: StudyFile, *, where: str) -> None:
     """Refuse what `load_study` would refuse before it looks for models and rows."""
     suite = load_suite(study.suite.name) if study.suite.name in builtin_suites() else None
     trained = [entry for entry in study.variants if isinstance(entry, VariantEntry)]
-    arms = [(arm.mixture, mix.recipe, mix.training) for mix in study.mix for arm in mix.expand()]
+    designed = [one.entry for question in QUESTIONS for one in question.expand(study)]
     points = [
         (mixture, point.recipe, point.training)
         for entry in trained
         for point in sweep_points(entry.name, entry.recipe, entry.training, entry.sweep, where=where)
         for mixture in entry.train_on
     ]
+    arms = [(mixture, entry.recipe, entry.training) for entry in designed for mixture in entry.train_on]
     defaults = {**(suite.training_defaults if suite else {}), **study.training}
     for mixture, recipe, training in (*points, *arms):
         settings = parse_settings(TrainingSettings, {**defaults, **training}, where=where)
@@ -253,7 +257,7 @@ def test_the_command_that_starts_from_a_file_of_rows_writes_a_study_that_is_acce
     with pytest.raises(SystemExit) as stopped:
         main(words[1:])
     assert stopped.value.code == 0
-    check_study(parse_settings(StudyFile, load_yaml(Path("study.yaml")), where="study.yaml"), where="study.yaml")
+    check_study(parse_settings(STUDY_FILE, load_yaml(Path("study.yaml")), where="study.yaml"), where="study.yaml")
 
 
 def command_names(command: typer.main.TyperGroup | None = None, before: str = "spillover") -> list[str]:
@@ -363,7 +367,7 @@ def test_the_page_on_mixtures_names_every_setting_of_a_design():
 
 def test_the_page_on_the_study_file_names_every_setting():
     text = (DOCS / "study.md").read_text(encoding="utf-8")
-    for name in {*StudyFile.model_fields, *TrainingSettings.model_fields}:
+    for name in {*STUDY_FILE.model_fields, *TrainingSettings.model_fields}:
         assert re.search(rf"\b{name}\b", text), name
 
 

@@ -17,7 +17,7 @@ OF_QUESTIONS = {
 }
 ALLOWED = {
     "cli": OF_COMMANDS | {"commands"},
-    "question": {"analysis", "report", "study", "steps", "store"},
+    "question": {"analysis", "report", "study", "steps", "store", "tasks"},
     "questions": OF_QUESTIONS,
     "commands": OF_COMMANDS,
     "api": {"questions", "config", "progress", "study", "steps", "store", "report", "analysis", "models", "artifacts"},
@@ -27,7 +27,7 @@ ALLOWED = {
     "study": {"steps", "store", "training", "evaluation", "analysis", "tasks", "prompts", "models", "artifacts"},
     "steps": {"store", "training", "evaluation", "tasks", "prompts", "models"},
     "store": {"tasks", "prompts", "artifacts"},
-    "report": {"analysis", "questions"},
+    "report": {"analysis"},
     "training": {"tasks", "prompts", "models"},
     "evaluation": {"tasks", "prompts", "models", "artifacts"},
     "tasks": {"prompts", "artifacts"},
@@ -38,7 +38,7 @@ ALLOWED = {
 }
 TORCH_ROOMS = {"models", "training"}
 TORCH = {"torch", "transformers", "accelerate", "peft", "safetensors", "bitsandbytes"}
-NUMBERS_ONLY = {"numpy", "scipy", "statsmodels"}
+NUMBERS_ONLY = {"numpy", "scipy"}
 
 
 def modules():
@@ -73,6 +73,17 @@ def test_rooms_import_only_what_the_map_of_rooms_allows():
             target = module.split(".")[1] if module.startswith("spillover.") else None
             if target and target != room and target not in OPEN_TO_ALL | ALLOWED.get(room, set()):
                 wrong.append(f"{path.relative_to(ROOT)} imports {module}")
+    assert not wrong
+
+
+def test_no_question_imports_another():
+    rooms = PACKAGE / "questions"
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {module}"
+        for path in sorted(rooms.glob("*/**/*.py"))
+        for module in imports_of(path)
+        if module.startswith("spillover.questions.") and module.split(".")[2] != path.relative_to(rooms).parts[0]
+    ]
     assert not wrong
 
 

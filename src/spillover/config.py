@@ -17,10 +17,17 @@ from spillover.models.spec import ResolvedModel
 from spillover.question import Question
 from spillover.questions import QUESTIONS
 from spillover.steps.adopt import Adopt
+from spillover.study.design import Part
 from spillover.study.harness_cells import harness_cells, harness_tasks, is_harness_name
-from spillover.study.mix import Arm, contradiction_with_stages
 from spillover.study.study import Study, VariantPlan
-from spillover.study.study_file import DEFAULT_TEST_LIMIT, AdoptedEntry, StudyFile, SuiteEntry, VariantEntry
+from spillover.study.study_file import (
+    DEFAULT_TEST_LIMIT,
+    AdoptedEntry,
+    StudyFile,
+    SuiteEntry,
+    VariantEntry,
+    study_file,
+)
 from spillover.tasks.mixture import Mixture, label_collisions
 from spillover.tasks.prepare import demonstration_count
 from spillover.tasks.relation import DataOfFamily, TrainedOn
@@ -29,7 +36,7 @@ from spillover.tasks.suite import Suite, load_suite
 from spillover.tasks.task import Task
 from spillover.training.optimization import TrainingSettings
 from spillover.training.parameters.selection import Shapes
-from spillover.training.settings import contradiction_with_training
+from spillover.training.settings import contradiction_with_stages, contradiction_with_training
 from spillover.training.sweep import sweep_points
 
 if TYPE_CHECKING:
@@ -78,9 +85,14 @@ def resolve_study(
     questions: Sequence[Question[Any]] = QUESTIONS,
 ) -> Study:
     """Return the study that the content of a study file means; ``path`` is the file, or where one would lie."""
-    settings = parse_settings(StudyFile, data, where=str(path))
+    settings = parse_settings(study_file(questions), data, where=str(path))
+    entries = _entries(settings, questions, where=str(path))
     suite = _suite(path, settings.suite, folder, notice)
-    plans = _all_plans(settings, suite, where=str(path), cache=cache)
+    plans = tuple(
+        plan
+        for entry, part in entries
+        for plan in _plans(entry, settings, suite, where=str(path), cache=cache, part=part)
+    )
     for sentence in dict.fromkeys(s for plan in plans for s in label_collisions((*plan.train_on, *plan.added))):
         notice(sentence)
     test_on = _tested(settings, suite, where=str(path))
@@ -109,28 +121,28 @@ def resolve_study(
         if isinstance(entry, AdoptedEntry)
     )
     return Study(
-        path.stem,
-        base,
-        suite,
-        plans,
-        test_on,
-        shots,
-        settings.prompt_forms,
-        limits,
-        settings.seeds,
-        settings.demonstration_seeds,
-        precision,
-        settings.protocol,
-        cache,
-        skipped,
-        settings.model_dump(mode="json", by_alias=True) | {"precision": precision},
-        settings.scoring,
-        settings.watch,
-        settings.margin,
-        harness,
-        adopted,
-        settings.track,
-        tuple(question for question in questions if settings.drift or question.name != "drift"),
+        name=path.stem,
+        base=base,
+        suite=suite,
+        variants=plans,
+        test_on=test_on,
+        shots=shots,
+        prompt_forms=settings.prompt_forms,
+        test_limits=limits,
+        seeds=settings.seeds,
+        demonstration_seeds=settings.demonstration_seeds,
+        precision=precision,
+        protocol=settings.protocol,
+        cache=cache,
+        skipped=skipped,
+        source=settings.model_dump(mode="json", by_alias=True) | {"precision": precision},
+        scoring=settings.scoring,
+        watch=settings.watch,
+        margin=settings.margin,
+        harness=harness,
+        adopted=adopted,
+        track=settings.track,
+        questions=tuple(question for question in questions if settings.drift or question.name != "drift"),
     )
 
 
@@ -154,15 +166,17 @@ def _beside(path: Path, name: str) -> str:
     return str(beside.absolute()) if is_path else name
 
 
-def _all_plans(settings: StudyFile, suite: Suite, *, where: str, cache: Path) -> tuple[VariantPlan, ...]:
-    """Return the plans of every trained variant, point of a sweep and arm of a design."""
+def _entries(
+    settings: StudyFile, questions: Sequence[Question[Any]], *, where: str
+) -> list[tuple[VariantEntry, Part | None]]:
+    """Return every variant to be trained: entries of the file, points of a sweep, and what questions add."""
     trained = [entry for entry in settings.variants if isinstance(entry, VariantEntry)]
-    entries = [point for entry in trained for point in _points(entry, where=where)]
-    return tuple(
-        plan
-        for entry, arm in (*((entry, None) for entry in entries), *_arms(settings))
-        for plan in _plans(entry, settings, suite, where=where, cache=cache, arm=arm)
-    )
+    designed = [one for question in questions for one in question.expand(settings)]
+    if not settings.variants and not designed:
+        or_keys = "".join(f", or `{key}`" for question in questions for key in question.design_keys)
+        raise UserError(f"{where}: variants is missing; add it{or_keys}")
+    points = [point for entry in trained for point in _points(entry, where=where)]
+    return [*((point, None) for point in points), *((one.entry, one.part) for one in designed)]
 
 
 def _points(entry: VariantEntry, *, where: str) -> list[VariantEntry]:
@@ -175,22 +189,8 @@ def _points(entry: VariantEntry, *, where: str) -> list[VariantEntry]:
     ]
 
 
-def _arms(settings: StudyFile) -> list[tuple[VariantEntry, Arm]]:
-    """Return every arm of every design as a variant's entry."""
-    return [
-        (
-            VariantEntry(
-                name=arm.name, train_on=(arm.mixture,), sizes=(arm.size,), recipe=mix.recipe, training=mix.training
-            ),
-            arm,
-        )
-        for mix in settings.mix
-        for arm in mix.expand()
-    ]
-
-
 def _plans(
-    entry: VariantEntry, settings: StudyFile, suite: Suite, *, where: str, cache: Path, arm: Arm | None
+    entry: VariantEntry, settings: StudyFile, suite: Suite, *, where: str, cache: Path, part: Part | None
 ) -> list[VariantPlan]:
     """Return one plan for all tasks of an entry, and one for each of its mixtures."""
     plain = tuple(mixture for mixture in entry.train_on if mixture.is_plain)
@@ -202,7 +202,7 @@ def _plans(
             if fault := contradiction_with_stages(chosen[0], plan.recipe, plan.settings):
                 raise UserError(f"{where}: variant {entry.name!r}: {fault}")
             plan = replace(plan, mixture=chosen[0], added=tuple(suite.task(m.task) for m in chosen[0].added))
-        plans.append(replace(plan, arm=arm.facts) if arm else plan)
+        plans.append(replace(plan, part=part))
     return plans
 
 
@@ -228,7 +228,14 @@ def _plan(
         raise UserError(
             f"{where}: variant {entry.name!r}: it replays {own.pop()!r}, which it is trained on; name another"
         )
-    return VariantPlan(entry.name, tasks, entry.sizes, entry.recipe, training, replayed)
+    return VariantPlan(
+        name=entry.name,
+        train_on=tasks,
+        sizes=entry.sizes,
+        recipe=entry.recipe,
+        settings=training,
+        replayed=replayed,
+    )
 
 
 def _check_parameters(plans: tuple[VariantPlan, ...], base: ResolvedModel, *, where: str) -> None:

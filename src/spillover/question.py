@@ -12,7 +12,10 @@ from spillover.report.section import Section
 from spillover.steps.step import Step
 from spillover.steps.variant import Variant
 from spillover.store.store import Store
+from spillover.study.design import Designed
 from spillover.study.study import Study
+from spillover.study.study_file import StudyFile
+from spillover.tasks.settings import Settings
 
 Found = TypeVar("Found")
 
@@ -25,7 +28,19 @@ class Question(Generic[Found]):
     """
 
     name: ClassVar[str]
-    """Of its finding, of its facts, and of its key in study.yaml where it has one."""
+    """Of its finding and of its facts."""
+    settings: ClassVar[type[Settings] | None] = None
+    """The keys that it adds to study.yaml, each with a default that asks nothing; None adds none."""
+
+    @property
+    def design_keys(self) -> tuple[str, ...]:
+        """The keys of study.yaml by which it adds variants."""
+        adds = type(self).expand is not Question.expand
+        return tuple(self.settings.model_fields) if self.settings and adds else ()
+
+    def expand(self, settings: StudyFile) -> Sequence[Designed]:
+        """Return the variants that a study file asks for by its keys, which are fields of ``settings``."""
+        return ()
 
     def steps(self, study: Study) -> Sequence[Step]:
         """Return what is to be done beyond the grid, each of one variant; a report does without what is missing."""

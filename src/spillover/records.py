@@ -140,14 +140,13 @@ class VariantCard:
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Question to what it knows of the variant, as plain data."""
     mixture: Mapping[str, Any] = field(default_factory=dict)
-    """What was mixed and which arm of the design it is, see `study.mixed.mixture_card`; empty for plain variants."""
+    """What was mixed, of one pass over the rows: ``budget`` and ``order`` of `tasks.mixture.Mixture`; source to
+    ``rows``, ``repeated_rows``, ``target_tokens``, ``row_shares``, ``token_shares`` and ``dropped`` (reason to count);
+    ``stages`` (sources of each), ``stage_steps`` and ``coverage``, a number. Empty where nothing was."""
     is_classification: bool | None = None
     """Whether what it was trained on asks for one of several answers; None where nobody knows."""
-
-    @property
-    def drift(self) -> Mapping[str, Any]:
-        """What `training.drift.measure.measure_drift` returns; empty where it was not measured."""
-        return self.facts.get("drift", {})
+    is_control: bool = False
+    """Whether a design has it to be compared with alone, so that it is no recipe of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,8 @@ RATE = {"settings": {"learning_rate": 1e-4, "gradient_checkpointing": False}}
 PLAIN = VariantCard("sft/t/8/0", "sft", "t", 8, 0, {"demonstrations": {"count": 0}}, RATE)
 FTICL = replace(PLAIN, id="fticl/t/8/0", name="fticl", recipe={"demonstrations": {"count": 2}})
 OTHER_RATE = {"settings": {"learning_rate": 2e-5, "gradient_checkpointing": False}}
-MIXTURE = {"arm": "mixture", "row_shares": {"t": 0.5, "u": 0.5}, "repeated_rows": {"t": 0, "u": 0}, "order": "joint"}
-ALONE = {"arm": "alone", "row_shares": {"t": 1.0}, "repeated_rows": {"t": 0}, "order": "joint"}
-REPEATED = {**ALONE, "repeated_rows": {"t": 8}}
+MIXTURE = {"row_shares": {"t": 0.5, "u": 0.5}, "repeated_rows": {"t": 0, "u": 0}, "order": "joint"}
+REPEATED = {"row_shares": {"t": 1.0}, "repeated_rows": {"t": 8}, "order": "joint"}
 
 NOT_PLAIN = [
     {"mixture": MIXTURE},
@@ -30,8 +29,8 @@ NOT_PLAIN = [
 def test_plain_fine_tuning_adds_nothing_and_fticl_demonstrations_alone():
     assert (is_plain(PLAIN), is_fticl(PLAIN)) == (True, False)
     assert (is_plain(FTICL), is_fticl(FTICL)) == (False, True)
-    assert is_plain(replace(PLAIN, recipe={}, mixture=ALONE))
-    assert not is_plain(replace(PLAIN, mixture={**ALONE, "arm": "single-steps"}))
+    assert is_plain(replace(PLAIN, recipe={}))
+    assert not is_plain(replace(PLAIN, is_control=True))
     assert is_plain(replace(PLAIN, recipe={"parameters": {"kind": "full"}, "constraint": {"kind": "none"}}))
 
 

@@ -7,13 +7,11 @@ import pytest
 from spillover.questions import answered
 from spillover.records import BASE, RIGHT_ANSWERS, Relation
 from spillover.report.figures import (
-    drift_heat_maps,
     forgetting_panels,
     loss_chart,
     relation_chart,
     series_of,
     shots_panels,
-    similarity_chart,
 )
 from tests.report.made_results import made_results
 
@@ -30,8 +28,8 @@ def names(svg: str) -> set[str]:
 
 
 def test_charts_are_plain_drawings_coloured_by_the_page() -> None:
-    svgs = [relation_chart(ANALYSIS), similarity_chart(RESULTS), loss_chart(RESULTS)]
-    panels = (*shots_panels(RESULTS, ANALYSIS), *drift_heat_maps(RESULTS), *forgetting_panels(RESULTS))
+    svgs = [relation_chart(ANALYSIS), loss_chart(RESULTS)]
+    panels = (*shots_panels(RESULTS, ANALYSIS), *forgetting_panels(RESULTS))
     svgs += [panel.svg for panel in panels]
     for svg in svgs:
         assert names(svg) <= {"svg", "g", "path", "line", "text", "rect", "defs", "clipPath"}

@@ -36,7 +36,9 @@ def test_braces_and_environments_are_balanced_also_when_names_are_hostile():
 def test_numbers_are_those_of_the_analysis():
     text = latex_tables(RESULTS, ANALYSIS)
     item = ANALYSIS.relations[0]
-    facts = f"{item.variant} & {item.relation} & {item.kind} & {item.cell_count} & {item.item_count}"
-    assert f"{facts} & {item.base_mean:.2f}" in text
+    facts = f"{item.variant} & {item.relation} & {item.kind} & {item.base_mean:.2f} & {item.variant_mean:.2f}"
     (row,) = (line for line in text.splitlines() if line.startswith(facts))
-    assert row.endswith(f" & {item.reading} \\\\")
+    assert f" & {item.reading} & {item.cell_count} & " in row
+    assert row.endswith(f" & {item.item_count} \\\\")
+    (clear,) = {entry for entry in re.findall(r"\\textbf\{([^}]*)\}", text) if entry == "+0.36"}
+    assert clear

@@ -79,3 +79,11 @@ def test_both_are_on_the_page_and_in_markdown_and_nowhere_without_them():
         assert "67%" in shown
     bare = html_page(MADE, ANALYSIS) + markdown_page(MADE, ANALYSIS)
     assert "What each" not in bare
+
+
+def test_what_was_watched_is_shown_from_first_to_last() -> None:
+    analysis = answered(MADE, resample_count=20)
+    for page in (html_page(MADE, analysis), markdown_page(MADE, analysis)):
+        assert "Forgetting while training" in page
+    row = f"| {FIRST.id} | 3 | 3.10 | {3.1 + 0.004 * 64:.2f} | 0.1280 |"
+    assert row in markdown_page(MADE, analysis)

@@ -97,7 +97,7 @@ def test_what_was_trained_elsewhere_scores_as_what_a_study_trained_itself(traine
     ):
         assert accuracies(own, ours)
         assert accuracies(own, ours) == accuracies(results, theirs)
-    drifts = {card.id: card.drift["mean_absolute_difference"] for card in (*own.variants, *results.variants)}
+    drifts = {card.id: card.facts["drift"]["mean_absolute_difference"] for card in (*own.variants, *results.variants)}
     assert drifts["whole/first"] == drifts["sft/first/16/0"] > 0
     assert drifts["part"] == drifts["lora/first/16/0"] > 0
 

@@ -46,7 +46,7 @@ def halved(folder, seconds, more=MORE):
 
 
 def names(study, target="first"):
-    return {plan.name for plan in study.variants if plan.arm["target"] == target}
+    return {plan.name for plan in study.variants if plan.part.target == target}
 
 
 def test_a_study_without_competing_arms_is_refused(tmp_path):
@@ -106,7 +106,7 @@ def test_the_arm_that_is_kept_had_the_lower_loss(least):
 def test_validation_rows_are_neither_tested_on_nor_trained_on_by_any_arm(least):
     study, _, _, workshop, _ = least
     first = [step for step in study.finetunes if step.data.task.name == "first"]
-    step = Validate(first[0], first[0].data, first[0].rows.template, study.arms)
+    step = Validate(first[0], first[0].data, first[0].rows.template, study.designed)
     rows = step.rows(workshop)
     asked = {row.prompt for row in rows.rows}
     assert len(asked) == 44 - 16
@@ -125,7 +125,9 @@ def test_what_a_budget_left_out_is_named_in_the_results(least):
     for variant in gone - {card.id for card in results.variants}:
         assert any(variant in sentence for sentence in results.skipped)
     assert {step.variant for step in chosen.finetunes} <= {card.id for card in results.variants}
-    measured = {card.id for card in results.variants if "validation" in card.mixture}  # the study itself asks for none
+    measured = {
+        card.id for card in results.variants if card.facts["mixing"]["validation"]
+    }  # the study itself asks for none
     assert {step.variant for step in chosen.finetunes if step.name != "extra-steps"} <= measured
     assert not study.validations
 

@@ -44,7 +44,7 @@ def mix_study(folder, text=COCKTAIL, more=""):
 
 
 def arms_of(study):
-    return {step.name: step for step in study.finetunes if step.rows.arm["target"] == "first"}
+    return {step.name: step for step in study.finetunes if study.part_of(step).target == "first"}
 
 
 def members(step):
@@ -54,7 +54,7 @@ def members(step):
 def test_a_cocktail_is_every_arm_for_every_target(tmp_path):
     study = load(mix_study(tmp_path, more="budgets: additive"))
     arms = arms_of(study)
-    assert {name: (step.rows.arm["arm"], members(step)) for name, step in arms.items()} == {
+    assert {name: (study.part_of(step).kind, members(step)) for name, step in arms.items()} == {
         "alone": ("alone", ["first"]),
         "with-second": ("pair", ["first", "second"]),
         "with-third": ("pair", ["first", "third"]),
@@ -69,16 +69,16 @@ def test_a_cocktail_is_every_arm_for_every_target(tmp_path):
         "words-alone-for-first": ("general-alone", ["words"]),
         "extra-steps": ("extra-steps", ["first", "second", "third"]),
     }
-    assert arms["all-but-second"].rows.arm["left_out"] == "second"
-    assert arms["extra-steps"].rows.arm["budget"] == "steps"
-    assert {step.rows.arm["target"] for step in study.finetunes} == {"first", "second"}
+    assert study.part_of(arms["all-but-second"]).left_out == "second"
+    assert study.part_of(arms["extra-steps"]).budget == "steps"
+    assert {study.part_of(step).target for step in study.finetunes} == {"first", "second"}
 
 
 def test_arms_that_are_the_same_work_are_one_step(tmp_path):
     study = load(mix_study(tmp_path, more="budgets: additive"))
     arms = arms_of(study)
     assert arms["all-but-second"].key == arms["with-third"].key
-    others = [step for step in study.finetunes if step.rows.arm["arm"] == "general-alone"]
+    others = [step for step in study.finetunes if study.part_of(step).kind == "general-alone"]
     assert len({step.key for step in others}) == 1
     trainings = [step for step in study.steps if step.kind == "finetune"]
     assert len(trainings) == len({step.key for step in study.finetunes}) < len(study.finetunes)
@@ -102,7 +102,8 @@ def test_budgets_and_orders_multiply_the_arms_that_mix_and_no_other(tmp_path):
 
 def test_a_factorial_crosses_coverage_specialist_rows_general_rows_and_order(tmp_path):
     study = load(mix_study(tmp_path, FACTORIAL))
-    ids = {step.variant: (step.rows.arm["specialist_rows"], step.rows.arm["general_rows"]) for step in study.finetunes}
+    parts = {step.variant: study.part_of(step) for step in study.finetunes}
+    ids = {variant: (part.specialist_rows, part.general_rows) for variant, part in parts.items()}
     assert ids == {
         "alone/first/8/0": (8, 0),
         "general-6/first/8/0": (8, 6),
@@ -131,12 +132,12 @@ def test_a_factorial_crosses_coverage_specialist_rows_general_rows_and_order(tmp
 def test_a_factorial_trains_on_the_general_data_alone_where_it_is_asked_to(tmp_path):
     text = FACTORIAL.replace("general: words", "general: [words, sums]\n  general_alone: true")
     study = load(mix_study(tmp_path, text))
-    (floor,) = (step for step in study.finetunes if step.rows.arm["arm"] == "general-alone")
+    (floor,) = (step for step in study.finetunes if study.part_of(step).kind == "general-alone")
     assert floor.variant == "general-alone-6-for-first/words/3/0"
     assert [(member.task, member.cap) for member in floor.rows.mixture.added] == [("sums", 3)]
     rows, _ = floor.encoded(Workshop(Store(tmp_path)))
     assert rows.report["rows"] == {"words": 3, "sums": 3}
-    assert floor.rows.arm["general"] == ["words", "sums"]
+    assert study.part_of(floor).general == ("words", "sums")
     assert study.validation_of(floor) is None
 
 
@@ -149,7 +150,8 @@ def test_a_factorial_that_names_more_rows_than_a_source_has_is_refused(tmp_path)
 
 def test_several_shares_of_general_data_are_arms_of_their_own(tmp_path):
     more = "general_share: [0.25, 0.5]\n  arms: [alone, target+general, all+general]"
-    arms = arms_of(load(mix_study(tmp_path, more=more)))
+    study = load(mix_study(tmp_path, more=more))
+    arms = arms_of(study)
     kinds = [
         f"{kind}-{share}{form}"
         for kind in ("target+general", "all+general")
@@ -161,7 +163,7 @@ def test_several_shares_of_general_data_are_arms_of_their_own(tmp_path):
     for name, share in (("target+general-0.5", 0.5), ("all+general-0.25-matched", 0.25)):
         rows, _ = arms[name].encoded(workshop)
         assert rows.report["row_shares"]["words"] == pytest.approx(share)
-        assert arms[name].rows.arm["general_share"] == share
+        assert study.part_of(arms[name]).general_share == share
     (only,) = (
         name
         for name in arms_of(

@@ -47,6 +47,7 @@ def cards(finished):
 
 def test_a_plain_variant_has_no_mixture(cards):
     assert cards["plain"].mixture == {}
+    assert "mixing" not in cards["plain"].facts
 
 
 def test_the_achieved_rows_tokens_and_shares_of_every_source_reach_the_card(cards):
@@ -55,10 +56,9 @@ def test_the_achieved_rows_tokens_and_shares_of_every_source_reach_the_card(card
     assert found["row_shares"]["words"] == pytest.approx(0.25, abs=0.01)
     assert sum(found["token_shares"].values()) == pytest.approx(1)
     assert sum(found["target_tokens"].values()) == cards["joint"].training["target_token_count"]  # one epoch
-    assert (found["target"], found["arm"], found["added"], found["general"]) == (
-        *("first", "mixture", ["second", "words"], []),
-    )
     assert found["stage_steps"] == [11]
+    arm = cards["joint"].facts["mixing"]
+    assert (arm["target"], arm["kind"], arm["added"], arm["general"]) == ("first", "mixture", ("second", "words"), ())
 
 
 def test_the_report_has_a_row_for_every_source_of_every_mixture_with_its_stage(finished):
@@ -85,8 +85,8 @@ def test_stages_are_trained_one_after_the_other_and_logged_as_one(cards):
     found = cards["staged"]
     assert found.mixture["stages"] == [["words"], ["first", "second"]]
     assert found.mixture["stage_steps"] == [3, 8]  # 9 and 32 rows, four a step
-    assert found.mixture["specialist_rows"] == 32
-    assert found.mixture["general_rows"] == 9
+    assert found.facts["mixing"]["specialist_rows"] == 32
+    assert found.facts["mixing"]["general_rows"] == 9
     assert len(found.training["losses"]) == found.training["step_count"] == 11
     assert [entry["step"] for entry in found.training["forgetting"]] == [0, 3, 6, 9, 11]
 
@@ -105,14 +105,15 @@ def test_arms_say_which_they_are_and_share_the_plain_training(finished, cards):
     study, _, outcome = finished
     keys = {step.name: step.key for step in study.finetunes}
     assert keys["alone"] == keys["plain"]
-    assert cards["alone"].mixture["arm"] == "alone"
-    assert cards["alone"].mixture["rows"] == {"first": 16}
-    assert cards["alone"].mixture["target_tokens"] == {"first": cards["plain"].training["target_token_count"]}
-    assert cards["alone"].mixture["coverage"]["first"] == pytest.approx(1)
-    assert cards["target+general"].mixture["general_rows"] == 16
-    only = cards["words-alone-for-first"]
-    assert (only.trained_on, only.mixture["target"]) == ("words", "first")
-    assert (only.mixture["specialist_rows"], only.mixture["general_rows"]) == (0, 16)
+    arms = {name: card.facts["mixing"] for name, card in cards.items() if name != "plain"}
+    assert cards["alone"].mixture == {}
+    assert (arms["alone"]["kind"], arms["alone"]["rows"]) == ("alone", {"first": 16})
+    assert arms["alone"]["coverage"] == pytest.approx(1)
+    assert arms["target+general"]["general_rows"] == 16
+    only = arms["words-alone-for-first"]
+    assert (cards["words-alone-for-first"].trained_on, only["target"]) == ("words", "first")
+    assert (only["specialist_rows"], only["general_rows"], only["coverage"]) == (0, 16, None)
+    assert [name for name, card in cards.items() if card.is_control] == ["words-alone-for-first"]
     assert sum(step.kind == "finetune" for step in outcome.computed) == 8
 
 

@@ -49,7 +49,7 @@ def test_a_variant_whose_drift_alone_is_missing_is_reported_without_it(tmp_path)
     (drift,) = (step for step in study.asked_beside if step.variant.variant == "fticl/first/16/0")
     shutil.rmtree(store.folder(drift))
     results = collect(study, store, command="spillover run study.yaml")
-    moved = {card.id: bool(card.drift) for card in results.variants}
+    moved = {card.id: bool(card.facts.get("drift")) for card in results.variants}
     assert moved == {"sft/first/16/0": True, "fticl/first/16/0": False}
     assert results.skipped == ("measure drift of fticl/first/16/0: not done yet",)
     page = write_report(results, answered(results), tmp_path / "report", formats=[Format.HTML, Format.MARKDOWN])[

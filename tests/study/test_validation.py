@@ -21,10 +21,10 @@ def test_a_design_that_asks_for_it_measures_every_arm_but_the_controls_on_valida
     study, store, outcome = finished
     assert not [(step.label, reason) for step, reason in outcome.failed]
     cards = collect(study, store, command="spillover run").variants
-    measured = {card.id for card in cards if "validation" in card.mixture}
-    assert measured == {card.id for card in cards if card.mixture["arm"] != "extra-steps"}
-    assert all(card.mixture["validation"]["rows"] == 12 for card in cards if card.id in measured)
-    losses = {card.mixture["validation"]["loss"] for card in cards if card.id in measured}
+    measured = {card.id for card in cards if card.facts["mixing"]["validation"]}
+    assert measured == {card.id for card in cards if card.facts["mixing"]["kind"] != "extra-steps"}
+    assert all(card.facts["mixing"]["validation"]["rows"] == 12 for card in cards if card.id in measured)
+    losses = {card.facts["mixing"]["validation"]["loss"] for card in cards if card.id in measured}
     assert len(losses) == len({step.key for step in study.validations})
     assert all(0 < loss < 20 for loss in losses)
 

@@ -101,8 +101,13 @@ def analyse(
         compared,
         questions=tuple(questions),
         findings={question.name: finding for question, finding in found},
-        verdicts=tuple(replace(item, evidence=tuple(evidence.get(item.variant, ()))) for item in verdicts),
+        verdicts=tuple(replace(item, evidence=_evidence(item, evidence)) for item in verdicts),
     )
+
+
+def _evidence(verdict: Verdict, evidence: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return what was found of a verdict's variants; what is told of each of its seeds stands once."""
+    return tuple(dict.fromkeys(line for variant in verdict.variants for line in evidence.get(variant, ())))
 
 
 def _measurements(results: StudyResults, scores: Scores, level: float) -> tuple[Measurement, ...]:

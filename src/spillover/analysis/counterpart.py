@@ -52,8 +52,7 @@ def _all_but_demonstrations(card: VariantCard) -> tuple[object, ...]:
 
 
 def _is_alone(card: VariantCard) -> bool:
-    is_alone_arm = card.mixture.get("arm", "alone") == "alone"
-    return is_alone_arm and _mixture(card)[:2] == ({card.trained_on: 1.0}, 0)
+    return not card.mixture and not card.is_control
 
 
 def _mixture(card: VariantCard) -> tuple[Mapping[str, float], int, str]:

@@ -1,14 +1,15 @@
 """Variants trained with demonstrations beside those without: how far each moved, and the mean ratio of the two."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from spillover.analysis.contrasts import Estimate
 from spillover.analysis.counterpart import counterpart_without_demonstrations
-from spillover.records import StudyResults
+from spillover.records import StudyResults, VariantCard
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +28,19 @@ class DriftPair:
     seed: int
 
 
+def drift_of(card: VariantCard) -> Mapping[str, Any]:
+    """Return what `training.drift.measure.measure_drift` measured of a variant; empty where it was not."""
+    return card.facts.get("drift", {})
+
+
 def drift_pairs(results: StudyResults) -> tuple[DriftPair, ...]:
     """Return every variant trained with demonstrations whose drift is known beside that of its counterpart."""
     pairs = []
-    measured = [card for card in results.variants if card.drift]
+    measured = [card for card in results.variants if drift_of(card)]
     for card in measured:
         plain = counterpart_without_demonstrations(card, measured)
         if plain:
-            moved, plain_moved = (float(item.drift["mean_absolute_difference"]) for item in (card, plain))
+            moved, plain_moved = (float(drift_of(item)["mean_absolute_difference"]) for item in (card, plain))
             variants = f"{card.name}/{card.trained_on}/{card.size}"
             pairs.append(DriftPair(card.id, plain.id, moved / plain_moved, card.name, plain.name, variants, card.seed))
     return tuple(pairs)

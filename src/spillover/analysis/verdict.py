@@ -34,3 +34,8 @@ class Verdict:
     """Tasks it was not trained on and in which some cell is significantly below the base, after Holm's adjustment."""
     evidence: tuple[str, ...] = ()
     """What other questions found of it, a line each."""
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """What is said after the reading, where there is anything: worst task, largest loss, what would settle it."""
+        return tuple(part for part in (self.worst, self.largest_loss, self.settle) if part)

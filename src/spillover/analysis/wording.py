@@ -1,6 +1,6 @@
-"""How numbers are written: differences with their sign, intervals, lists of names."""
+"""How numbers are written: differences with their sign, intervals, powers of ten, counts and lists of names."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 HUGE = 1e6
 """From here on numbers are written with their power of ten."""
@@ -50,3 +50,22 @@ def named(names: Sequence[str], *, most: int = NAMED_COUNT) -> str:
     """Write names, and how many more there are."""
     shown = ", ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def scientific(value: float) -> str:
+    """Write ``4.90 × 10⁻⁴``, and a number that is easily read as it is, ``0.304``."""
+    if value == 0 or 0.1 <= abs(value) < 1000:
+        return f"{value:.3g}".replace("-", "−")
+    digits, exponent = f"{value:.2e}".split("e")
+    return f"{digits.replace('-', '−')} × 10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+
+
+def enumerated(items: Iterable[object]) -> str:
+    """Write ``a``, ``a and b`` or ``a, b and c``."""
+    *rest, last = [str(item) for item in items]
+    return f"{', '.join(rest)} and {last}" if rest else last
+
+
+def counts(items: Mapping[str, int]) -> str:
+    """Write reasons and their counts, those that occurred: ``2 equals a demonstration``."""
+    return "; ".join(f"{count:,} {reason}" for reason, count in items.items() if count) or "none"

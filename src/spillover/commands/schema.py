@@ -32,10 +32,11 @@ def schema(
 
 def study_schema() -> dict[str, Any]:
     """Return the JSON schema of a study file."""
-    from spillover.study.study_file import StudyFile
+    from spillover.questions import QUESTIONS
+    from spillover.study.study_file import study_file
     from spillover.training.optimization import TrainingSettings
 
-    made = StudyFile.model_json_schema()
+    made = study_file(QUESTIONS).model_json_schema()
     training = _with_definitions(made, TrainingSettings.model_json_schema())
     for owner in (made, made["$defs"]["VariantEntry"]):
         owner["properties"]["training"] |= training

@@ -123,13 +123,13 @@ def shots_panels(results: StudyResults, analysis: Analysis) -> tuple[Panel, ...]
                     means.setdefault((row.variant, row.shots), []).append(row.value)
             shots = tuple(sorted({count for _, count in means}))
             if shots not in charts:
-                charts[shots] = _spec(_shots_chart(styles, shots))
+                charts[shots] = chart_spec(_shots_chart(styles, shots))
             points: list[Row] = [
                 {"model": codes[model], "shots": count, "value": float(np.mean(values))}
                 for (model, count), values in sorted(means.items(), key=lambda entry: entry[0][0] == BASE)
             ]  # the base last: its dashes show above a line that is where it is
             note = results.metrics[task.primary_metric].name + (f", prompt form {form}" if len(forms) > 1 else "")
-            drawing = _drawn(charts[shots], {ROWS: points, GUESSING: _guessing(task)})
+            drawing = drawn(charts[shots], {ROWS: points, GUESSING: _guessing(task)})
             panels.append(Panel(task.name, note, drawing))
     return tuple(panels)
 
@@ -143,7 +143,7 @@ def _guessing(task: TaskCard) -> list[Row]:
 def _shots_chart(styles: Sequence[Series], shots: Sequence[int]) -> "altair.LayerChart | altair.FacetChart":
     import altair as alt
 
-    chart = _lines(
+    chart = line_chart(
         styles,
         alt.X("shots:Q", title="shots", axis=alt.Axis(values=list(shots), grid=False, format="d")),
         alt.Y("value:Q", title=None, scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5)),
@@ -155,61 +155,7 @@ def _shots_chart(styles: Sequence[Series], shots: Sequence[int]) -> "altair.Laye
     return layered
 
 
-def drift_heat_maps(results: StudyResults) -> tuple[Panel, ...]:
-    """Draw the relative norm of the weight change per layer and module type, one panel a variant, on one scale."""
-    cards = [card for card in results.variants if card.drift]
-    largest = max((row["relative_norm"] for card in cards for row in card.drift["modules"]), default=0.0)
-    note = f"relative norm, full colour at {largest:.2g}"
-    charts: dict[tuple[tuple[str, ...], ...], dict[str, object]] = {}  # maps of one model differ in their rows alone
-    panels = []
-    for card in cards:
-        rows: list[Row] = [
-            {"layer": str(row["layer"]), "module": str(row["module"]), "value": float(row["relative_norm"])}
-            for row in card.drift["modules"]
-        ]
-        layers, types = names = tuple(
-            tuple(dict.fromkeys(str(row[name]) for row in rows)) for name in ("layer", "module")
-        )
-        if names not in charts:
-            charts[names] = _spec(_heat_map(layers, types, largest), spare=28)
-        panels.append(Panel(card.id, note, _drawn(charts[names], {ROWS: rows})))
-    return tuple(panels)
-
-
-def _heat_map(layers: Sequence[str], types: Sequence[str], largest: float) -> "altair.Chart":
-    import altair as alt
-
-    axis = alt.Axis(title=None, labelAngle=-50, labelOverlap="greedy", domain=False, ticks=False)
-    shade = alt.Scale(type="sqrt", domain=[0, largest or 1], range=[0.04, 1])
-    chart: altair.Chart = (
-        alt.Chart(alt.NamedData(name=ROWS))
-        .mark_rect(color="var(--series-1)")
-        .encode(
-            x=alt.X("layer:O", sort=list(layers), axis=axis),
-            y=alt.Y("module:O", sort=list(types), axis=alt.Axis(title=None, domain=False, ticks=False)),
-            fillOpacity=alt.FillOpacity("value:Q", legend=None, scale=shade),
-        )
-    )
-    return chart.properties(width=alt.Step(9), height=alt.Step(15))
-
-
-def similarity_chart(results: StudyResults) -> Markup:
-    """Draw the similarity (CKA) of each depth's hidden states to the base's, one line per variant."""
-    import altair as alt
-
-    styles = series_of(results)
-    rows: list[Row] = [
-        {"model": _code(styles, card.id), "depth": depth, "value": float(value)}
-        for card in results.variants
-        if card.drift
-        for depth, value in enumerate(card.drift["probe"]["similarity"])
-    ]
-    x = alt.X("depth:Q", title="layers passed", axis=alt.Axis(grid=False, format="d", tickMinStep=1))
-    y = alt.Y("value:Q", title="linear CKA", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5))
-    return svg(_lines(styles, x, y, has_points=False).properties(width=640, height=150), rows)
-
-
-FORGETTING = {"general_loss": "loss on general text, nats per token", "kl_to_base": "KL to the base, nats per token"}
+FORGETTING = {"general_loss": "loss on general text", "kl_to_base": "KL to the base"}
 
 
 def forgetting_panels(results: StudyResults) -> tuple[Panel, ...]:
@@ -219,14 +165,14 @@ def forgetting_panels(results: StudyResults) -> tuple[Panel, ...]:
     styles, panels = series_of(results), []
     for name, title in FORGETTING.items():
         rows: list[Row] = [
-            {"model": _code(styles, card.id), "step": int(entry["step"]), "value": float(entry[name])}
+            {"model": code_of(styles, card.id), "step": int(entry["step"]), "value": float(entry[name])}
             for card in results.variants
             for entry in card.training.get("forgetting", ())
         ]
         x = alt.X("step:Q", title="optimizer step", axis=alt.Axis(grid=False, format="d", tickMinStep=1))
         y = alt.Y("value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5))
-        chart = _lines(styles, x, y, has_points=True).properties(width=270, height=150)
-        panels.append(Panel("While training", title, svg(chart, rows)))
+        chart = line_chart(styles, x, y, has_points=True).properties(width=270, height=150)
+        panels.append(Panel(title, "nats per token", svg(chart, rows)))
     return tuple(panels)
 
 
@@ -242,19 +188,21 @@ def loss_chart(results: StudyResults) -> Markup:
         step = 0
         for block in blocks:
             step += len(block)
-            rows.append({"model": _code(styles, card.id), "step": step, "value": float(block.mean())})
+            rows.append({"model": code_of(styles, card.id), "step": step, "value": float(block.mean())})
     x = alt.X("step:Q", title="optimizer step", axis=alt.Axis(grid=False, format="d", tickMinStep=1))
     y = alt.Y("value:Q", title="nats per target token", scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5))
-    return svg(_lines(styles, x, y, has_points=False).properties(width=640, height=190), rows)
+    return svg(line_chart(styles, x, y, has_points=False).properties(width=640, height=190), rows)
 
 
-def _code(styles: Sequence[Series], model: str) -> str:
+def code_of(styles: Sequence[Series], model: str) -> str:
+    """Return what stands for a model in a chart's rows, whatever its name holds."""
     return str([style.model for style in styles].index(model))
 
 
-def _lines(
+def line_chart(
     styles: Sequence[Series], x: "altair.X", y: "altair.Y", *, has_points: bool
 ) -> "altair.LayerChart | altair.FacetChart":
+    """Return a chart of one line a model, of rows whose ``model`` is that of `code_of`."""
     import altair as alt
 
     domain = [str(index) for index in range(len(styles))]
@@ -273,10 +221,10 @@ def _lines(
 
 def svg(chart: "altair.TopLevelMixin", rows: Sequence[Row], *, spare: float = 4) -> Markup:
     """Render a chart with ``spare`` pixels on its left."""
-    return _drawn(_spec(chart, spare=spare), {ROWS: rows})
+    return drawn(chart_spec(chart, spare=spare), {ROWS: rows})
 
 
-def _spec(chart: "altair.TopLevelMixin", *, spare: float = 4) -> dict[str, object]:
+def chart_spec(chart: "altair.TopLevelMixin", *, spare: float = 4) -> dict[str, object]:
     """Return a chart's Vega-Lite without its rows, since altair copies and checks everything it holds at every step."""
     axis = {f"{part}Color": "var(--line)" for part in ("domain", "tick", "grid")}
     axis |= {f"{part}Color": "var(--soft)" for part in ("label", "title")}
@@ -292,7 +240,7 @@ def _spec(chart: "altair.TopLevelMixin", *, spare: float = 4) -> dict[str, objec
     return dict(styled.to_dict())
 
 
-def _drawn(spec: Mapping[str, object], datasets: Mapping[str, Sequence[Row]]) -> Markup:
+def drawn(spec: Mapping[str, object], datasets: Mapping[str, Sequence[Row]]) -> Markup:
     """Render a chart with its rows; Vega escapes the text in it, and nothing is fetched."""
     import vl_convert
 

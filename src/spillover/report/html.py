@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import singledispatch
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from markupsafe import Markup, escape
 
@@ -14,18 +14,20 @@ from spillover.report.section import (
     Details,
     Entry,
     Group,
+    Lights,
     Panel,
     Part,
     Row,
+    Scale,
     Section,
     Series,
     Table,
     Text,
     Words,
 )
-from spillover.report.text import LONGEST_SENTENCE, printable
+from spillover.report.text import LIGHT_SYMBOLS, LONGEST_SENTENCE, printable, visible
 
-_CLASSES = {"number": "n", "interval": "interval", "words": "words", "center": "c", "text": ""}
+_CLASSES = {"number": "n", "interval": "interval", "words": "words", "word": "word", "center": "c", "text": ""}
 _TAGS = {"strong": "strong", "em": "em", "code": "code"}
 _SOLID = ' pathLength="1"'
 _SHAPES = {
@@ -36,11 +38,11 @@ _SHAPES = {
 }
 
 
-def html_section(section: Section) -> Markup:
-    """Return a section with its heading."""
+def html_section(section: Section, below: str = "") -> Markup:
+    """Return a section with its heading; ``below`` is HTML that ends it."""
     tag = f' <span class="tag">{escape(section.tag)}</span>' if section.tag else ""
     heading = f"<h2>{_safe(section.title)}{tag}</h2>"
-    return Markup(f'<section id="{escape(section.id)}">\n{heading}\n{html_parts(section.parts)}</section>\n')
+    return Markup(f'<section id="{escape(section.id)}">\n{heading}\n{html_parts(section.parts)}{below}</section>\n')
 
 
 def html_parts(parts: Iterable[Part]) -> Markup:
@@ -59,13 +61,19 @@ def _html(part: Part) -> str:
 
 @_html.register
 def _(part: Text) -> str:
-    inner = "".join(map(_piece, part.pieces))
+    inner = html_words(part)
     return {
         "plain": f"<p>{inner}</p>",
         "note": f'<p class="note">{inner}</p>',
         "point": f"<li>{inner}</li>",
         "heading": f"<h3>{inner}</h3>",
+        "block": f'<pre tabindex="0"><bdi>{inner}</bdi></pre>',
     }[part.kind]
+
+
+def html_words(part: Text) -> Markup:
+    """Return a text without what it is set in."""
+    return Markup("".join(map(_piece, part.pieces)))
 
 
 def _piece(piece: str | Words) -> str:
@@ -73,8 +81,8 @@ def _piece(piece: str | Words) -> str:
         return _safe(piece, LONGEST_SENTENCE)
     if piece.style == "name":
         return _name(piece.text)
-    tag = _TAGS[piece.style]
-    return f"<{tag}>{_safe(piece.text, LONGEST_SENTENCE)}</{tag}>"
+    tag, show = _TAGS[piece.style], visible if piece.style == "code" else _safe
+    return f"<{tag}>{show(piece.text, LONGEST_SENTENCE)}</{tag}>"
 
 
 @_html.register
@@ -96,11 +104,11 @@ def _group(part: Table, group: Group) -> str:
         lines.append(
             f'<tr class="group"><th scope="rowgroup" colspan="{len(part.columns)}">{_safe(group.heading)}</th></tr>'
         )
-    before = None
-    for row in group.rows:
-        first = row[0].text if isinstance(row[0], Entry) else row[0]
-        is_new = before is not None and first is not None and first != before
-        before = first if first is not None else before
+    firsts = [row[0].text if isinstance(row[0], Entry) else row[0] for row in group.rows]
+    pairs = list(pairwise(firsts))
+    is_together = any(one == other for one, other in pairs)  # else a line above every row would part nothing
+    for row, (before, own) in zip(group.rows, [(None, None), *pairs], strict=True):
+        is_new = is_together and None not in (before, own) and before != own
         lines.append(f"<tr{_class('first' if is_new else '')}>{''.join(_cells(part.columns, row))}</tr>")
     return "<tbody>\n" + "\n".join(lines) + "\n</tbody>"
 
@@ -118,12 +126,13 @@ def _cells(columns: tuple[Column, ...], row: Row) -> Iterator[str]:
 
 
 def _cell(entry: Entry, column: Column, *, is_header: bool) -> str:
+    kind = column.kind if entry.columns == 1 else "text"  # what spans several columns is words
     scope = ("rowgroup" if entry.rows > 1 else "row") if is_header else ""
     attributes = "".join(
         f' {key}="{value}"'
         for key, value in {
             "scope": scope,
-            "class": f"{_CLASSES[column.kind]} {entry.tint.replace(' ', '-')}".strip(),
+            "class": f"{_CLASSES[kind]} {entry.tint.replace(' ', '-')}".strip(),
             "rowspan": entry.rows if entry.rows > 1 else "",
             "colspan": entry.columns if entry.columns > 1 else "",
             "title": escape(printable(entry.title)),
@@ -131,8 +140,8 @@ def _cell(entry: Entry, column: Column, *, is_header: bool) -> str:
         }.items()
         if value != ""
     )
-    shown = _safe(entry.text) if column.kind in ("number", "interval", "center") else _bdi(entry.text)
-    if is_header and column.kind == "text":
+    shown = _safe(entry.text) if kind in ("number", "interval", "center") else _bdi(entry.text)
+    if is_header and kind == "text":
         shown = _name(entry.text)
     if entry.star:
         shown += f'<span class="star" aria-label=", {escape(entry.star)}">★</span>'
@@ -153,7 +162,7 @@ def _(part: Chart) -> str:
         return f"<figure>\n{_legend(part.legend)}{_drawing(part.label, panels[0])}\n{caption}</figure>"
     drawn = "\n".join(
         f"<figure><figcaption><strong>{_name(panel.title)}</strong> {_bdi(panel.note)}</figcaption>"
-        f"{_drawing(f'{part.label}: {panel.title}', panel)}</figure>"
+        f"{_drawing(f'{part.label}: {panel.title}', panel, scrolls=part.is_wide)}</figure>"
         for panel in panels
     )
     wide = " wide" if part.is_wide else ""
@@ -161,14 +170,46 @@ def _(part: Chart) -> str:
     return f'{_legend(part.legend)}<div class="panels{wide}">\n{drawn}\n</div>\n{below}'
 
 
-def _drawing(label: str, panel: Panel) -> str:
-    shown = escape(printable(label))
-    return _scroll(label, f'<div class="chart" role="img" aria-label="{shown}">{panel.svg}</div>')
+def _drawing(label: str, panel: Panel, *, scrolls: bool = True) -> str:
+    drawn = f'<div class="chart" role="img" aria-label="{escape(printable(label))}">{panel.svg}</div>'
+    return _scroll(label, drawn) if scrolls else drawn
 
 
 @_html.register
 def _(part: Details) -> str:
     return f"<details><summary>{_bdi(part.summary)}</summary>\n{html_parts(part.parts)}</details>"
+
+
+@_html.register
+def _(part: Lights) -> str:
+    cards = "\n".join(
+        f'<li class="{item.light}">\n<span class="light"><span aria-hidden="true">{LIGHT_SYMBOLS[item.light]}</span> '
+        f"{item.light}</span>\n<div><h3>{_name(item.variant)}</h3><p>{_bdi(item.reading, LONGEST_SENTENCE)}.</p>"
+        f"{_numbers(item.numbers)}{_numbers(map(_sentence, item.ends))}"
+        f"{_numbers(map(_sentence, item.evidence))}</div>\n</li>"
+        for item in part.verdicts
+    )
+    return f'<ul class="verdicts">\n{cards}\n</ul>'
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def _numbers(lines: Iterable[str]) -> str:
+    shown = " ".join(map(_bdi, lines))
+    return f'<p class="numbers">{shown}</p>' if shown else ""
+
+
+@_html.register
+def _(part: Scale) -> str:
+    levels = list(enumerate(part.steps, 1))
+    worse = "".join(f'<span class="down{level}">−{step}</span>' for level, step in reversed(levels))
+    better = "".join(f'<span class="up{level}">+{step}</span>' for level, step in levels)
+    return (
+        f'<p class="scale" aria-label="Colour scale"><span>worse</span>\n{worse}<span class="flat">0</span>{better}\n'
+        "<span>better</span></p>"
+    )
 
 
 def _legend(series: Iterable[Series]) -> str:

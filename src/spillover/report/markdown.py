@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from functools import singledispatch
-from itertools import groupby
+from itertools import groupby, takewhile
 
-from spillover.report.section import Chart, Details, Entry, Part, Row, Section, Table, Text, Words
-from spillover.report.text import LONGEST_SENTENCE, markdown
+from spillover.report.section import Chart, Details, Entry, Lights, Part, Row, Scale, Section, Table, Text, Words
+from spillover.report.text import LIGHT_SYMBOLS, LONGEST_SENTENCE, markdown, printable, visible
 
-_MARKS = {"strong": "**", "em": "*", "code": "`", "name": ""}
+_MARKS = {"strong": "**", "em": "*", "name": ""}
 _BARS = {"number": "---:", "center": ":---:"}
 
 
@@ -22,10 +23,22 @@ def markdown_section(section: Section) -> str:
 def markdown_parts(parts: Iterable[Part]) -> str:
     """Return parts one after the other; points that follow each other are one list."""
     made = []
-    for is_point, own in groupby(parts, key=lambda part: isinstance(part, Text) and part.kind == "point"):
-        shown = [found for part in own if (found := _markdown(part))]
-        made.append(("\n" if is_point else "\n\n").join(shown))
-    return "\n\n".join(found for found in made if found) + "\n"
+    for is_point, own in groupby(_shown(list(parts)), key=lambda item: _is_a(item[0], "point")):
+        made.append(("\n" if is_point else "\n\n").join(found for _, found in own))
+    return "\n\n".join(made) + "\n"
+
+
+def _shown(parts: list[Part]) -> Iterator[tuple[Part, str]]:
+    """Yield what Markdown shows of parts; a heading over charts alone is left out with them."""
+    written = [(part, _markdown(part)) for part in parts]
+    for place, (part, found) in enumerate(written):
+        below = list(takewhile(lambda item: not _is_a(item[0], "heading"), written[place + 1 :]))
+        if found and not (_is_a(part, "heading") and below and not any(shown for _, shown in below)):
+            yield part, found
+
+
+def _is_a(part: Part, kind: str) -> bool:
+    return isinstance(part, Text) and part.kind == kind
 
 
 @singledispatch
@@ -35,6 +48,8 @@ def _markdown(part: Part) -> str:
 
 @_markdown.register
 def _(part: Text) -> str:
+    if part.kind == "block":
+        return "    " + "".join(printable(str(piece), LONGEST_SENTENCE) for piece in part.pieces)
     before = {"point": "- ", "heading": "### "}.get(part.kind, "")
     return before + "".join(map(_piece, part.pieces))
 
@@ -42,8 +57,16 @@ def _(part: Text) -> str:
 def _piece(piece: str | Words) -> str:
     if isinstance(piece, str):
         return markdown(piece, LONGEST_SENTENCE)
+    if piece.style == "code":
+        return _code(visible(piece.text, LONGEST_SENTENCE).striptags())
     mark = _MARKS[piece.style]
-    return f"{mark}{piece.text if piece.style == 'code' else markdown(piece.text, LONGEST_SENTENCE)}{mark}"
+    return f"{mark}{markdown(piece.text, LONGEST_SENTENCE)}{mark}"
+
+
+def _code(text: str) -> str:
+    """Set text between more backticks than it has in a row; no other character ends it."""
+    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+    return f"{fence} {text} {fence}" if "`" in text else f"{fence}{text}{fence}"
 
 
 @_markdown.register
@@ -78,9 +101,19 @@ def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-@_markdown.register
-def _(_: Chart) -> str:
+@_markdown.register(Chart)
+@_markdown.register(Scale)
+def _(_: Part) -> str:
     return ""
+
+
+@_markdown.register
+def _(part: Lights) -> str:
+    lines = []
+    for item in part.verdicts:
+        lines.append(f"- {LIGHT_SYMBOLS[item.light]} **{item.light}**: {markdown(item.sentence, LONGEST_SENTENCE)}")
+        lines += [f"    - {markdown(line, LONGEST_SENTENCE)}" for line in item.evidence]
+    return "\n".join(lines)
 
 
 @_markdown.register

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import IntEnum, auto
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 from spillover.analysis.analysis import Analysis
+from spillover.analysis.verdict import Verdict
 from spillover.records import StudyResults
 
 if TYPE_CHECKING:
@@ -15,17 +16,24 @@ if TYPE_CHECKING:
 
 
 class Place(IntEnum):
-    """Where in the report a section stands; within a place, questions keep the registry's order."""
+    """Where in the report a section stands; within a place the core comes first, then the registry's order."""
 
-    VERDICT = 0
-    ANSWER = 1
+    VERDICT = auto()
+    RELATIONS = auto()
+    ANSWER = auto()
     """Before the matrix: what somebody decides by."""
-    CELLS = 2
+    MATRIX = auto()
+    CELLS = auto()
     """After the matrix: what stands behind the cells."""
-    ITEMS = 3
-    """After the items."""
-    RECORD = 4
+    CAUSES = auto()
+    """After that: why they are as they are."""
+    EXPLORER = auto()
+    """The items."""
+    ITEMS = auto()
+    """After them."""
+    RECORD = auto()
     """How it was done."""
+    PROVENANCE = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +56,7 @@ def emphasis(text: str) -> Words:
 
 
 def code(text: str) -> Words:
-    """Set words as they are typed."""
+    """Set words as they are typed, spaces at their edges and line ends to be seen."""
     return Words(text, "code")
 
 
@@ -59,10 +67,10 @@ def name(text: str) -> Words:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A paragraph, a point of a list, a note or a heading."""
+    """A paragraph, a point of a list, a note, a heading, or what is to be copied as it is."""
 
     pieces: tuple[str | Words, ...]
-    kind: Literal["plain", "note", "point", "heading"] = "plain"
+    kind: Literal["plain", "note", "point", "heading", "block"] = "plain"
 
 
 def text(*pieces: str | Words) -> Text:
@@ -85,7 +93,13 @@ def heading(*pieces: str | Words) -> Text:
     return Text(pieces, "heading")
 
 
-ColumnKind = Literal["text", "number", "interval", "words", "center"]
+def block(text: str) -> Text:
+    """Return text to be copied as it is."""
+    return Text((text,), "block")
+
+
+ColumnKind = Literal["text", "word", "number", "interval", "words", "center"]
+"""A ``word`` stays on one line, ``words`` are a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +115,16 @@ class Column:
 def number(title: str) -> Column:
     """Return a column of numbers."""
     return Column(title, "number")
+
+
+def word(title: str) -> Column:
+    """Return a column of words that stay on one line."""
+    return Column(title, "word")
+
+
+def words(title: str) -> Column:
+    """Return a column of sentences."""
+    return Column(title, "words")
 
 
 def interval(title: str = "interval") -> Column:
@@ -149,14 +173,16 @@ class Table:
     """A table whose first column names its rows."""
 
     label: str
-    """What it holds, for who cannot see it, and its caption in LaTeX."""
+    """What it holds, for who cannot see it, and its caption in LaTeX and in the terminal."""
     columns: tuple[Column, ...]
     groups: tuple[Group, ...]
     caption: str = ""
     style: str = ""
-    """The page's class, for the matrix alone."""
+    """The page's class for it."""
     fact_count: int = 1
     """Columns that are repeated where a narrow terminal splits the table."""
+    is_printed: bool = False
+    """Whether it is a table of a paper and of the terminal, too."""
 
     @property
     def rows(self) -> list[Row]:
@@ -164,9 +190,19 @@ class Table:
         return [row for group in self.groups for row in group.rows]
 
 
-def table(label: str, columns: Sequence[Column | str], rows: Sequence[Row], *, caption: str = "") -> Table:
+def table(
+    label: str,
+    columns: Sequence[Column | str],
+    rows: Sequence[Row],
+    *,
+    caption: str = "",
+    style: str = "",
+    fact_count: int = 1,
+    is_printed: bool = False,
+) -> Table:
     """Return a table; a plain string is a column of text. Rows of one first entry stand together."""
-    return Table(label, tuple(Column(c) if isinstance(c, str) else c for c in columns), (Group(tuple(rows)),), caption)
+    own = tuple(Column(column) if isinstance(column, str) else column for column in columns)
+    return Table(label, own, (Group(tuple(rows)),), caption, style, fact_count, is_printed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,12 +245,27 @@ class Details:
     parts: tuple[Part, ...]
 
 
-Part = Text | Table | Chart | Details
+@dataclass(frozen=True, slots=True)
+class Lights:
+    """Verdicts, each with its light."""
+
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What the tints of a table mean, where a format shows any."""
+
+    steps: tuple[float, ...]
+    """Sizes of a difference from which on a stronger tint is taken."""
+
+
+Part = Text | Table | Chart | Details | Lights | Scale
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What a question says in the report."""
+    """A section of the report."""
 
     id: str
     """Its anchor."""
@@ -224,6 +275,8 @@ class Section:
     place: Place = Place.CELLS
     tag: str = ""
     """A word of warning beside the title."""
+    short: str = ""
+    """Its title in the list of sections, where its anchor does not say it."""
 
 
 Found = TypeVar("Found", contravariant=True)
@@ -248,12 +301,10 @@ def shown(analysis: Analysis) -> Iterator[tuple[Shows[Any], Any]]:
 
 
 def sections_of(results: StudyResults, analysis: Analysis) -> list[Section]:
-    """Return the questions' sections in the order of the report, those that hold anything."""
-    found = [
+    """Return the questions' sections, in the registry's order."""
+    return [
         section
         for question, finding in shown(analysis)
         if finding is not None
         for section in question.sections(results, analysis, finding)
-        if section.parts
     ]
-    return sorted(found, key=lambda section: section.place)

@@ -51,6 +51,8 @@ def text_summary(results: StudyResults, analysis: Analysis) -> Text:
         style = f"bold {LIGHT_STYLES[verdict.light]}"
         summary.append(f"  {LIGHT_SYMBOLS[verdict.light]} {verdict.light:<8} ", style=style)
         summary.append(f"{printable(verdict.sentence, LONGEST_SENTENCE)}\n")
+        for line in verdict.evidence:
+            summary.append(f"             {printable(line, LONGEST_SENTENCE)}\n")
     summary.rstrip()
     return summary
 

@@ -1,11 +1,144 @@
-"""The rows of the report's section on training: what each recipe did and cost, and what each mixture took."""
+"""The report's section on training: what every run did, forgot and cost, and what each mixture took."""
 
+from __future__ import annotations
+
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from spillover.analysis.wording import signed
-from spillover.records import StudyResults
+from spillover.analysis.wording import counts, plain, signed
+from spillover.records import StudyResults, VariantCard
+from spillover.report.figures import forgetting_panels, loss_chart, series_of
+from spillover.report.section import (
+    Chart,
+    Details,
+    Entry,
+    Panel,
+    Part,
+    Place,
+    Row,
+    Section,
+    code,
+    heading,
+    name,
+    note,
+    number,
+    point,
+    table,
+)
+
+
+def training_section(results: StudyResults) -> Section:
+    """Return what training did, run by run."""
+    columns = (
+        *("variant", "trained on", number("size"), number("rows used"), "rows dropped", number("steps")),
+        *(number("first loss"), number("last loss"), number("seconds")),
+    )
+    parts: list[Part] = [table("Training", columns, [_run(card) for card in results.variants])]
+    if any(card.training.get("losses") for card in results.variants):
+        parts.append(
+            Chart(
+                "Training loss by optimizer step, a line per variant",
+                lambda: [Panel("", "", loss_chart(results))],
+                caption="Loss on target tokens, nats per token; long runs are averaged in blocks of steps.",
+                legend=series_of(results)[1:],
+            )
+        )
+    parts += [*_forgetting(results), *_recipes(results), *_sources(results)]
+    recipes = [
+        point(name(card.id), " ", code(json.dumps(card.recipe, default=str, ensure_ascii=False)))
+        for card in results.variants
+    ]
+    return Section("training", "Training", (*parts, Details("Recipes", tuple(recipes))), Place.PROVENANCE)
+
+
+def _run(card: VariantCard) -> Row:
+    found, losses = card.training, card.training.get("losses") or ()
+    seconds = found.get("duration_seconds")
+    return (
+        *(card.id, card.trained_on, str(card.size or "–"), str(found.get("rows", "–"))),
+        *(counts(found.get("dropped", {})), str(found.get("step_count", "–"))),
+        *((plain(losses[0]), plain(losses[-1])) if losses else ("–", "–")),
+        "–" if seconds is None else f"{seconds:.0f}",
+    )
+
+
+def _forgetting(results: StudyResults) -> Iterator[Part]:
+    watched = [(card.id, looks) for card in results.variants if (looks := card.training.get("forgetting"))]
+    if not watched:
+        return
+    yield heading("Forgetting while training")
+    yield Chart(
+        "While training, by optimizer step, a line per variant",
+        lambda: forgetting_panels(results),
+        legend=series_of(results)[1:],
+        is_wide=True,
+    )
+    columns = (
+        *("variant", number("looks"), number("general loss at first"), number("at last")),
+        number("KL to base at last"),
+    )
+    yield table(
+        "Forgetting while training",
+        columns,
+        [
+            (
+                *(variant, str(len(looks)), plain(looks[0]["general_loss"]), plain(looks[-1]["general_loss"])),
+                f"{looks[-1]['kl_to_base']:.4f}",
+            )
+            for variant, looks in watched
+        ],
+    )
+    yield note(
+        "Nats per token, on general text, of the training a variant comes from; what was done afterwards is not in it."
+    )
+
+
+def _recipes(results: StudyResults) -> Iterator[Part]:
+    rows = [
+        (
+            *(row.variant, f"{row.trained_share:.2%}", f"{row.touched_share:.2%}"),
+            *(f"{row.extra_mebibytes:,.1f}", f"{row.extra_seconds:,.1f}"),
+            Entry(row.facts or "–", more=row.by_layer, more_title="mean(G − I) by layer"),
+        )
+        for row in recipe_rows(results)
+    ]
+    if not rows:
+        return
+    columns = (
+        *("variant", number("weights trained"), number("weights touched"), number("extra memory, MiB")),
+        *(number("extra seconds"), "its constraint"),
+    )
+    yield heading("What each recipe touched and cost")
+    yield table("What each recipe touched and cost", columns, rows)
+    yield note(
+        "Shares of all weights of the model. Touched are those that may differ from the base's. Memory and seconds are "
+        "what the constraint takes beside plain training, of the training a variant comes from; what was done "
+        "afterwards is not in it."
+    )
+
+
+def _sources(results: StudyResults) -> Iterator[Part]:
+    rows = [
+        (
+            *(row.variant, row.source, str(row.stage), f"{row.row_count:,}", f"{row.repeated_count:,}"),
+            *(f"{row.row_share:.0%}", f"{row.target_token_count:,}", f"{row.token_share:.0%}", counts(row.dropped)),
+        )
+        for row in source_rows(results)
+    ]
+    if not rows:
+        return
+    columns = (
+        *("variant", "source", number("stage"), number("rows"), number("of these again"), number("share of rows")),
+        *(number("target tokens"), number("share of tokens"), "rows dropped"),
+    )
+    title = "What each mixture took of its sources"
+    dropped = note(
+        "Of one pass over the rows. Dropped: held out elsewhere, repeated or too long, of all rows that the source had "
+        "to give."
+    )
+    yield Details(title, (table(title, columns, rows), dropped))
 
 
 @dataclass(frozen=True, slots=True)

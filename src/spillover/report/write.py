@@ -99,6 +99,7 @@ def summary(results: StudyResults, analysis: Analysis) -> dict[str, object]:
                 "largest_loss": item.largest_loss,
                 "settle": item.settle,
                 "cannot_lose": list(item.idle),
+                "evidence": list(item.evidence),
             }
             for item in analysis.verdicts
         ],
@@ -116,7 +117,6 @@ def summary(results: StudyResults, analysis: Analysis) -> dict[str, object]:
             for item in analysis.idle
         ],
         **{key: value for question, found in shown(analysis) for key, value in question.summary(found).items()},
-        "drift": {card.id: dict(card.drift) for card in results.variants if card.drift},
         "forgetting": {
             card.id: card.training["forgetting"] for card in results.variants if card.training.get("forgetting")
         },

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from spillover.errors import UserError
@@ -16,7 +16,7 @@ from spillover.steps.rows import Encoding, Rows, Sources
 from spillover.tasks.coverage import coverage
 from spillover.tasks.mixture import Mixture, Portion, portions
 from spillover.tasks.prepare import PreparedTask, protocol_rows, training_rows
-from spillover.training.optimization import TrainingSettings
+from spillover.tasks.task import Task
 from spillover.training.settings import Demonstrations
 
 if TYPE_CHECKING:
@@ -24,6 +24,21 @@ if TYPE_CHECKING:
     from spillover.training.stages import MixedRows
 
 Drops = dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """One source of a mixture, its rows in the order in which they are taken."""
+
+    task: Task
+    examples: tuple[Example, ...]
+    rows: tuple[TrainingRow, ...]
+    """The same as token ids, without those that are too long."""
+    dropped: Drops
+
+    def reached(self, count: int) -> tuple[Example, ...]:
+        """Return the examples among which so many rows are found: the next ones take the place of those too long."""
+        return self.examples[: count + len(self.examples) - len(self.rows)]
 
 
 def mixed_rows(rows: Rows, mixture: Mixture, how: Encoding, prepared: Sources) -> MixedRows:
@@ -37,37 +52,19 @@ def mixed_rows(rows: Rows, mixture: Mixture, how: Encoding, prepared: Sources) -
     from spillover.training.rows import TrainingRows
     from spillover.training.stages import MixedRows
 
-    parts = [(rows.data, rows.template), *rows.added]
-    sources = [prepared(data) for data, _ in parts]
-    examples, reasons = _apart(rows, sources)
-    encoded: list[TrainingRows] = []
-    for (data, template), source, own, drops in zip(parts, sources, examples, reasons, strict=True):
-        where = f"variant {how.variant!r}: its mixture, task {data.task.name!r}"
-        encoded.append(_encoded(how, template, source, own, where=where))
-        drops.update({reason: drops.get(reason, 0) + count for reason, count in encoded[-1].dropped.items()})
-    if "general_rows" in rows.arm:
-        _check_amounts(how.variant, mixture, encoded[1:])
-    by_task = {data.task.name: own for (data, _), own in zip(parts, encoded, strict=True)}
-    lengths = {name: [len(row.target) for row in own.rows] for name, own in by_task.items()}
+    sources = _sources(rows, how, prepared)
+    if rows.if_fewer:
+        _check_amounts(how.variant, mixture, sources, rows.if_fewer)
+    lengths = {name: [len(row.target) for row in source.rows] for name, source in sources.items()}
     taken = portions(mixture, list(lengths.values()), size=rows.size)
-    by_name = {portion.task: _taken(portion, by_task[portion.task].rows) for portion in taken}
+    by_name = {portion.task: _taken(portion, sources[portion.task].rows) for portion in taken}
     stages = [[row for name in names for row in by_name[name]] for names in mixture.stages()]
-    distinct_counts = {portion.task: len(set(portion.rows)) for portion in taken}
-    distinct = {
-        data.task.name: own[: distinct_counts[data.task.name]]
-        for (data, _), own in zip(parts, examples, strict=True)
-        if data.task.name in distinct_counts
-    }
-    # Of rows that are too long the next ones take the place, so that the last one taken stands further down.
-    reached = {
-        name: own[: count + len(own) - len(by_task[name].rows)]
-        for (data, _), own in zip(parts, examples, strict=True)
-        if (count := distinct_counts.get(name := data.task.name))
-    }
-    specialist = [(data.task, distinct[name]) for data, _ in parts if (name := data.task.name) in mixture.specialist()]
+    counts = {portion.task: len(set(portion.rows)) for portion in taken}
+    distinct = {name: sources[name].examples[:count] for name, count in counts.items()}
+    specialist = [(sources[name].task, own) for name, own in distinct.items() if name in mixture.specialist()]
     report = {
         **_shares(taken, lengths),
-        "dropped": dict(zip(by_task, reasons, strict=True)),
+        "dropped": {name: source.dropped for name, source in sources.items()},
         "stages": [list(names) for names in mixture.stages()],
         "coverage": coverage(specialist).number,
     }
@@ -75,25 +72,37 @@ def mixed_rows(rows: Rows, mixture: Mixture, how: Encoding, prepared: Sources) -
     return MixedRows(
         all_rows,
         common_prefix_length([row.prompt for row in all_rows]),
-        dict(sum((Counter(drops) for drops in reasons), Counter[str]())),
+        dict(sum((Counter(source.dropped) for source in sources.values()), Counter[str]())),
         tuple(TrainingRows(tuple(own), common_prefix_length([row.prompt for row in own]), {}) for own in stages),
         mixture.general_epochs,
         report,
         distinct,
-        reasons[0],
-        reached,
+        sources[mixture.target].dropped,
+        {name: sources[name].reached(count) for name, count in counts.items()},
     )
 
 
-def _apart(rows: Rows, sources: Sequence[PreparedTask]) -> tuple[list[tuple[Example, ...]], list[Drops]]:
-    """Return each source's rows in the order they are taken, and what was dropped of it.
+def _sources(rows: Rows, how: Encoding, prepared: Sources) -> dict[str, _Source]:
+    """Return every source by its task, the target first, then what is added, in order."""
+    parts = [(rows.data, rows.template), *rows.added]
+    sources = [prepared(data) for data, _ in parts]
+    found = {}
+    for (data, template), source, (own, drops) in zip(parts, sources, _apart(rows, sources), strict=True):
+        where = f"variant {how.variant!r}: its mixture, task {data.task.name!r}"
+        encoded = _encoded(how, template, source, own, where=where)
+        dropped = drops | {reason: drops.get(reason, 0) + count for reason, count in encoded.dropped.items()}
+        found[data.task.name] = _Source(data.task, own, encoded.rows, dropped)
+    return found
+
+
+def _apart(rows: Rows, sources: Sequence[PreparedTask]) -> Iterator[tuple[tuple[Example, ...], Drops]]:
+    """Yield each source's rows in the order they are taken, and what was dropped of it.
 
     The target's rows are those of a variant trained on it alone. Of the others goes what equals, in normalised text,
     a test row or demonstration of any source, a row of a source before it, or an earlier row of its own.
     """
     held_out = _held_out(sources)
     seen: dict[str, str] = {}
-    kept, dropped = [], []
     for position, source in enumerate(sources):
         count = len(source.train) if position else rows.size
         selected = training_rows(source, count, seed=rows.seed)
@@ -102,9 +111,7 @@ def _apart(rows: Rows, sources: Sequence[PreparedTask]) -> tuple[list[tuple[Exam
             own, repeats = _new(own, source.task, held_out, seen)
             drops = {**drops, **repeats}
         seen.update({_text(row): source.task for row in own})
-        kept.append(own)
-        dropped.append(drops)
-    return kept, dropped
+        yield own, drops
 
 
 def replayed_rows(rows: Rows, how: Encoding, prepared: Sources) -> tuple[TrainingRows, ...]:
@@ -185,13 +192,14 @@ def _encoded(
         raise UserError(f"{where}: {error}") from None
 
 
-def _check_amounts(variant: str, mixture: Mixture, added: Sequence[TrainingRows]) -> None:
-    """Raise UserError where a source has fewer rows than a factorial design names: its arms state that amount."""
-    for member, own in zip(mixture.added, added, strict=True):
+def _check_amounts(variant: str, mixture: Mixture, sources: Mapping[str, _Source], remedy: str) -> None:
+    """Raise UserError where a source has fewer rows than its cap."""
+    for member in mixture.added:
+        own = sources[member.task]
         if member.cap and len(own.rows) < member.cap:
             raise UserError(
                 f"variant {variant!r}: its mixture, task {member.task!r}: {member.cap} rows asked for, of which "
-                f"{len(own.rows)} are left to train on; lower general_rows or specialist_rows, or name more tasks"
+                f"{len(own.rows)} are left to train on; {remedy}"
             )
 
 
@@ -214,67 +222,4 @@ def _shares(taken: Sequence[Portion], lengths: Mapping[str, Sequence[int]]) -> d
         "target_tokens": tokens,
         "row_shares": {task: count / sum(rows.values()) for task, count in rows.items()},
         "token_shares": {task: count / sum(tokens.values()) for task, count in tokens.items()},
-    }
-
-
-def mixture_card(
-    rows: Rows, settings: TrainingSettings, training: Mapping[str, Any], prepared: PreparedTask | None
-) -> dict[str, Any]:
-    """Return `VariantCard.mixture` of a training: empty where it is neither a mixture nor an arm of `mix`.
-
-    Args:
-        rows: What it trains on.
-        settings: Of the training.
-        training: Of its log; a mixture's own report is under ``mixture``.
-        prepared: Rows of the task it trains on, where it is an arm.
-    """
-    if rows.mixture is None and not rows.arm:
-        return {}
-    mixture = rows.mixture or Mixture(target=rows.data.task.name)
-    found = dict(training["mixture"]) if rows.mixture else _unmixed(rows, settings, training, prepared)
-    general = [member.task for member in mixture.added if member.general]
-    of_general = set(rows.arm.get("general", general))
-    return {
-        "target": mixture.target,
-        "arm": "mixture",
-        "added": [member.task for member in mixture.added if not member.general],
-        "left_out": None,
-        "general": general,
-        "budget": mixture.budget,
-        "order": mixture.order,
-        "by": mixture.by,
-        "temperature": mixture.temperature,
-        "specialist_rows": sum(count for name, count in found["rows"].items() if name not in of_general),
-        "general_rows": sum(count for name, count in found["rows"].items() if name in of_general),
-        "false_share": _false_share(rows),
-        **found,
-        "coverage": {mixture.target: found["coverage"]},
-        **rows.arm,
-    }
-
-
-def _false_share(rows: Rows) -> float | None:
-    """Return the share of wrong facts in what is added; None where no facts that a program wrote are."""
-    shares = [share for data, _ in rows.added if (share := data.task.false_share) is not None]
-    return max(shares, default=None)
-
-
-def _unmixed(
-    rows: Rows, settings: TrainingSettings, training: Mapping[str, Any], prepared: PreparedTask | None
-) -> dict[str, Any]:
-    """Return the report of an arm that mixes nothing."""
-    assert prepared is not None
-    task = rows.data.task
-    pass_steps = settings.epoch_step_count(training["rows"])
-    own = training_rows(prepared, rows.size, seed=rows.seed)
-    return {
-        "rows": {task.name: training["rows"]},
-        "repeated_rows": {task.name: 0},
-        "target_tokens": {task.name: round(training["target_token_count"] * pass_steps / training["step_count"])},
-        "row_shares": {task.name: 1.0},
-        "token_shares": {task.name: 1.0},
-        "dropped": {task.name: training["dropped"]},
-        "stages": [[task.name]],
-        "stage_steps": [training["step_count"]],
-        "coverage": coverage([(task, own)]).number,
     }

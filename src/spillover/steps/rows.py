@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from spillover.prompts.encoding import Encoder
@@ -36,8 +36,9 @@ class Rows:
     """How ``added`` is mixed with the task; None trains on the task alone."""
     added: tuple[tuple[Prepare, str], ...] = ()
     """The other tasks of the mixture, in its order, each with the text of its prompt."""
-    arm: Mapping[str, Any] = field(default_factory=dict)
-    """Which arm of a design the variant is; not part of the key."""
+    if_fewer: str = ""
+    """What to do where an added task has fewer rows than its cap, which is refused then; empty takes what there is. Not
+    part of the key."""
 
     def fields(self) -> Mapping[str, Any]:
         """Return the part of the training's key that is of its rows."""

@@ -19,10 +19,8 @@ from spillover.study.runner import Observer, missing_steps, run_steps
 from spillover.study.study import Study, VariantPlan
 from spillover.tasks.mixture import Mixture
 
-REGISTERED = frozenset({"alone", "all", "general-alone", "extra-steps"})
-"""Arms that are never dropped: what the others are compared with, and the mix named before any result was seen."""
 RUNGS = (8, 4, 2)
-"""A rung trains on this part of the rows of an arm; the better half of the arms goes on to the next."""
+"""A rung trains on this part of an arm's rows; the better half of the arms goes on to the next."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -49,14 +47,16 @@ def within_budget(
 
     The base is asked first, and estimates rest on the speed of what is finished. While the rest would take too long,
     the arms of a target and size are trained on a part of their rows, from an eighth to a half, and those of the higher
-    validation loss go. Registered arms, and the best of the others, are never dropped, even beyond the budget; where
-    any is dropped, the others are measured on validation rows once more as they are trained in the end.
+    validation loss go. Arms that were fixed beforehand, and the best of the others, are never dropped, even beyond the
+    budget; where any is dropped, the others are measured on validation rows once more as they are trained in the end.
 
     Raises:
         UserError: If the study has no arms that compete, or their targets too few rows left for validation.
     """
     if not any(_contests(study.variants)):
-        raise UserError("--budget drops arms of a `mix`; this study has none that compete: run it without")
+        keys = [f"`{key}`" for question in study.questions for key in question.design_keys]
+        of = f" of a {' or '.join(keys)}" if keys else ""
+        raise UserError(f"--budget drops arms{of}; this study has none that compete: run it without")
     started = time.monotonic()
     run_steps(study, [step for step in missing_steps(study, store) if _is_of_base(step)], store, workshop, observer)
     for part in RUNGS:
@@ -70,7 +70,7 @@ def within_budget(
             plan for contest in contests for plan in _worse_half(study, contest, part, store, workshop, observer)
         ]
         for plan in dropped:
-            notice(f"{plan.name} for {plan.arm['target']} is not run: its validation loss is in the higher half")
+            notice(f"{plan.name} for {plan.train_on[0].name} is not run: its validation loss is in the higher half")
         kept = tuple(plan for plan in study.variants if not any(plan is gone for gone in dropped))
         study = replace(study, variants=kept, left_out=(*study.left_out, *dropped))
     return _validated(study) if study.left_out else study
@@ -79,8 +79,8 @@ def within_budget(
 def _validated(study: Study) -> Study:
     """Return the study that measures its arms, trained on all of their rows, on validation rows too."""
     plans = [
-        replace(plan, arm={**plan.arm, "validation_rows": plan.arm.get("validation_rows") or VALIDATION_ROWS})
-        if plan.arm
+        replace(plan, part=replace(part, validation_row_count=part.validation_row_count or VALIDATION_ROWS))
+        if (part := plan.part)
         else plan
         for plan in study.variants
     ]
@@ -96,12 +96,11 @@ Contest = list[list[VariantPlan]]
 
 
 def _contests(plans: Sequence[VariantPlan]) -> list[Contest]:
-    """Return the mixtures that compete with each other: those of a target, size and recipe, where they are several."""
+    """Return the mixtures that compete with each other: those of a level that are trained alike, where several are."""
     levels: dict[tuple[object, ...], dict[Mixture, list[VariantPlan]]] = {}
     for plan in plans:
-        if plan.arm and plan.mixture and plan.arm["arm"] not in REGISTERED:
-            trained = (plan.recipe.model_dump_json(), plan.settings)
-            level = (plan.arm["target"], plan.sizes, plan.arm.get("specialist_rows"), *trained)
+        if plan.part and plan.part.level is not None and plan.mixture:
+            level = (type(plan.part), plan.part.level, plan.recipe.model_dump_json(), plan.settings)
             levels.setdefault(level, {}).setdefault(plan.mixture, []).append(plan)
     return [list(level.values()) for level in levels.values() if len(level) > 1]
 
@@ -134,7 +133,7 @@ def _worse_half(
 def _rung(study: Study, contest: Contest, part: int) -> list[Validate]:
     """Return the validation of each mixture trained on a part of its rows; rows are the same for all."""
     trained = [_training(study, plans[0], part) for plans in contest]
-    arms = (*study.arms, *trained)
+    arms = (*study.designed, *trained)
     return [Validate(own, own.data, own.rows.template, arms) for own in trained]
 
 

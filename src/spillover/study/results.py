@@ -24,7 +24,6 @@ from spillover.records import (
 )
 from spillover.steps.finetune import Finetune
 from spillover.steps.harness import ScoreHarness
-from spillover.steps.mixed import mixture_card
 from spillover.steps.score import Score
 from spillover.steps.step import Step, with_inputs
 from spillover.steps.variant import Variant
@@ -172,18 +171,19 @@ def _variant_card(study: Study, store: Store, step: Variant) -> VariantCard:
     trained = next((made for made in with_inputs([step]) if isinstance(made, Finetune)), None)
     if trained is None:
         return card
-    training, rows = trained.log(store), trained.rows
-    prepared = trained.prepared(store) if rows.arm else None
-    mixture = {**mixture_card(rows, trained.settings, training, prepared), **_validation(study, store, step)}
-    return replace(card, training=training, mixture=mixture, is_classification=trained.trained_on.is_classification)
+    training = trained.log(store)
+    return replace(
+        card,
+        training=training,
+        mixture=_mixture(trained, training),
+        is_classification=trained.trained_on.is_classification,
+        is_control=bool((part := study.part_of(trained)) and part.is_control),
+    )
 
 
-def _validation(study: Study, store: Store, model: Variant) -> dict[str, Any]:
-    """Return an arm's loss on validation rows where it was measured: by its design, or by a budget."""
-    step = study.validation_of(model)
-    if step is None or not store.has(step):
-        return {}
-    return {"validation": step.measured(store)}
+def _mixture(trained: Finetune, training: Mapping[str, Any]) -> Mapping[str, Any]:
+    mixture = trained.rows.mixture
+    return {"budget": mixture.budget, "order": mixture.order, **training["mixture"]} if mixture else {}
 
 
 def _task_card(task: Task, base_steps: list[Score], store: Store) -> TaskCard:

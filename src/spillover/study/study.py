@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from spillover.steps.step import Step, with_inputs
 from spillover.steps.validate import VALIDATION_ROWS, Validate
 from spillover.steps.variant import Variant
 from spillover.store.store import Store
+from spillover.study.design import Designed, Part
+from spillover.study.study_file import StudyFile
 from spillover.tasks.mixture import Mixture
 from spillover.tasks.prepare import Protocol
 from spillover.tasks.suite import Suite
@@ -39,8 +42,6 @@ from spillover.training.settings import Recipe
 CHECKED_COUNT = 4
 """Items of a cell that are also computed in exact arithmetic, at a task's largest shot count only: a handful is enough
 to find a fault, and the exact path runs the whole prompt for every item."""
-UNVALIDATED = ("general-alone", "extra-steps")
-"""Arms that are controls, and nothing that could be chosen."""
 
 
 class Asks(typing.Protocol):
@@ -50,6 +51,13 @@ class Asks(typing.Protocol):
     def name(self) -> str:
         """Under which its facts are kept."""
 
+    @property
+    def design_keys(self) -> tuple[str, ...]:
+        """The keys of a study file by which it adds variants."""
+
+    def expand(self, settings: StudyFile) -> Sequence[Designed]:
+        """Return the variants that a study file asks for by them."""
+
     def steps(self, study: Study) -> Sequence[Step]:
         """Return what is to be done beyond the grid, each of one variant; a report does without what is missing."""
 
@@ -57,7 +65,7 @@ class Asks(typing.Protocol):
         """Return what the question knows of a finished variant, as plain data for its card."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VariantPlan:
     """One way of fine-tuning, to be done for every task, size and seed."""
 
@@ -71,11 +79,11 @@ class VariantPlan:
     mixture: Mixture | None = None
     """How the one task is mixed with ``added``; None trains on it alone."""
     added: tuple[Task, ...] = ()
-    arm: Mapping[str, Any] = field(default_factory=dict)
-    """Which arm of a `mix` it is; empty for a variant of the study file."""
+    part: Part | None = None
+    """What it is there for in a question's design; None for a variant of the study file's own."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Study:
     """Everything a study file says, resolved."""
 
@@ -113,7 +121,7 @@ class Study:
     questions: tuple[Asks, ...] = ()
     """What is asked beyond the matrix."""
     left_out: tuple[VariantPlan, ...] = ()
-    """Arms that a budget dropped: what they would train on is no validation row of the others either."""
+    """What a budget dropped: what it would train on is no validation row of the others either."""
 
     def __post_init__(self) -> None:
         """Refuse metrics that a tested task cannot have, and tests that give no verdict."""
@@ -149,38 +157,45 @@ class Study:
     @cached_property
     def finetunes(self) -> tuple[Finetune, ...]:
         """One training a plan, task, size and seed."""
-        return self._trainings(self.variants)
+        return tuple(step for _, step in self._trainings(self.variants))
 
     @cached_property
-    def arms(self) -> tuple[Finetune, ...]:
-        """The trainings of every `mix`, those that a budget dropped among them."""
-        return tuple(step for step in self._trainings((*self.variants, *self.left_out)) if step.rows.arm)
+    def designed(self) -> tuple[Finetune, ...]:
+        """The trainings that questions added, those that a budget dropped among them."""
+        return tuple(step for plan, step in self._trainings((*self.variants, *self.left_out)) if plan.part)
 
-    def _trainings(self, plans: tuple[VariantPlan, ...]) -> tuple[Finetune, ...]:
-        return tuple(
-            Finetune(
-                name=plan.name,
-                base=self.base,
-                rows=Rows(
-                    data=self._prepare[task.name],
-                    template=self._templates[task.name, 1],
-                    size=size,
-                    seed=seed,
-                    protocol=self.protocol,
-                    replayed=self._with_prompts(plan.replayed),
-                    mixture=plan.mixture,
-                    added=self._with_prompts(plan.added),
-                    arm=plan.arm,
-                ),
-                recipe=plan.recipe,
-                settings=plan.settings,
-                precision=self.precision,
-                watch=self.watch,
-            )
-            for plan in plans
-            for task in plan.train_on
-            for size in plan.sizes
-            for seed in self.seeds
+    @cached_property
+    def _parts(self) -> Mapping[str, Part | None]:
+        return {step.variant: plan.part for plan, step in self._trainings(self.variants)}
+
+    def part_of(self, model: Variant) -> Part | None:
+        """Return what a variant is there for in a question's design; None for one of the study file's own."""
+        return self._parts[model.trained.variant] if isinstance(model, Finetune | Derive) else None
+
+    def _trainings(self, plans: tuple[VariantPlan, ...]) -> Iterator[tuple[VariantPlan, Finetune]]:
+        for plan in plans:
+            for task, size, seed in product(plan.train_on, plan.sizes, self.seeds):
+                yield plan, self._training(plan, task, size, seed)
+
+    def _training(self, plan: VariantPlan, task: Task, size: int, seed: int) -> Finetune:
+        return Finetune(
+            name=plan.name,
+            base=self.base,
+            rows=Rows(
+                data=self._prepare[task.name],
+                template=self._templates[task.name, 1],
+                size=size,
+                seed=seed,
+                protocol=self.protocol,
+                replayed=self._with_prompts(plan.replayed),
+                mixture=plan.mixture,
+                added=self._with_prompts(plan.added),
+                if_fewer=plan.part.if_fewer if plan.part else "",
+            ),
+            recipe=plan.recipe,
+            settings=plan.settings,
+            precision=self.precision,
+            watch=self.watch,
         )
 
     def _with_prompts(self, tasks: tuple[Task, ...]) -> tuple[tuple[Prepare, str], ...]:
@@ -234,20 +249,18 @@ class Study:
         return tuple(step for question in self.questions for step in question.steps(self))
 
     def validation_of(self, model: Variant) -> Validate | None:
-        """Return what measures an arm on validation rows, whether the study asks for it or not; None of no arm."""
-        if not isinstance(model, Finetune | Derive):
+        """Return what measures a part of a design on validation rows, whether that asks for it or not, if anything."""
+        part = self.part_of(model)
+        if part is None or part.is_control or not isinstance(model, Finetune | Derive):
             return None
-        rows = model.trained.rows
-        if not rows.arm or rows.arm["arm"] in UNVALIDATED:
-            return None
-        row_count = rows.arm.get("validation_rows") or VALIDATION_ROWS
-        return Validate(model, model.data, rows.template, self.arms, row_count)
+        row_count = part.validation_row_count or VALIDATION_ROWS
+        return Validate(model, model.data, model.trained.rows.template, self.designed, row_count)
 
     @cached_property
     def validations(self) -> tuple[Validate, ...]:
-        """One step for every arm of a `mix` that asks for it."""
-        found = (self.validation_of(model) for model in self.models)
-        return tuple(step for step in found if step and step.variant.trained.rows.arm.get("validation_rows"))
+        """One step for every variant of a design that asks for it."""
+        asked = [model for model in self.models if (part := self.part_of(model)) and part.validation_row_count]
+        return tuple(step for model in asked if (step := self.validation_of(model)))
 
     @cached_property
     def harness_scores(self) -> tuple[ScoreHarness, ...]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Protocol, Self, cast
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, create_model, model_validator
 
 from spillover.errors import unknown_name
 from spillover.records import BASE
-from spillover.study.mix import Mix
 from spillover.tasks.mixture import Mixture
 from spillover.tasks.settings import EACH_ONCE, ONE_OR_MORE, Settings, each_once
 from spillover.training.settings import Recipe
@@ -124,14 +124,12 @@ def _known_tracker(name: str) -> str:
 
 
 class StudyFile(Settings):
-    """What a study.yaml says."""
+    """What a study.yaml says; questions add keys of their own, see `study_file`."""
 
     base: str = "smollm2-135m-instruct"
     """A model's name, a local folder, a hub id or a .gguf file."""
     suite: SuiteEntry = SuiteEntry(name="pocket")
     variants: tuple[AnyEntry, ...] = ()
-    mix: Annotated[tuple[Mix, ...], ONE_OR_MORE] = ()
-    """Designs that ask which data to mix in; each becomes variants, its arms."""
     test_on: Annotated[
         tuple[TestedEntry, ...],
         Field(min_length=1),
@@ -166,8 +164,23 @@ class StudyFile(Settings):
     margin: float = Field(default=0.02, gt=0, lt=1)
     """Losses up to it count as nothing lost; a share, and 100 times that for metrics from 0 to 100."""
 
-    @model_validator(mode="after")
-    def _trains(self) -> Self:
-        if not self.variants and not self.mix:
-            raise ValueError("variants is missing; add it, or `mix`")
-        return self
+
+class Brings(Protocol):
+    """A question, as far as a study file knows it."""
+
+    @property
+    def settings(self) -> type[Settings] | None:
+        """The keys that it adds."""
+
+
+def study_file(questions: Iterable[Brings]) -> type[StudyFile]:
+    """Return what a study.yaml may say where these questions are asked: the keys of the study, then theirs."""
+    return _with_keys(tuple(question.settings for question in questions if question.settings))
+
+
+@cache
+def _with_keys(added: tuple[type[Settings], ...]) -> type[StudyFile]:
+    if not added:
+        return StudyFile
+    bases = cast("tuple[type[StudyFile], ...]", (*added, StudyFile))
+    return create_model("StudyFile", __base__=bases, __doc__="What a study.yaml says.")

@@ -77,10 +77,14 @@ class Mixture(Settings):
         return not self.added
 
     @model_validator(mode="after")
-    def _agrees_with_itself(self) -> Self:
+    def _names_each_task_once(self) -> Self:
         names = [self.target, *(member.task for member in self.added)]
         if repeated := [name for index, name in enumerate(names) if name in names[:index]]:
             raise ValueError(f"{repeated[0]!r} is in the mixture twice; name it once")
+        return self
+
+    @model_validator(mode="after")
+    def _mixes_something(self) -> Self:
         if self.is_plain and self.model_fields_set - {"target", "added"}:
             given = sorted(self.model_fields_set - {"target", "added"})[0]
             raise ValueError(
@@ -88,6 +92,10 @@ class Mixture(Settings):
             )
         if (shares := sum(member.share or 0 for member in self.added)) >= 1:
             raise ValueError(f"the shares add up to {shares:g}, which leaves nothing for {self.target!r}; lower them")
+        return self
+
+    @model_validator(mode="after")
+    def _budget_and_order_agree(self) -> Self:
         if self.stop == "first" and self.budget != "additive":
             raise ValueError(f"stop 'first' ends an additive mixture; budget is {self.budget!r}: remove one of them")
         if self.repeats == "specialist" and (self.budget != "steps" or not self._general()):

@@ -70,7 +70,8 @@ class Settings(BaseModel):
         """Say in the schema what each field is for, and let it take the shorthand as well."""
         made = handler(core)
         for parent in cls.__mro__:
-            for name, words in _field_words(parent).items() if issubclass(parent, Settings) else ():
+            is_written = issubclass(parent, Settings) and inspect.get_annotations(parent)  # and not put together
+            for name, words in _field_words(parent).items() if is_written else ():
                 made["properties"][cls.model_fields[name].alias or name].setdefault("description", words)
         return {"anyOf": [made, {"type": ["string", "number"]}]} if cls.shorthand else made
 

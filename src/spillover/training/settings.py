@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from spillover.prompts.demonstrations import choose, draw
 from spillover.records import Example
+from spillover.tasks.mixture import Mixture
 from spillover.tasks.settings import Settings
 from spillover.training.afterwards.dare import Dare
 from spillover.training.afterwards.graft import Graft
@@ -149,6 +150,23 @@ def contradiction_with_training(recipe: Recipe, training: TrainingSettings) -> s
         return (
             f"constraint {recipe.constraint.kind!r} and training.weight_decay contradict each other: one pulls towards "
             "the base's weights, the other towards zero; set weight_decay: 0"
+        )
+    return None
+
+
+def contradiction_with_stages(mixture: Mixture, recipe: Recipe, training: TrainingSettings) -> str | None:
+    """Return why weights cannot be trained so in two stages, if they cannot."""
+    if mixture.order == "joint":
+        return None
+    if recipe.constraint != Unconstrained():
+        return (
+            f"order 'sequential' and constraint {recipe.constraint.kind!r} contradict each other: the second stage "
+            "would be held to the first stage's weights, not to the base's; use order 'joint'"
+        )
+    if training.max_steps is not None:
+        return (
+            "order 'sequential' and training.max_steps contradict each other: each stage would be cut at them; remove "
+            "max_steps"
         )
     return None
 

@@ -1,10 +1,11 @@
 """Studies of mixtures whose scores are written out by hand."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from spillover.analysis.cells import resample_scores
+from spillover.questions.mixing.arm import QUESTION, ArmFacts
 from spillover.questions.mixing.mixing import Mixing, mixing
 from spillover.records import BASE, CellScores, MetricCard, Relation, StudyResults, TaskCard, VariantCard
 from tests.analysis.made_scores import METRICS, cell_scores, share, task
@@ -28,13 +29,14 @@ class MadeArm:
     @property
     def card(self) -> VariantCard:
         rows = {self.target: self.size, **dict.fromkeys(self.facts.get("added", ()), self.size)}
-        facts = {
-            **{"target": self.target, "arm": self.kind, "added": [], "left_out": None, "general": []},
-            **{"budget": "additive", "order": "joint", "rows": rows, "coverage": {self.target: 1.0}},
-            **{"specialist_rows": self.size, "general_rows": 0, "false_share": None, **self.facts},
-        }
+        facts = ArmFacts(
+            **{"target": self.target, "kind": self.kind, "rows": rows, "coverage": 1.0, "specialist_rows": self.size}
+            | self.facts
+        )
         name = f"{self.name}/{self.target}/{self.size}/{self.seed}"
-        return VariantCard(name, self.name, self.target, self.size, self.seed, {}, self.training, mixture=facts)
+        return VariantCard(
+            name, self.name, self.target, self.size, self.seed, {}, self.training, {QUESTION: asdict(facts)}
+        )
 
 
 def validated(arm: MadeArm, loss: float) -> MadeArm:

@@ -29,7 +29,7 @@ DESIGN = (ALONE, PAIR, OTHER, ALL, BUT_NEAR, BUT_THIRD)
 
 def test_a_study_without_a_mixture_has_no_mixing():
     results = mixed_study(BASE_SCORES, [ALONE])
-    results = replace(results, variants=tuple(replace(card, mixture={}) for card in results.variants))
+    results = replace(results, variants=tuple(replace(card, facts={}) for card in results.variants))
     assert mixing(results, resample_scores(results, resample_count=5), level=0.9) is None
 
 
@@ -111,7 +111,7 @@ def test_training_seeds_are_compared_with_their_own_and_averaged():
 def test_a_plain_variant_on_the_target_is_its_arm_alone():
     results = mixed_study(BASE_SCORES, [ALONE, replace(PAIR, kind="mixture")])
     plain, pair = results.variants
-    results = replace(results, variants=(replace(plain, mixture={}), pair))
+    results = replace(results, variants=(replace(plain, facts={}), pair))
     (matrix,) = found(results).matrices
     assert matrix.entries[0][0].mean == pytest.approx(0.2)
 

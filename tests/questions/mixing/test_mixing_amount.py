@@ -3,20 +3,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from statsmodels.regression.linear_model import OLS
 
-from spillover.questions.mixing.amount import rows_needed
+from spillover.questions.mixing.amount import _fitted, rows_needed
 from tests.questions.mixing.made_mixing import MadeArm, found, mixed_study, right
 
 BASE_SCORES = {"home": right(0, 20)}
 
 
 def alone(size, home, coverage=1.0, **facts):
-    return MadeArm("alone", "alone", {"home": right(home, 20)}, {"coverage": {"home": coverage}, **facts}, size=size)
+    return MadeArm("alone", "alone", {"home": right(home, 20)}, {"coverage": coverage, **facts}, size=size)
 
 
 def mixed(size, home, coverage=1.0, general_rows=8):
     rows = {"home": size, "talk": general_rows}
-    facts = {"general": ["talk"], "general_rows": general_rows, "coverage": {"home": coverage}, "rows": rows}
+    facts = {"general": ["talk"], "general_rows": general_rows, "coverage": coverage, "rows": rows}
     return MadeArm(f"general-{general_rows}", "target+general", {"home": right(home, 20)}, facts, size=size)
 
 
@@ -128,7 +129,7 @@ def test_the_intervals_of_the_regression_are_those_of_least_squares_by_hand():
         for a, e in zip(grid(), draw.normal(0, 0.02, 18), strict=True)
     ]
     (item,) = found(mixed_study(BASE_SCORES, arms), resample_count=5).interactions
-    rows = np.array([[a.size, a.facts.get("general_rows", 0), a.facts["coverage"]["home"]] for a in arms])
+    rows = np.array([[a.size, a.facts.get("general_rows", 0), a.facts["coverage"]] for a in arms])
     added, logs = (rows[:, 1] > 0).astype(float), np.log(rows[:, 0])
     design = np.column_stack([np.ones(18), added, logs, added * logs, rows[:, 2], added * rows[:, 2]])
     target = np.array([a.scores["home"][0] for a in arms])
@@ -149,6 +150,20 @@ def test_the_intervals_of_the_regression_are_those_of_least_squares_by_hand():
     assert [by_term[name].high for name in names] == pytest.approx(weights + half, rel=1e-5)
 
 
+@pytest.mark.parametrize(("seed", "level", "noise"), [(0, 0.95, 0.02), (1, 0.8, 0.3), (2, 0.99, 1e-6)])
+def test_the_regression_is_that_of_statsmodels(seed, level, noise):
+    draw = np.random.default_rng(seed)
+    terms = {"constant": np.ones(9), "log rows": np.log(draw.integers(8, 4096, 9)), "share": draw.random(9) * 1e-3}
+    values = 0.1 * terms["log rows"] + draw.normal(0, noise, 9)
+    fit = OLS(values, np.column_stack(list(terms.values()))).fit()
+    found = _fitted(terms, values, level)
+    assert [term.term for term in found] == list(terms)
+    assert [term.value for term in found] == pytest.approx(fit.params, rel=1e-9)
+    assert [(term.low, term.high) for term in found] == [
+        pytest.approx(tuple(ends), rel=1e-8) for ends in fit.conf_int(alpha=1 - level)
+    ]
+
+
 def test_too_few_arms_are_said_and_not_fitted():
     (item,) = found(mixed_study(BASE_SCORES, [alone(10, 4), alone(40, 12), mixed(10, 8), mixed(40, 8)])).interactions
     assert item.coefficients == ()
@@ -160,10 +175,7 @@ def test_too_few_arms_are_said_and_not_fitted():
 
 def test_terms_that_move_together_are_said_and_not_fitted():
     arms = [make(size, 4, float(size)) for size in (8, 16, 32, 64) for make in (alone, mixed)]
-    arms = [
-        MadeArm(a.name, a.kind, a.scores, {**a.facts, "coverage": {"home": math.log(a.size)}}, size=a.size)
-        for a in arms
-    ]
+    arms = [MadeArm(a.name, a.kind, a.scores, {**a.facts, "coverage": math.log(a.size)}, size=a.size) for a in arms]
     (item,) = found(mixed_study(BASE_SCORES, arms), resample_count=5).interactions
     assert item.coefficients == ()
     assert item.sentence.endswith("8 arms for 6 terms, and it needs arms that vary each term by itself.")

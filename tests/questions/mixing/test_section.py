@@ -6,7 +6,7 @@ import pytest
 
 from spillover.analysis.contrasts import Estimate
 from spillover.questions import MIXING, answered
-from spillover.questions.mixing.drawing import heat_cell, mixing_view
+from spillover.questions.mixing.drawing import amount_chart, heat_entry, retention_chart
 from spillover.records import BASE
 from spillover.report.page import html_page, markdown_page
 from spillover.report.write import summary_json
@@ -45,16 +45,21 @@ def design(hostile=""):
     return mixed_study(BASE_SCORES, [replace(one, name=one.name + hostile) for one in arms], tasks=[numeric])
 
 
+def told_in_markdown(results, analysis):
+    """Return the report in Markdown without what is set in bold."""
+    return markdown_page(results, analysis).replace("**", "")
+
+
 RESULTS = design()
 ANALYSIS = answered(RESULTS, resample_count=60)
 
 
 def test_the_section_is_there_only_where_something_was_mixed():
-    plain = replace(RESULTS, variants=tuple(replace(card, mixture={}) for card in RESULTS.variants))
+    plain = replace(RESULTS, variants=tuple(replace(card, facts={}) for card in RESULTS.variants))
     analysis = answered(plain, resample_count=20)
     assert analysis.of(MIXING) is None
     assert "mixing" not in read_page(html_page(plain, analysis)).ids
-    assert "Which data to mix in" not in markdown_page(plain, analysis)
+    assert "Which data to mix in" not in told_in_markdown(plain, analysis)
     assert json.loads(summary_json(plain, analysis))["mixing"] is None
 
 
@@ -62,7 +67,7 @@ def test_the_recommendation_comes_first_and_every_part_has_its_numbers():
     page = read_page(html_page(RESULTS, ANALYSIS))
     text = page.text[page.text.index("Which data to mix in") :]
     assert ("href", "#mixing") in page.attributes
-    markdown = markdown_page(RESULTS, ANALYSIS)
+    markdown = told_in_markdown(RESULTS, ANALYSIS)
     for told in (text, markdown[markdown.index("Which data to mix in") :]):
         places = [
             told.index(words)
@@ -110,7 +115,7 @@ def test_what_validation_chose_stands_beside_the_mix_fixed_beforehand_and_in_the
     analysis = answered(results, resample_count=40)
     (choice,) = analysis.of(MIXING).choices
     assert (choice.chosen.arm.name, choice.compared_count, choice.unmeasured_count) == ("general-8", 2, 1)
-    page, markdown = read_page(html_page(results, analysis)).text, markdown_page(results, analysis)
+    page, markdown = read_page(html_page(results, analysis)).text, told_in_markdown(results, analysis)
     for told in (page, markdown):
         part = told[told.index("What validation chose") : told.index("The whole cocktail")]
         assert "8 rows of talk" in part
@@ -131,7 +136,7 @@ def test_general_data_stands_beside_as_many_steps_without_it():
     assert many.steps.mean == pytest.approx(2 / N)
     assert many.result.equal_gain.mean == pytest.approx(10 / N)
     analysis = answered(results, resample_count=40)
-    for told in (read_page(html_page(results, analysis)).text, markdown_page(results, analysis)):
+    for told in (read_page(html_page(results, analysis)).text, told_in_markdown(results, analysis)):
         part = told[told.index("General data, or just more steps?") :]
         assert part.index("+0.30 [") < part.index("+0.05 [") < part.index("+0.25 [")
 
@@ -141,11 +146,11 @@ def test_an_arm_that_always_gives_one_answer_is_marked_and_the_base_is_named():
     analysis = answered(results, resample_count=40)
     assert [item.arm.name for item in analysis.of(MIXING).arms if item.is_constant] == ["alone"]
     assert analysis.of(MIXING).arms[0].over_base.mean == pytest.approx(6 / N)
-    for told in (read_page(html_page(results, analysis)).text, markdown_page(results, analysis)):
+    for told in (read_page(html_page(results, analysis)).text, told_in_markdown(results, analysis)):
         assert "always one answer" in told
         assert "The untouched base scores 0.10 [" in told
         assert "trained alone it always gives one answer, so that a gain over it is no skill by itself" in told
-    assert "always one answer" not in markdown_page(RESULTS, ANALYSIS)
+    assert "always one answer" not in told_in_markdown(RESULTS, ANALYSIS)
 
 
 def test_what_is_kept_of_general_text_stands_beside_what_is_kept_on_tasks_and_nowhere_where_nothing_was_watched():
@@ -156,14 +161,15 @@ def test_what_is_kept_of_general_text_stands_beside_what_is_kept_on_tasks_and_no
     ]
     results = mixed_study(BASE_SCORES, arms)
     analysis = answered(results, resample_count=20)
-    markdown = markdown_page(results, analysis)
+    markdown = told_in_markdown(results, analysis)
     table = [line.strip("| ").split(" | ") for line in markdown[markdown.index("### Every arm") :].splitlines()[2:7]]
     assert len({len(row) for row in table}) == 1
-    assert [row[-2:] for row in table] == [
+    place = table[0].index("general text: loss to the base")
+    assert [row[place : place + 2] for row in table] == [
         ["general text: loss to the base", "KL to the base"],
         ["---:", "---:"],
         ["+0.500", "0.250"],
-        ["−0.250 (not held out)", "0.125"],
+        ["−0.250 not held out", "0.125"],
         ["–", "–"],
     ]
     told = read_page(html_page(results, analysis)).text
@@ -176,7 +182,7 @@ def test_what_is_kept_of_general_text_stands_beside_what_is_kept_on_tasks_and_no
         {"loss": 1.75, "rise": -0.25, "kl_to_base": 0.125, "is_held_out": False},
         None,
     ]
-    for page in (read_page(html_page(RESULTS, ANALYSIS)).text, markdown_page(RESULTS, ANALYSIS)):
+    for page in (read_page(html_page(RESULTS, ANALYSIS)).text, told_in_markdown(RESULTS, ANALYSIS)):
         assert "general text" not in page.casefold()[page.index("Every arm") : page.index("Mathematics and numeric")]
 
 
@@ -189,8 +195,8 @@ def test_the_summary_holds_the_unrounded_numbers_and_is_plain_json():
 
 
 def test_an_entry_without_an_interval_says_so_and_has_no_star():
-    cell = heat_cell(Estimate(0.3, None, None, 1))
-    assert (cell.interval, cell.is_clear) == ("(no interval)", False)
+    entry = heat_entry(Estimate(0.3, None, None, 1))
+    assert (entry.small, entry.star) == (("(no interval)",), "")
 
 
 @pytest.mark.parametrize(
@@ -198,18 +204,18 @@ def test_an_entry_without_an_interval_says_so_and_has_no_star():
     [(0.3, 0.2, 0.4, "up4", True), (-0.06, -0.1, 0.01, "down2", False), (0.01, -0.1, 0.1, "flat", False)],
 )
 def test_an_entry_of_the_heat_map_is_tinted_by_size_and_starred_where_it_is_clear(mean, low, high, tint, is_clear):
-    cell = heat_cell(Estimate(mean, low, high, 1))
-    assert (cell.tint, cell.is_clear) == (tint, is_clear)
+    entry = heat_entry(Estimate(mean, low, high, 1))
+    assert (entry.tint, bool(entry.star)) == (tint, is_clear)
 
 
 def test_the_charts_have_a_point_an_arm_and_a_line_for_those_in_several_amounts():
-    view = mixing_view(ANALYSIS.of(MIXING))
-    assert [panel.note for panel in view.retention.panels] == ["8 rows", "32 rows"]
-    assert {"alone", "with-near", "told-0.0"} <= {style.model for style in view.retention.styles}
-    assert view.amount.styles[0].model == "home, with-near (coverage 1.0)"
-    assert "home, told-0.0 (coverage 1.0)" not in {style.model for style in view.amount.styles}
-    for chart in (view.retention, view.amount):
-        for panel in chart.panels:
+    retention, amount = (draw(ANALYSIS.of(MIXING).arms) for draw in (retention_chart, amount_chart))
+    assert [panel.note for panel in retention.draw()] == ["8 rows", "32 rows"]
+    assert {"alone", "with-near", "told-0.0"} <= {style.model for style in retention.legend}
+    assert amount.legend[0].model == "home, with-near (coverage 1.0)"
+    assert "home, told-0.0 (coverage 1.0)" not in {style.model for style in amount.legend}
+    for chart in (retention, amount):
+        for panel in chart.draw():
             tags = {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(panel.svg).iter()}
             assert tags <= {"svg", "g", "path", "line", "text", "rect"}
 
@@ -219,19 +225,19 @@ def test_without_several_sizes_the_chart_goes_by_rows_of_general_data_and_withou
         return arm(f"general-{rows}", "target+general", 16, general=["talk"], general_rows=rows)
 
     alone = arm("alone", "alone", 10)
-    views = [
-        mixing_view(answered(mixed_study(BASE_SCORES, arms), resample_count=20).of(MIXING))
+    several, one = (
+        amount_chart(answered(mixed_study(BASE_SCORES, arms), resample_count=20).of(MIXING).arms)
         for arms in ([alone, general(4), general(16)], [alone, general(4)])
-    ]
-    assert [style.model for style in views[0].amount.styles] == ["home, 8 rows, additive, joint (coverage 1.0)"]
-    assert views[1].amount is None
+    )
+    assert [style.model for style in several.legend] == ["home, 8 rows, additive, joint (coverage 1.0)"]
+    assert one is None
 
 
 def test_where_every_tested_task_was_seen_there_is_no_retention_chart_and_the_page_says_so():
     arms = [arm("alone", "alone", 10), arm("with-far", "pair", 12, added=["far", "table"])]
     results = mixed_study(BASE_SCORES, arms)
     analysis = answered(results, resample_count=20)
-    assert mixing_view(analysis.of(MIXING)).retention is None
+    assert retention_chart(analysis.of(MIXING).arms) is None
     assert "no tested task, so what is kept elsewhere was not measured" in read_page(html_page(results, analysis)).text
 
 
@@ -242,4 +248,4 @@ def test_names_from_files_are_escaped():
     page = html_page(results, analysis)
     assert hostile not in page
     assert f"near{hostile}" in read_page(page).text
-    assert hostile not in markdown_page(results, analysis)
+    assert hostile not in told_in_markdown(results, analysis)

@@ -4,7 +4,7 @@ import importlib
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -55,13 +55,11 @@ def _halved(study: Study) -> dict[str, list[Step]]:
     rungs = {f"designs, one in {part}": [_rung(study, contest, part)[0] for contest in contests] for part in RUNGS}
     kept = [plan for plan in study.variants if plan.name in ("cocktail.with-first", "cocktail.with-second")]
     gone = tuple(plan for plan in study.variants if plan.name == "cocktail.all")
-    chosen = _validated(replace(study, variants=tuple(replace(plan, arm=_unasked(plan.arm)) for plan in kept)))
+    chosen = _validated(
+        replace(study, variants=tuple(replace(plan, part=replace(plan.part, validation_row_count=0)) for plan in kept))
+    )
     chosen = replace(chosen, left_out=gone)
     return {**rungs, "designs, within a budget": [*chosen.validations]}
-
-
-def _unasked(arm: Mapping[str, object]) -> dict[str, object]:
-    return {name: fact for name, fact in arm.items() if name != "validation_rows"}
 
 
 def _harness(study: Study) -> list[Step]:

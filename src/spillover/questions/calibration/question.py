@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from spillover.analysis.analysis import Analysis
 from spillover.question import Question
 from spillover.questions.calibration.reliability import Reliability, reliabilities
+from spillover.questions.calibration.section import CHOICE_METRICS, calibration_section, choices_section
 from spillover.records import StudyResults
+from spillover.report.section import Section
 
 
 class CalibrationQuestion(Question[tuple[Reliability, ...]]):
@@ -16,12 +18,15 @@ class CalibrationQuestion(Question[tuple[Reliability, ...]]):
     name = "calibration"
 
     def find(self, results: StudyResults, analysis: Analysis) -> tuple[Reliability, ...] | None:
-        """Return how often each model is right where it is how sure; None where no task was scored for it."""
-        return reliabilities(results) or None
+        """Return how often each model is right where it is how sure; None where no task was scored for any of it."""
+        is_scored = any(row.metric in CHOICE_METRICS for row in analysis.measurements)
+        return reliabilities(results) if is_scored else None
 
-    def summary(self, finding: tuple[Reliability, ...] | None) -> Mapping[str, object]:
-        """Return nothing."""
-        return {}
+    def sections(
+        self, results: StudyResults, analysis: Analysis, finding: tuple[Reliability, ...]
+    ) -> Sequence[Section]:
+        """Return the other metrics of choices, and how often a model is right where it is how sure."""
+        return [choices_section(results, analysis), calibration_section(finding)]
 
 
 CALIBRATION = CalibrationQuestion()

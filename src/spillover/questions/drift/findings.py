@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from spillover.analysis.drift_pairs import DriftPair, drift_pairs, log_ratio
+from spillover.analysis.drift_pairs import DriftPair, drift_of, drift_pairs, log_ratio
 from spillover.analysis.relations import RelationSummary
 from spillover.records import FloatArray, Relation, StudyResults
 
@@ -56,6 +56,8 @@ class DriftAnswer:
 class DriftFindings:
     """What the drift of a study's variants says."""
 
+    measured: Mapping[str, Mapping[str, Any]]
+    """Variant to its drift, see `drift_of`; those without are absent."""
     correlations: tuple[DriftCorrelation, ...]
     pairs: tuple[DriftPair, ...]
     answers: tuple[DriftAnswer, ...]
@@ -68,6 +70,7 @@ def drift_findings(results: StudyResults, relations: Sequence[RelationSummary], 
     for pair in found:
         groups.setdefault((pair.name, pair.plain_name), []).append(pair)
     return DriftFindings(
+        {card.id: drift for card in results.variants if (drift := drift_of(card))},
         drift_correlations(results, relations),
         found,
         tuple(_answer(name, plain, own, level) for (name, plain), own in groups.items()),
@@ -91,7 +94,7 @@ def drift_correlations(results: StudyResults, relations: Sequence[RelationSummar
 
     Lost score is the base's mean minus the variant's (`RelationSummary`), the other way where lower is better.
     """
-    summaries = {card.id: drift_summary(card.drift) for card in results.variants if card.drift}
+    summaries = {card.id: drift_summary(drift) for card in results.variants if (drift := drift_of(card))}
     rows = []
     measured = [item for item in relations if item.variant in summaries]
     order = list(Relation)

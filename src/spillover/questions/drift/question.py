@@ -11,6 +11,7 @@ from spillover.question import Question
 from spillover.questions.drift.findings import DriftFindings, drift_findings
 from spillover.questions.drift.step import Drift
 from spillover.records import StudyResults
+from spillover.report.section import Section
 from spillover.steps.step import Step
 from spillover.steps.variant import Variant
 from spillover.store.store import Store
@@ -31,13 +32,19 @@ class DriftQuestion(Question[DriftFindings]):
 
     def find(self, results: StudyResults, analysis: Analysis) -> DriftFindings | None:
         """Return what drift explains; None where none was measured."""
-        if not any(card.drift for card in results.variants):
-            return None
-        return drift_findings(results, analysis.relations, level=analysis.level)
+        found = drift_findings(results, analysis.relations, level=analysis.level)
+        return found if found.measured else None
+
+    def sections(self, results: StudyResults, analysis: Analysis, finding: DriftFindings) -> Sequence[Section]:
+        """Return how far every variant moved, where, in what it computes, and whether that goes with lost score."""
+        from spillover.questions.drift.section import drift_section  # with charts, which only a report needs
+
+        return [drift_section(results, finding)]
 
     def summary(self, finding: DriftFindings | None) -> Mapping[str, object]:
-        """Return what drift explains."""
-        return {"drift_findings": dataclasses.asdict(finding or DriftFindings((), (), ()))}
+        """Return what was measured of every variant, and what it explains."""
+        explained = dataclasses.asdict(finding or DriftFindings({}, (), (), ()))
+        return {"drift": explained.pop("measured"), "drift_findings": explained}
 
 
 DRIFT = DriftQuestion()

@@ -1,7 +1,5 @@
 """The frontier's chart: what each recipe gains on its task against what it keeps elsewhere."""
 
-from dataclasses import dataclass
-
 from markupsafe import Markup
 
 from spillover.questions.frontier.frontier import Frontier
@@ -11,31 +9,6 @@ from spillover.report.section import Series
 from spillover.report.text import printable
 
 BASE_STYLE = Series(BASE, "var(--series-base)", (1, 0), "circle")
-
-
-@dataclass(frozen=True, slots=True)
-class FrontierView:
-    """A frontier and how it is drawn."""
-
-    frontier: Frontier
-    styles: tuple[Series, ...]
-    """Of the base and of each recipe."""
-    chart: Markup
-    domain_chart: Markup | None
-    """Of out-of-domain cells alone; None where these are all, or none, of what is retained."""
-
-
-def frontier_views(frontiers: tuple[Frontier, ...]) -> list[FrontierView]:
-    """Return every frontier with its chart."""
-    return [
-        FrontierView(
-            item,
-            styles_of(item),
-            frontier_chart(item),
-            frontier_chart(item, domain_only=True) if item.points[0].domain_change else None,
-        )
-        for item in frontiers
-    ]
 
 
 def styles_of(frontier: Frontier) -> tuple[Series, ...]:

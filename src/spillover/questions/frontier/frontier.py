@@ -62,6 +62,8 @@ class FrontierPoint:
     """Mean out-of-domain score less the base's; None unless it is a part of what is retained and not all of it."""
     is_on_domain_front: bool
     """True when no other point is as good in domain and out of domain and better in one."""
+    variants: tuple[str, ...]
+    """Ids of the variants that its scores are means over; empty for the base."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,7 @@ def on_front(targets: FloatArray, retained: FloatArray) -> NDArray[np.bool_]:
 class _Point:
     """A point as its curve sees it, and its differences to the base."""
 
+    variants: tuple[str, ...]
     curve: CurvePoint
     gain: Estimate
     change: Estimate
@@ -202,7 +205,8 @@ class _Plane:
             out_of_domain=domain[0] if domain else None,
         )
         fewest = min(self.scores[key].unit_count for side in keys[:2] for own in side for key in own)
-        return _Point(curve, gain, change, domain_change if has_domain else None, fewest)
+        variants = () if model else tuple(card.id for card in cards)
+        return _Point(variants, curve, gain, change, domain_change if has_domain else None, fewest)
 
     def _keys(self, card: VariantCard, side: Set[Relation], kind: str | None, model: str = "") -> list[ScoreKey]:
         tasks = [
@@ -271,4 +275,5 @@ def _described(point: _Point, front: NDArray[np.bool_], on_domain_front: bool, l
         front_share=float(front[1:].mean()),
         domain_change=point.domain_change,
         is_on_domain_front=on_domain_front,
+        variants=point.variants,
     )

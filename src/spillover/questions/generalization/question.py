@@ -11,8 +11,16 @@ from spillover.question import Question
 from spillover.questions.generalization.best_of_shots import BestOfShots, best_of_shots
 from spillover.questions.generalization.in_context import InContextGain, in_context_gains
 from spillover.questions.generalization.losses import AccuracyDrop, accuracy_drops
+from spillover.questions.generalization.sections import (
+    best_section,
+    gains_section,
+    labels_section,
+    losses_section,
+    verdicts_section,
+)
 from spillover.questions.generalization.verdicts import verdicts
 from spillover.records import StudyResults
+from spillover.report.section import Section
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,6 +50,16 @@ class GeneralizationQuestion(Question[Generalization]):
     def verdicts(self, finding: Generalization) -> Sequence[Verdict]:
         """Return the verdict of every variant, or recipe with several seeds."""
         return finding.verdicts
+
+    def sections(self, results: StudyResults, analysis: Analysis, finding: Generalization) -> Sequence[Section]:
+        """Return the verdicts and what stands behind them."""
+        return [
+            verdicts_section(results, analysis),
+            best_section(results, finding.best_of_shots),
+            gains_section(results, finding.in_context_gains),
+            losses_section(results, finding.accuracy_drops),
+            labels_section(results, analysis),
+        ]
 
     def summary(self, finding: Generalization | None) -> Mapping[str, object]:
         """Return what stands behind the verdicts."""

@@ -1,7 +1,7 @@
 """How much target data a mixture is worth, and whether general data helps more at broad coverage or with few rows."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -142,42 +142,70 @@ def _interaction(budget: str, order: str, recipe: str, scores: ArmScores) -> Int
         if arm.recipe == recipe
         if arm.coverage is not None and (values := scores.values(arm, arm.target)) is not None
     ]
-    log_rows = np.log([max(1, arm.target_rows) for arm, _ in own])
-    general = np.array([float(arm.kind == "target+general") for arm, _ in own])
-    coverage = np.array([arm.coverage for arm, _ in own], dtype=np.float64)
-    terms = {"constant": np.ones(len(own)), "general data": general}
-    fixed = []
-    for name, column in (("log rows", log_rows), ("coverage", coverage)):
-        if len(own) and np.ptp(column) > 0:
-            terms |= {name: column, f"general data × {name}": general * column}
-        else:
-            fixed.append(name)
-    if len(fixed) == 2:
+    arms = [arm for arm, _ in own]
+    terms, fixed = _terms(arms)
+    if len(terms) == 2:
         return None  # nothing to interact with
     left_out = f" Left out, because it did not vary: {', '.join(fixed)}." if fixed else ""
-    design = np.column_stack(list(terms.values()))
-    if len(own) <= len(terms) or np.linalg.matrix_rank(design) < len(terms):
-        what = "more arms than terms" if len(own) <= len(terms) else "arms that vary each term by itself"
-        sentence = f"No test of interactions: {len(own)} arms for {len(terms)} terms, and it needs {what}.{left_out}"
+    if lacking := _lacking(terms, len(own)):
+        sentence = f"No test of interactions: {len(own)} arms for {len(terms)} terms, and it needs {lacking}.{left_out}"
         return Interaction(budget, order, len(own), (), sentence)
-    coefficients = _fitted(design, np.array([value for _, value in own]), list(terms), scores.level)
+    coefficients = _fitted(terms, np.array([value for _, value in own]), scores.level)
     spare = len(own) - len(terms)
-    sentence = f"{len(own)} arms for {len(terms)} terms: {spare} to judge the noise by.{left_out}"
-    amounts = sorted({arm.general_rows for arm, _ in own if arm.general_rows})
-    if len(amounts) > 1:
-        sentence += f" Amounts of general data ({', '.join(map(str, amounts))} rows) count alike."
-    if len({arm.target for arm, _ in own}) > 1:
-        sentence += " Arms have different targets: what differs between these counts as coverage."
+    sentence = f"{len(own)} arms for {len(terms)} terms: {spare} to judge the noise by.{left_out}{_caveats(arms)}"
     return Interaction(budget, order, len(own), coefficients, sentence)
 
 
-def _fitted(design: FloatArray, values: FloatArray, terms: Sequence[str], level: float) -> tuple[Coefficient, ...]:
-    """Return the least-squares coefficients with their t intervals."""
-    from statsmodels.regression.linear_model import OLS
+def _terms(arms: Sequence[Arm]) -> tuple[dict[str, FloatArray], list[str]]:
+    """Return the columns of the regression by term, and what does not vary and so has none."""
+    general = np.array([float(arm.kind == "target+general") for arm in arms])
+    terms, fixed = {"constant": np.ones(len(arms)), "general data": general}, []
+    varied = {
+        "log rows": np.log([max(1, arm.target_rows) for arm in arms]),
+        "coverage": np.array([arm.coverage for arm in arms], dtype=np.float64),
+    }
+    for name, column in varied.items():
+        if len(arms) and np.ptp(column) > 0:
+            terms |= {name: column, f"general data × {name}": general * column}
+        else:
+            fixed.append(name)
+    return terms, fixed
 
-    fit = OLS(values, design).fit()
-    intervals = fit.conf_int(alpha=1 - level)
+
+def _lacking(terms: Mapping[str, FloatArray], arm_count: int) -> str:
+    """Return what a regression on the terms lacks, in words; empty for nothing."""
+    if arm_count <= len(terms):
+        return "more arms than terms"
+    rank = np.linalg.matrix_rank(np.column_stack(list(terms.values())))
+    return "arms that vary each term by itself" if rank < len(terms) else ""
+
+
+def _caveats(arms: Sequence[Arm]) -> str:
+    words = ""
+    amounts = sorted({arm.general_rows for arm in arms if arm.general_rows})
+    if len(amounts) > 1:
+        words += f" Amounts of general data ({', '.join(map(str, amounts))} rows) count alike."
+    if len({arm.target for arm in arms}) > 1:
+        words += " Arms have different targets: what differs between these counts as coverage."
+    return words
+
+
+def _fitted(terms: Mapping[str, FloatArray], values: FloatArray, level: float) -> tuple[Coefficient, ...]:
+    """Return the least-squares coefficients with their intervals, of Student's t over the residual degrees of freedom.
+
+    Terms ``(n,)`` are independent and fewer than n. Through their QR decomposition, R b = Qᵀ y, and the covariance of b
+    is s² (RᵀR)⁻¹ (Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 3.2).
+    """
+    from scipy.stats import t
+
+    design = np.column_stack(list(terms.values()))
+    orthogonal, upper = np.linalg.qr(design)
+    inverse = np.linalg.inv(upper)
+    found = inverse @ (orthogonal.T @ values)
+    spare = len(values) - len(terms)
+    variance = float(np.sum((values - design @ found) ** 2)) / spare
+    reach = t.ppf((1 + level) / 2, spare) * np.sqrt(variance * np.sum(inverse**2, axis=1))
     return tuple(
-        Coefficient(term, float(value), float(low), float(high))
-        for term, value, (low, high) in zip(terms, fit.params, intervals, strict=True)
+        Coefficient(term, float(value), float(value - half), float(value + half))
+        for term, value, half in zip(terms, found, reach, strict=True)
     )

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from spillover.analysis.cells import ScoreKey, Scores
 from spillover.analysis.contrasts import Contrast, Estimate, Term, estimate, minus
 from spillover.analysis.means import is_share
+from spillover.questions.mixing.arm import QUESTION, ArmFacts
 from spillover.records import BASE, FloatArray, StudyResults, VariantCard
 
 GROUPED = ("alone", "target+general", "extra-steps")
@@ -41,7 +41,7 @@ class Arm:
     size: int
     """Training rows of the target."""
     kind: str
-    """See `records.VariantCard.mixture`; a plain variant on a target is ``alone``."""
+    """See `PlannedArm`; a plain variant on a target is ``alone``."""
     group: tuple[str, ...]
     """Tasks that make up the target together with it."""
     added: tuple[str, ...]
@@ -104,55 +104,60 @@ class Arm:
         return (self.setting, self.kind, self.left_out, *added, self.order)
 
 
+def facts(card: VariantCard) -> ArmFacts | None:
+    """Return what a card keeps of its arm; None where it is neither an arm nor a mixture."""
+    found = card.facts.get(QUESTION)
+    return ArmFacts(**found) if found else None
+
+
 def arms(results: StudyResults) -> tuple[Arm, ...]:
     """Return the arms in the study's order; empty where no variant has a mixture."""
-    targets = {card.mixture["target"] for card in results.variants if card.mixture}
-    named: dict[tuple[str, str, int], list[VariantCard]] = {}
-    for card in results.variants:
-        if card.mixture or card.trained_on in targets:
-            named.setdefault((card.name, card.mixture.get("target", card.trained_on), card.size), []).append(card)
-    return tuple(_arm(cards) for cards in named.values())
+    known = [(card, facts(card)) for card in results.variants]
+    targets = {found.target for _, found in known if found}
+    named: dict[tuple[str, str, int], list[tuple[VariantCard, ArmFacts]]] = {}
+    for card, found in known:
+        if found is None and card.trained_on in targets:
+            rows = card.training.get("rows", card.size)
+            found = ArmFacts(
+                target=card.trained_on, kind="alone", specialist_rows=card.size, rows={card.trained_on: rows}
+            )
+        if found:
+            named.setdefault((card.name, found.target, card.size), []).append((card, found))
+    return tuple(_arm(own) for own in named.values())
 
 
-def _arm(cards: Sequence[VariantCard]) -> Arm:
-    card = cards[0]
-    plain: dict[str, Any] = {
-        "target": card.trained_on,
-        "arm": "alone",
-        "rows": {card.trained_on: card.training.get("rows", card.size)},
-    }
-    facts: Mapping[str, Any] = card.mixture or plain
-    kind, added, rows = facts["arm"], tuple(facts.get("added", ())), facts["rows"]
-    coverage = facts.get("coverage", {}).get(facts["target"])
+def _arm(own: Sequence[tuple[VariantCard, ArmFacts]]) -> Arm:
+    card, found = own[0]
+    cards = [card for card, _ in own]
     return Arm(
         name=card.name,
-        target=facts["target"],
+        target=found.target,
         size=card.size,
-        kind=kind,
-        group=added if kind in GROUPED else (),
-        added=() if kind in GROUPED else added,
-        left_out=facts.get("left_out"),
-        general=tuple(facts.get("general", ())),
-        mathematics=tuple(facts.get("mathematics", ())),
-        budget=facts.get("budget", "additive"),
-        order=facts.get("order", "joint"),
-        specialist_rows=facts.get("specialist_rows", card.size),
-        general_rows=facts.get("general_rows", 0),
-        general_share=facts.get("general_share"),
-        row_count=sum(rows.values()),
-        coverage=None if coverage is None else float(coverage),
-        false_share=facts.get("false_share"),
-        validation_loss=_validation_loss([card.mixture for card in cards]),
+        kind=found.kind,
+        group=tuple(found.added) if found.kind in GROUPED else (),
+        added=() if found.kind in GROUPED else tuple(found.added),
+        left_out=found.left_out,
+        general=tuple(found.general),
+        mathematics=tuple(found.mathematics),
+        budget=found.budget,
+        order=found.order,
+        specialist_rows=found.specialist_rows,
+        general_rows=found.general_rows,
+        general_share=found.general_share,
+        row_count=sum(found.rows.values()),
+        coverage=found.coverage,
+        false_share=found.false_share,
+        validation_loss=_validation_loss([of_seed for _, of_seed in own]),
         general_text=_general_text(cards),
-        seen=tuple(task for task, count in rows.items() if count),
+        seen=tuple(task for task, count in found.rows.items() if count),
         recipe=json.dumps([card.recipe, card.training.get("settings")], sort_keys=True, default=str),
         variants={card.seed: card.id for card in cards},
     )
 
 
-def _validation_loss(facts: Sequence[Mapping[str, Any]]) -> float | None:
-    losses = [float(of_seed["validation"]["loss"]) for of_seed in facts if "validation" in of_seed]
-    return sum(losses) / len(losses) if len(losses) == len(facts) else None
+def _validation_loss(of_seeds: Sequence[ArmFacts]) -> float | None:
+    losses = [found.validation["loss"] for found in of_seeds if found.validation]
+    return sum(losses) / len(losses) if len(losses) == len(of_seeds) else None
 
 
 def _general_text(cards: Sequence[VariantCard]) -> GeneralText | None:

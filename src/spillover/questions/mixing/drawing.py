@@ -1,83 +1,35 @@
-"""The mixing section's heat maps and charts: what added data does, by amount, and what is kept elsewhere."""
+"""The mixing section's charts and the tints of its matrices: what added data does, by amount, and what is kept."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from spillover.analysis.contrasts import Estimate
 from spillover.analysis.wording import interval_words, signed
 from spillover.questions.mixing.gains import ArmResult
-from spillover.questions.mixing.mixing import Mixing, SynergyMatrix
 from spillover.report.figures import COLOR_COUNT, DASHES, ROWS, SHAPES, Row, svg
-from spillover.report.section import Panel, Series
+from spillover.report.section import Chart, Entry, Panel, Series
 from spillover.report.tables import TINTS
 
-
-@dataclass(frozen=True, slots=True)
-class HeatCell:
-    """One entry of a heat map."""
-
-    difference: str
-    interval: str
-    tint: str
-    """``flat``, ``up1`` .. ``up4`` or ``down1`` .. ``down4``."""
-    is_clear: bool
+_NUMBERS = "the table of arms holds the numbers"
 
 
-@dataclass(frozen=True, slots=True)
-class HeatMap:
-    """A synergy matrix with its tints."""
-
-    matrix: SynergyMatrix
-    rows: tuple[tuple[str, tuple[HeatCell | None, ...]], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ChartView:
-    """A chart and the legend of its lines."""
-
-    styles: tuple[Series, ...]
-    panels: tuple[Panel, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class MixingView:
-    """What the mixing section draws."""
-
-    heat_maps: tuple[HeatMap, ...]
-    amount: ChartView | None
-    """None where no arm comes in several amounts."""
-    retention: ChartView | None
-    """None where no tested task is unseen."""
-
-
-def mixing_view(mixing: Mixing | None) -> MixingView | None:
-    """Return the drawings of the section; None where there is none."""
-    if mixing is None:
-        return None
-    maps = tuple(HeatMap(matrix, _heat_rows(matrix)) for matrix in mixing.matrices)
-    return MixingView(maps, amount_chart(mixing.arms), retention_chart(mixing.arms))
-
-
-def _heat_rows(matrix: SynergyMatrix) -> tuple[tuple[str, tuple[HeatCell | None, ...]], ...]:
-    return tuple(
-        (target, tuple(None if entry is None else heat_cell(entry) for entry in entries))
-        for target, entries in zip(matrix.targets, matrix.entries, strict=True)
+def heat_entry(found: Estimate) -> Entry:
+    """Return a difference with the tint of its size, and a star where it is clear."""
+    level = sum(abs(found.mean) >= threshold for threshold in TINTS)
+    return Entry(
+        signed(found.mean),
+        small=(interval_words(found.low, found.high),),
+        is_strong=True,
+        star="interval excludes zero" if found.is_above_zero or found.is_below_zero else "",
+        tint=f"{'up' if found.mean > 0 else 'down'}{level}" if level else "flat",
     )
 
 
-def heat_cell(entry: Estimate) -> HeatCell:
-    """Return a difference with the tint of its size."""
-    level = sum(abs(entry.mean) >= threshold for threshold in TINTS)
-    return HeatCell(
-        difference=signed(entry.mean),
-        interval=interval_words(entry.low, entry.high),
-        tint=f"{'up' if entry.mean > 0 else 'down'}{level}" if level else "flat",
-        is_clear=entry.is_above_zero or entry.is_below_zero,
-    )
+def amount_chart(results: Sequence[ArmResult]) -> Chart | None:
+    """Return gain against rows of the target, or of general data where the target's do not vary; lines name coverage.
 
-
-def amount_chart(results: Sequence[ArmResult]) -> ChartView | None:
-    """Draw gain against rows of the target, or of general data where the target's do not vary; lines name coverage."""
+    None where no arm comes in several amounts.
+    """
     by_target_rows: dict[str, dict[int, ArmResult]] = {}
     by_general_rows: dict[str, dict[int, ArmResult]] = {}
     for item in results:
@@ -90,19 +42,24 @@ def amount_chart(results: Sequence[ArmResult]) -> ChartView | None:
             by_general_rows.setdefault(line, {})[arm.general_rows] = item
     for title, lines in (("rows of the target", by_target_rows), ("rows of general data", by_general_rows)):
         if several := {name: line for name, line in lines.items() if len(line) > 1}:
-            return _amount_view(title, {_with_coverage(name, line): line for name, line in several.items()})
+            styles = _styles([_with_coverage(name, line) for name, line in several.items()])
+            return Chart(
+                f"Gain against amount of data, a line per arm; {_NUMBERS}",
+                partial(_amount_panels, title, list(several.values()), styles),
+                caption=f"Gain over the target alone with its interval, against {title}.",
+                legend=styles,
+            )
     return None
 
 
-def _with_coverage(name: str, line: dict[int, ArmResult]) -> str:
+def _with_coverage(name: str, line: Mapping[int, ArmResult]) -> str:
     numbers = sorted({f"{item.arm.coverage:.1f}" for item in line.values() if item.arm.coverage is not None})
     return f"{name} (coverage {' to '.join(dict.fromkeys((numbers[0], numbers[-1])))})" if numbers else name
 
 
-def _amount_view(title: str, lines: dict[str, dict[int, ArmResult]]) -> ChartView:
+def _amount_panels(title: str, lines: Sequence[Mapping[int, ArmResult]], styles: tuple[Series, ...]) -> list[Panel]:
     import altair as alt
 
-    styles = _styles(list(lines))
     rows: list[Row] = [
         {
             "line": str(index),
@@ -111,11 +68,11 @@ def _amount_view(title: str, lines: dict[str, dict[int, ArmResult]]) -> ChartVie
             "low": gain.mean if gain.low is None else gain.low,
             "high": gain.mean if gain.high is None else gain.high,
         }
-        for index, line in enumerate(lines.values())
+        for index, line in enumerate(lines)
         for amount, item in sorted(line.items())
         if (gain := item.gain)
     ]
-    amounts = sorted({amount for line in lines.values() for amount in line})
+    amounts = sorted({amount for line in lines for amount in line})
     scale = alt.Scale(type="log" if amounts[0] > 0 else "linear", nice=False, padding=16)
     x = alt.X("amount:Q", title=title, scale=scale, axis=alt.Axis(values=amounts, grid=False, format="d"))
     color, shape = _encodings(styles)
@@ -127,13 +84,14 @@ def _amount_view(title: str, lines: dict[str, dict[int, ArmResult]]) -> ChartVie
         source.mark_line(strokeWidth=2).encode(x=x, y=y, color=color),
         source.mark_point(size=55, filled=True, opacity=1).encode(x=x, y=y, color=color, shape=shape),
     ).properties(width=560, height=240)
-    return ChartView(styles, (Panel("Gain by amount", title, svg(chart, rows)),))
+    return [Panel("", "", svg(chart, rows))]
 
 
-def retention_chart(results: Sequence[ArmResult]) -> ChartView | None:
-    """Draw what is kept on unseen tasks against the gain on the target, one panel per target and size."""
-    import altair as alt
+def retention_chart(results: Sequence[ArmResult]) -> Chart | None:
+    """Return what is kept on unseen tasks against the gain on the target, one panel per target and size.
 
+    None where no tested task is unseen.
+    """
     groups: dict[tuple[str, int], list[ArmResult]] = {}
     for item in results:
         if item.elsewhere is not None and (item.gain is not None or item.arm.kind == "alone"):
@@ -142,6 +100,19 @@ def retention_chart(results: Sequence[ArmResult]) -> ChartView | None:
         return None
     names = list(dict.fromkeys(item.arm.name for group in groups.values() for item in group))
     styles = _styles(names)
+    return Chart(
+        f"Change on unseen tasks against gain on the target; {_NUMBERS}",
+        partial(_retention_panels, groups, names, styles),
+        legend=styles,
+        is_wide=True,
+    )
+
+
+def _retention_panels(
+    groups: Mapping[tuple[str, int], Sequence[ArmResult]], names: Sequence[str], styles: tuple[Series, ...]
+) -> list[Panel]:
+    import altair as alt
+
     color, shape = _encodings(styles)
     panels = []
     for (target, size), group in groups.items():
@@ -163,7 +134,7 @@ def retention_chart(results: Sequence[ArmResult]) -> ChartView | None:
             source.mark_point(size=60, filled=True, opacity=1).encode(x=x, y=y, color=color, shape=shape),
         ).properties(width=320, height=220)
         panels.append(Panel(target, f"{size} rows", svg(chart, rows)))
-    return ChartView(styles, tuple(panels))
+    return panels
 
 
 def _styles(names: Sequence[str]) -> tuple[Series, ...]:

@@ -111,7 +111,7 @@ def mixing(results: StudyResults, scores: Scores, *, level: float) -> Mixing | N
     over seeds and cells. Only primary metrics that are shares enter.
     """
     found = arms(results)
-    if not any(card.mixture for card in results.variants):
+    if not found:
         return None
     compared = ArmScores(results, scores, found, level=level)
     own = arm_results(compared)

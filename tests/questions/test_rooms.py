@@ -1,0 +1,59 @@
+"""A room that is taken off the registry takes what it says with it, and nothing else."""
+
+import re
+
+import pytest
+
+from spillover.analysis.analysis import Analysis, analyse
+from spillover.questions import GENERALIZATION, MIXING, QUESTIONS
+from spillover.records import StudyResults
+from spillover.report.markdown import markdown_section
+from spillover.report.page import html_page, markdown_page
+from spillover.report.section import sections_of
+from spillover.report.write import measurements_csv, summary
+from tests.questions.mixing.test_section import design
+from tests.report.made_results import made_results
+
+OF_VERDICTS = {"rule", "verdicts", "negative_transfer"}
+"""What the summary tells of verdicts, which one question gives and others add evidence to."""
+MADE, MIXED = made_results(), design()
+
+
+def told(results: StudyResults, analysis: Analysis) -> dict[str, str]:
+    """Return the questions' sections as they are written."""
+    return {section.id: markdown_section(section) for section in sections_of(results, analysis)}
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
+def test_a_room_off_the_registry_takes_its_section_and_its_keys_with_it_and_nothing_else(question) -> None:
+    results = MIXED if question is MIXING else MADE
+    whole = analyse(results, QUESTIONS, resample_count=20)
+    left = analyse(results, [item for item in QUESTIONS if item is not question], resample_count=20)
+    finding = whole.of(question)
+    assert finding is not None, "the made study must say something of it"
+
+    own = {section.id for section in question.sections(results, whole, finding) if section.parts}
+    assert told(results, left) == {name: text for name, text in told(results, whole).items() if name not in own}
+    before, after = (re.findall(r'<section id="(\w+)">', html_page(results, analysis)) for analysis in (whole, left))
+    assert set(before) - set(after) <= own | {question.name}
+    assert after == [name for name in before if name in after]
+    assert not own & set(after)
+
+    keys = set(question.summary(finding))
+    then, now = summary(results, whole), summary(results, left)
+    assert set(then) - set(now) == keys
+    shared = set(now) - OF_VERDICTS
+    assert {key: now[key] for key in shared} == {key: then[key] for key in shared}
+    if question is not GENERALIZATION:
+        assert [verdict.sentence for verdict in left.verdicts] == [verdict.sentence for verdict in whole.verdicts]
+    assert measurements_csv(left) == measurements_csv(whole)
+
+
+def test_without_any_room_there_is_the_matrix() -> None:
+    analysis = analyse(MADE, (), resample_count=20)
+    assert sections_of(MADE, analysis) == []
+    assert analysis.verdicts == ()
+    page = html_page(MADE, analysis)
+    assert '<section id="matrix">' in page
+    assert not {"frontier", "drift", "claims", "mixing"} & set(re.findall(r'<section id="(\w+)">', page))
+    assert "Every cell" in markdown_page(MADE, analysis)

@@ -1,0 +1,64 @@
+import re
+from dataclasses import replace
+
+from spillover.questions import answered
+from spillover.records import Relation
+from spillover.report.matrix import guessing_words, matrices
+from tests.report.made_results import made_results
+
+RESULTS = made_results()
+ANALYSIS = answered(RESULTS, resample_count=200)
+
+
+def test_there_is_one_matrix_per_task_trained_on_with_rows_by_relation() -> None:
+    found = matrices(RESULTS, ANALYSIS)
+    assert list(found) == ["siqa", "amazon"]
+    assert [column.title for column in found["siqa"].columns[4:]] == ["sft/siqa/128/0", "fticl/siqa/128/0"]
+    assert [group.heading for group in found["siqa"].groups] == list(Relation)[:3]
+    assert [[(row[0].text, row[1]) for row in group.rows] for group in found["amazon"].groups] == [
+        [("amazon", "0"), ("amazon", "2")],
+        [("nyt", "0"), ("nyt", "2")],
+        [(name, shots) for name in ("siqa", "narrativeqa", "snli") for shots in ("0", "2")],
+    ]
+
+
+def test_a_star_and_a_tint_follow_the_numbers() -> None:
+    for row in (row for matrix in matrices(RESULTS, ANALYSIS).values() for row in matrix.rows):
+        for cell in row[4:]:
+            adjusted = re.search(r"after Holm ([\d.e-]+)", cell.title)
+            assert bool(cell.star) == (adjusted is not None and float(adjusted[1]) < 0.05)
+            if cell.tint != "flat":
+                assert cell.tint.startswith("down" if cell.text.startswith("−") else "up")
+
+
+def test_a_cell_leads_the_pages_script_to_its_items() -> None:
+    cards, tasks = [card.id for card in RESULTS.variants], [task.name for task in RESULTS.tasks]
+    for matrix in matrices(RESULTS, ANALYSIS).values():
+        for row in matrix.rows:
+            for column, cell in zip(matrix.columns[4:], row[4:], strict=True):
+                assert cards[int(cell.data["model"])] == column.title
+                assert (tasks[int(cell.data["task"])], cell.data["shots"]) == (row[0].text, row[1])
+
+
+def test_rows_show_majority_accuracy_beside_accuracy_only() -> None:
+    rows = matrices(RESULTS, ANALYSIS)["siqa"].rows
+    assert {(row[0].small[0].split(",")[0], row[2]) for row in rows} == {
+        ("ROUGE-L", "–"),
+        ("accuracy", "0.53"),
+        ("accuracy", "0.36"),
+    }
+
+
+def test_guessing_at_random_takes_the_place_of_the_majority_where_rows_have_their_own_options() -> None:
+    task = next(task for task in RESULTS.tasks if task.name == "amazon")
+    assert guessing_words(task) == "0.53"
+    assert guessing_words(replace(task, majority_accuracy=None, chance_accuracy=0.25)) == "0.25 (chance)"
+    assert guessing_words(replace(task, majority_accuracy=None, chance_accuracy=None)) == ""
+
+
+def test_of_free_text_guessing_is_one_text_for_all_items() -> None:
+    task = next(task for task in RESULTS.tasks if not task.answers)
+    assert (
+        guessing_words(replace(task, constant_scores={task.primary_metric: 0.125, "other": 0.9})) == "0.12 (one text)"
+    )
+    assert "one text" not in guessing_words(replace(task, constant_scores={"other": 0.9}))
