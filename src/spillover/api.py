@@ -73,7 +73,7 @@ def run(
         store: Where finished steps are kept; the command line's default, so that the two go on where either stopped.
         device: ``auto``, ``cpu``, ``cuda``, ``mps`` or ``xpu``.
         threads: Processor threads; default: all.
-        budget: Time such as ``2h``; of a `mix`, the arms that validate worse are dropped.
+        budget: Time such as ``2h``; of a design, the arms that validate worse are dropped.
         lint: Refuse the errors that ``spillover lint`` finds.
         track: Follow trainings in ``mlflow``, ``tensorboard``, ``trackio`` or ``wandb``; default: what the study names.
 

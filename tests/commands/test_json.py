@@ -27,7 +27,13 @@ def test_an_import_prints_the_summary_that_it_writes(tmp_path, capsys):
 def test_a_task_and_a_model_are_shown_as_json(made_study_file, capsys):
     suite = made_study_file.parent / "made.yaml"
     task = printed(capsys, "tasks", "show", "first", "--suite", suite)
-    assert task["rows"] == {"train": 44, "demonstrations": 4, "test": 12, "dropped": {}, "account": task["rows"]["account"]}
+    assert task["rows"] == {
+        "train": 44,
+        "demonstrations": 4,
+        "test": 12,
+        "dropped": {},
+        "account": task["rows"]["account"],
+    }
     assert task["rows"]["account"] == {"read": 60, "contradicting": 0, "not asked for": 0}
     assert task["prompt"].endswith("Mood:")
     assert task["target"] in ("up", "down")

@@ -23,7 +23,7 @@ TrainedOn = Annotated[
     list[str] | None, typer.Option("--trained-on", help="A task the others were trained on; may be repeated.")
 ]
 Budget = Annotated[
-    str | None, typer.Option("--budget", help="Time such as 2h; of a `mix`, the arms that validate worse are dropped.")
+    str | None, typer.Option("--budget", help="Time such as 2h; of a design, the arms that validate worse are dropped.")
 ]
 Track = Annotated[
     str | None, typer.Option("--track", help="Follow trainings in mlflow, tensorboard, trackio or wandb.")

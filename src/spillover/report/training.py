@@ -209,7 +209,7 @@ def _facts(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def source_rows(results: StudyResults) -> list[SourceRow]:
-    """Return a row for every source of every variant that is a mixture or an arm of a design."""
+    """Return a row for every source of every variant that is a mixture."""
     found = []
     for card in results.variants:
         mixture = card.mixture

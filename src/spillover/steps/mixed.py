@@ -70,15 +70,15 @@ def mixed_rows(rows: Rows, mixture: Mixture, how: Encoding, prepared: Sources) -
     }
     all_rows = tuple(row for own in stages for row in own)
     return MixedRows(
-        all_rows,
-        common_prefix_length([row.prompt for row in all_rows]),
-        dict(sum((Counter(source.dropped) for source in sources.values()), Counter[str]())),
-        tuple(TrainingRows(tuple(own), common_prefix_length([row.prompt for row in own]), {}) for own in stages),
-        mixture.general_epochs,
-        report,
-        distinct,
-        sources[mixture.target].dropped,
-        {name: sources[name].reached(count) for name, count in counts.items()},
+        rows=all_rows,
+        shared_prefix_length=common_prefix_length([row.prompt for row in all_rows]),
+        dropped=dict(sum((Counter(source.dropped) for source in sources.values()), Counter[str]())),
+        stages=tuple(TrainingRows(tuple(own), common_prefix_length([row.prompt for row in own]), {}) for own in stages),
+        first_epochs=mixture.general_epochs,
+        report=report,
+        examples=distinct,
+        target_dropped=sources[mixture.target].dropped,
+        reached={name: sources[name].reached(count) for name, count in counts.items()},
     )
 
 

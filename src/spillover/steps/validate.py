@@ -131,7 +131,7 @@ class Validate(Step):
                 f"task {source.task!r}: {len(own)} of its {len(source.train)} training rows are left for validation "
                 f"after {len(ordered) - len(free)} that arms train on, of all sizes and seeds together; at least "
                 f"{FEWEST} are needed: lower sizes, caps or seeds, replay another task, or run without --budget and "
-                "without validation in mix"
+                "without validation rows in the design"
             )
         encoder, length = workshop.encoder(finetune.base.path), finetune.base.context_length
         return encode_rows(encoder, Template(self.template), own, (), finetune.settings, context_length=length)

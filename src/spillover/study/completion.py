@@ -39,7 +39,7 @@ def complete(
         notice: Is told a line of whatever else is worth saying.
         announce: Told the key of each training before it begins; see `Workshop`.
         shards: Whether trainings split the model over processes; see `Workshop`.
-        seconds: Time; arms of a `mix` that do not fit are dropped.
+        seconds: Time; arms of a design that do not fit are dropped.
         checked: The study's file, where lint's errors stop it before anything is computed; None does not check.
         track: The tracker that trainings are sent to, in place of the study's own.
 

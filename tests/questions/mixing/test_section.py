@@ -6,7 +6,8 @@ import pytest
 
 from spillover.analysis.contrasts import Estimate
 from spillover.questions import MIXING, answered
-from spillover.questions.mixing.drawing import amount_chart, heat_entry, retention_chart
+from spillover.questions.mixing.drawing import amount_chart, retention_chart
+from spillover.questions.mixing.entries import heat_entry
 from spillover.records import BASE
 from spillover.report.page import html_page, markdown_page
 from spillover.report.write import summary_json

@@ -1,28 +1,13 @@
-"""The mixing section's charts and the tints of its matrices: what added data does, by amount, and what is kept."""
+"""The mixing section's charts: what added data does, by amount, and what is kept elsewhere."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from spillover.analysis.contrasts import Estimate
-from spillover.analysis.wording import interval_words, signed
 from spillover.questions.mixing.gains import ArmResult
 from spillover.report.figures import COLOR_COUNT, DASHES, ROWS, SHAPES, Row, svg
-from spillover.report.section import Chart, Entry, Panel, Series
-from spillover.report.tables import TINTS
+from spillover.report.section import Chart, Panel, Series
 
 _NUMBERS = "the table of arms holds the numbers"
-
-
-def heat_entry(found: Estimate) -> Entry:
-    """Return a difference with the tint of its size, and a star where it is clear."""
-    level = sum(abs(found.mean) >= threshold for threshold in TINTS)
-    return Entry(
-        signed(found.mean),
-        small=(interval_words(found.low, found.high),),
-        is_strong=True,
-        star="interval excludes zero" if found.is_above_zero or found.is_below_zero else "",
-        tint=f"{'up' if found.mean > 0 else 'down'}{level}" if level else "flat",
-    )
 
 
 def amount_chart(results: Sequence[ArmResult]) -> Chart | None:

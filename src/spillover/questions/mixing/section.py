@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from spillover.analysis.contrasts import Estimate
 from spillover.analysis.wording import enumerated, interval_words, plain, signed
 from spillover.questions.mixing.advice import Recommendation
 from spillover.questions.mixing.amount import Coefficient, Interaction
-from spillover.questions.mixing.arms import GeneralText
+from spillover.questions.mixing.arm_table import every_arm
 from spillover.questions.mixing.choice import Choice
-from spillover.questions.mixing.drawing import amount_chart, heat_entry, retention_chart
-from spillover.questions.mixing.gains import ArmResult
+from spillover.questions.mixing.entries import NOTHING, beside, difference, form_words, heat_entry, known, level
 from spillover.questions.mixing.mixing import CocktailGain, FalseFacts, Mixing, SynergyMatrix
 from spillover.report.section import (
     Column,
@@ -24,7 +22,6 @@ from spillover.report.section import (
     Text,
     Words,
     code,
-    emphasis,
     heading,
     interval,
     name,
@@ -36,8 +33,6 @@ from spillover.report.section import (
     text,
 )
 
-NOTHING = "–"
-
 
 def mixing_section(found: Mixing) -> Section:
     """Return the section; parts of which the study says nothing are not in it."""
@@ -46,7 +41,7 @@ def mixing_section(found: Mixing) -> Section:
         *(part for matrix in found.matrices for part in _matrix(matrix)),
         *_choices(found),
         *_cocktail(found),
-        *_every_arm(found),
+        *every_arm(found),
         *_numeric(found),
         *_general(found),
         *_efficiencies(found),
@@ -78,7 +73,7 @@ def _recommendation(item: Recommendation) -> Text:
 
 def _matrix(matrix: SynergyMatrix) -> Iterator[Part]:
     title = "What leaving a task out takes away" if matrix.is_leave_one_out else "What one added task does"
-    yield heading(f"{title} ({_form(matrix.size, matrix.budget, matrix.order)})")
+    yield heading(f"{title} ({form_words(matrix.size, matrix.budget, matrix.order)})")
     made = table(
         "Synergy matrix: targets in rows, tasks in columns",
         ("target", *(Column(other, "center", is_name=True) for other in matrix.others)),
@@ -126,11 +121,11 @@ def _choice(item: Choice) -> Row:
     return (
         Entry(arm.whole_target, small=(f"{arm.size:,} rows",)),
         Entry(arm.label, small=beside, is_strong=True),
-        _plain(arm.validation_loss),
-        _difference(item.chosen.gain),
-        _plain(full.arm.validation_loss if full else None),
-        "it is the one chosen" if full and full.arm is arm else _difference(full.gain if full else None),
-        _plain(item.alone_loss),
+        known(arm.validation_loss),
+        difference(item.chosen.gain),
+        known(full.arm.validation_loss if full else None),
+        "it is the one chosen" if full and full.arm is arm else difference(full.gain if full else None),
+        known(item.alone_loss),
         compared,
     )
 
@@ -152,89 +147,7 @@ def _cocktail(found: Mixing) -> Iterator[Part]:
 
 def _whole(item: CocktailGain) -> Row:
     which = "all tasks, fixed beforehand" if item.is_full_mix else "chosen on validation rows"
-    return which, _form(item.size, item.budget, item.order), enumerated(item.targets), _difference(item.gain)
-
-
-def _every_arm(found: Mixing) -> Iterator[Part]:
-    yield heading("Every arm")
-    yield from (chart for chart in (retention_chart(found.arms), amount_chart(found.arms)) if chart)
-    chosen = [choice.chosen.arm for choice in found.choices]
-    is_watched = any(item.arm.general_text for item in found.arms)
-    columns: list[Column | str] = [
-        *("target", "arm", Column("added", "words")),
-        *([number("validation loss")] if chosen else []),
-        *("score", "gain", "gain at as many rows", "to the base", "unseen tasks, to the base", "to the target alone"),
-        *([number("general text: loss to the base"), number("KL to the base")] if is_watched else []),
-        *("budget", "order", number("rows"), number("seeds"), number("coverage"), "seen in training"),
-    ]
-    rows = []
-    for item in found.arms:
-        losses = [_loss(item, is_chosen=any(item.arm is arm for arm in chosen))] if chosen else []
-        watched = _general_text(item.arm.general_text) if is_watched else ()
-        rows.append(_arm(item, losses, watched))
-    yield table("Scores of every arm", columns, rows)
-    yield note(*_about_arms(found, is_watched=is_watched))
-
-
-def _arm(item: ArmResult, losses: list[Entry], watched: tuple[str | Entry, ...]) -> Row:
-    arm = item.arm
-    score = _level(item.score)
-    equal = _difference(item.equal_gain)
-    return (
-        Entry(arm.whole_target, small=(f"{arm.size:,} rows",)),
-        arm.name,
-        arm.label,
-        *losses,
-        _beside(score, "always one answer") if item.is_constant else score,
-        _difference(item.gain),
-        _beside(equal, item.equal_by) if item.equal_by else equal,
-        _difference(item.over_base),
-        _difference(item.elsewhere),
-        _difference(item.cost),
-        *watched,
-        *(arm.budget, arm.order, f"{arm.row_count:,}", str(len(arm.variants)), _plain(arm.coverage)),
-        enumerated(arm.seen) if arm.seen else NOTHING,
-    )
-
-
-def _loss(item: ArmResult, *, is_chosen: bool) -> Entry:
-    return Entry(_plain(item.arm.validation_loss), small=("chosen",) if is_chosen else ())
-
-
-def _general_text(found: GeneralText | None) -> tuple[str | Entry, ...]:
-    if found is None:
-        return NOTHING, NOTHING
-    held_out = () if found.is_held_out else ("not held out",)
-    return Entry(signed(found.rise, 3), small=held_out), plain(found.kl_to_base, 3)
-
-
-def _about_arms(found: Mixing, *, is_watched: bool) -> Iterator[str | Words]:
-    yield "Gain: less the target alone. "
-    for target, score in found.base_scores:
-        yield f"The untouched base scores {plain(score.mean)} {interval_words(score.low, score.high)} on "
-        yield name(target)
-        yield ". "
-    if any(item.is_constant for item in found.arms):
-        yield emphasis("Always one answer")
-        yield (
-            ": the arm scores as the most frequent answer does, with no skill; a gain over such an arm, or none "
-            "between two of them, says little. "
-        )
-    for target, probes in found.probes:
-        yield "Unseen of "
-        yield name(target)
-        nothing = "no tested task, so what is kept elsewhere was not measured"
-        yield f": {enumerated(probes) if probes else nothing}. "
-    if is_watched:
-        yield (
-            "General text: the loss on it after training less the untouched base's, in nats per token (above zero is "
-            "forgotten), and the KL divergence from the base's predictions; a few paragraphs, mean over seeds, without "
-            "an interval. "
-        )
-    if any(item.arm.general_text and not item.arm.general_text.is_held_out for item in found.arms):
-        yield emphasis("Not held out")
-        yield ": the recipe itself reads this text. "
-    yield "Coverage: effective number of tasks times effective number of answer formats."
+    return which, form_words(item.size, item.budget, item.order), enumerated(item.targets), difference(item.gain)
 
 
 def _numeric(found: Mixing) -> Iterator[Part]:
@@ -247,8 +160,8 @@ def _numeric(found: Mixing) -> Iterator[Part]:
         [
             (
                 *(item.arm.whole_target, item.arm.label, item.reference.label),
-                _form(item.arm.size, item.arm.budget, item.arm.order),
-                *(enumerated(item.tasks), _difference(item.gain)),
+                form_words(item.arm.size, item.arm.budget, item.arm.order),
+                *(enumerated(item.tasks), difference(item.gain)),
             )
             for item in found.numeric
         ],
@@ -262,12 +175,12 @@ def _general(found: Mixing) -> Iterator[Part]:
     yield heading("General data, or just more steps?")
     rows: list[Row] = []
     for item in found.general:
-        arm, equal = item.result.arm, _difference(item.result.equal_gain)
+        arm, equal = item.result.arm, difference(item.result.equal_gain)
         rows.append(
             (
-                *(arm.whole_target, _plain(arm.coverage), f"{arm.target_rows:,}", f"{arm.general_rows:,}"),
-                *(f"{arm.budget}, {arm.order}", _difference(item.result.gain), _difference(item.steps)),
-                _beside(equal, "matched") if item.result.equal_by == "matched" else equal,
+                *(arm.whole_target, known(arm.coverage), f"{arm.target_rows:,}", f"{arm.general_rows:,}"),
+                *(f"{arm.budget}, {arm.order}", difference(item.result.gain), difference(item.steps)),
+                beside(equal, "matched") if item.result.equal_by == "matched" else equal,
             )
         )
     columns = (
@@ -297,7 +210,7 @@ def _efficiencies(found: Mixing) -> Iterator[Part]:
         high = "not reached" if item.high is None else plain(item.high)
         ends = "(no interval)" if item.low is None else f"[{plain(item.low)}, {high}]"
         arm = item.arm
-        form = _form(arm.size, arm.budget, arm.order)
+        form = form_words(arm.size, arm.budget, arm.order)
         rows.append((arm.whole_target, arm.label, form, Entry(factor, is_strong=item.factor is not None), ends))
     yield table("Data-efficiency factors", ("target", "added", "form", "factor", interval()), rows)
     yield note(
@@ -322,19 +235,19 @@ def _coefficient(term: Coefficient) -> Row:
 def _false_facts(facts: FalseFacts) -> Iterator[Part]:
     yield heading("Wrong facts in training: ", name(facts.tested_on), f", {facts.size:,} rows of ", name(facts.target))
     told = [
-        (f"{item.arm.false_share or 0:.0%}", _level(item.accuracy), _level(item.calibration_error))
+        (f"{item.arm.false_share or 0:.0%}", level(item.accuracy), level(item.calibration_error))
         for item in facts.results
     ]
     yield table(
         "Closed-book accuracy by share of wrong facts",
         ("wrong facts", "closed-book score", "calibration error"),
         [
-            ("base, told nothing", _level(facts.base_accuracy), _level(facts.base_calibration_error)),
+            ("base, told nothing", level(facts.base_accuracy), level(facts.base_calibration_error)),
             *told,
             (
                 "change, from none wrong to all",
-                _difference(facts.accuracy_slope),
-                _difference(facts.calibration_slope),
+                difference(facts.accuracy_slope),
+                difference(facts.calibration_slope),
             ),
         ],
     )
@@ -342,27 +255,3 @@ def _false_facts(facts: FalseFacts) -> Iterator[Part]:
         "The facts are asked in words that no training row has. Calibration error: how far its certainty is from how "
         "often it is right, lower is better. The change is the least-squares slope over the shares, on the same items."
     )
-
-
-def _form(size: int, budget: str, order: str) -> str:
-    return f"{size:,} rows, {budget}, {order}"
-
-
-def _plain(value: float | None) -> str:
-    return NOTHING if value is None else plain(value)
-
-
-def _difference(found: Estimate | None) -> Entry:
-    return Entry(NOTHING) if found is None else _estimate(signed(found.mean), found)
-
-
-def _level(found: Estimate | None) -> Entry:
-    return Entry(NOTHING) if found is None else _estimate(plain(found.mean), found)
-
-
-def _estimate(mean: str, found: Estimate) -> Entry:
-    return Entry(mean, small=(interval_words(found.low, found.high),), is_strong=True)
-
-
-def _beside(entry: Entry, words: str) -> Entry:
-    return replace(entry, small=(*entry.small, words))
