@@ -379,7 +379,7 @@ def test_the_page_on_the_report_has_a_heading_for_every_section_of_the_report():
         for template in templates
         for heading in re.findall(r"<h2>(.*?)</h2>", template.read_text(encoding="utf-8"))
     ]
-    for path in (ROOT / "src/spillover/questions").rglob("*.py"):
-        shown += re.findall(r'\bSection\(\s*"[\w-]+",\s*"([^"]+)"', path.read_text(encoding="utf-8"))
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "src/spillover").rglob("*.py")]
+    shown += [title for source in sources for title in re.findall(r'\bSection\(\s*"[\w-]+",\s*"(.+?)"', source)]
     assert len(shown) > 10
     assert sorted(described) == sorted(shown)
