@@ -142,7 +142,7 @@ def resolve_study(
         harness=harness,
         adopted=adopted,
         track=settings.track,
-        questions=tuple(question for question in questions if settings.drift or question.name != "drift"),
+        questions=tuple(questions),
     )
 
 
