@@ -8,7 +8,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "spillover"
 OPEN_TO_ALL = {"errors", "records", "registry", "__init__"}
 OF_COMMANDS = {
-    *{"api", "config", "progress", "study", "steps", "store", "report", "analysis", "evaluation"},
+    *{"api", "config", "progress", "study", "sources", "steps", "store", "report", "analysis", "evaluation"},
     *{"models", "tasks", "prompts", "artifacts", "training", "questions"},
 }
 OF_QUESTIONS = {
@@ -20,11 +20,35 @@ ALLOWED = {
     "question": {"analysis", "report", "study", "steps", "store", "tasks"},
     "questions": OF_QUESTIONS,
     "commands": OF_COMMANDS,
-    "api": {"questions", "config", "progress", "study", "steps", "store", "report", "analysis", "models", "artifacts"},
-    "config": {"question", "questions", "study", "steps", "models", "tasks", "training", "artifacts"},
+    "api": {
+        "questions",
+        "sources",
+        "config",
+        "progress",
+        "study",
+        "steps",
+        "store",
+        "report",
+        "analysis",
+        "models",
+        "artifacts",
+    },
+    "config": {"question", "questions", "study", "sources", "steps", "models", "tasks", "training", "artifacts"},
     "__main__": {"cli"},
     "progress": {"study", "steps"},
-    "study": {"steps", "store", "training", "evaluation", "analysis", "tasks", "prompts", "models", "artifacts"},
+    "study": {
+        "sources",
+        "steps",
+        "store",
+        "training",
+        "evaluation",
+        "analysis",
+        "tasks",
+        "prompts",
+        "models",
+        "artifacts",
+    },
+    "sources": {"steps", "evaluation", "tasks", "prompts", "models", "artifacts"},
     "steps": {"store", "training", "evaluation", "tasks", "prompts", "models"},
     "store": {"tasks", "prompts", "artifacts"},
     "report": {"analysis"},

@@ -50,7 +50,7 @@ def load_study(
 
     kept = Path(cache) if cache else user_cache()
     if trust_task_code:
-        from spillover.study.task_code import trust
+        from spillover.sources.task_code import trust
 
         trust(map(Path, trust_task_code), cache=kept)
     return config.load_study(Path(path), cache=kept, folder=Path(release) if release else None)

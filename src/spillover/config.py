@@ -16,9 +16,11 @@ from spillover.models.resolve import resolve_model
 from spillover.models.spec import ResolvedModel
 from spillover.question import Question
 from spillover.questions import QUESTIONS
+from spillover.sources.harness import asked_tasks, harness_tasks, is_harness_name
+from spillover.sources.suites import SuiteTask
 from spillover.steps.adopt import Adopt
+from spillover.steps.prepare import Prepare
 from spillover.study.design import Part
-from spillover.study.harness_cells import harness_cells, harness_tasks, is_harness_name
 from spillover.study.study import Study, VariantPlan
 from spillover.study.study_file import (
     DEFAULT_TEST_LIMIT,
@@ -104,7 +106,7 @@ def resolve_study(
     precision = preferred_precision() if settings.precision == "auto" else settings.precision
     tests = _harness_tasks(path, settings, suite, cache)
     limits = _test_limits(settings, (*test_on, *tests), suite, where=str(path))
-    harness, left_out = harness_cells(
+    harness, left_out = asked_tasks(
         tests,
         shots=None if settings.shots == "default" else settings.shots,
         limits=limits,
@@ -120,15 +122,28 @@ def resolve_study(
         for entry in settings.variants
         if isinstance(entry, AdoptedEntry)
     )
+    suite_tasks = tuple(
+        SuiteTask(
+            task=task,
+            data=Prepare(suite, task, cache),
+            shots=shots[task.name],
+            prompt_forms=settings.prompt_forms,
+            demonstration_seeds=settings.demonstration_seeds,
+            limit=limits[task.name],
+            protocol=settings.protocol,
+            scoring=settings.scoring,
+        )
+        for task in test_on
+    )
+    if harness and not any(task.may_enter_means for task in (*suite_tasks, *harness)):
+        raise UserError("no tested task has a share such as accuracy as its metric; add one to test_on")
     return Study(
         name=path.stem,
         base=base,
         suite=suite,
         variants=plans,
-        test_on=test_on,
-        shots=shots,
+        cell_sources=(suite_tasks, harness),
         prompt_forms=settings.prompt_forms,
-        test_limits=limits,
         seeds=settings.seeds,
         demonstration_seeds=settings.demonstration_seeds,
         precision=precision,
@@ -139,7 +154,6 @@ def resolve_study(
         scoring=settings.scoring,
         watch=settings.watch,
         margin=settings.margin,
-        harness=harness,
         adopted=adopted,
         track=settings.track,
         questions=tuple(questions),

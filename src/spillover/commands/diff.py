@@ -57,7 +57,7 @@ def diff(
     from spillover.study.results import collect
 
     study, kept = terminal.study(study_file, folder), Store(store)
-    tested = [*(tested.name for tested in study.test_on), *dict.fromkeys(cell.task.name for cell in study.harness)]
+    tested = [tested.name for tested in study.test_on]
     for name in task or ():
         if name not in tested:
             raise unknown_name("tested task", name, tested)
@@ -83,10 +83,9 @@ def diff(
 
 
 def _changes(study: Study, store: Store, cells: Sequence[CellDifference], most: int) -> list[CellChanges]:
-    from spillover.study.cells import all_scores
     from spillover.study.items import ItemReader
 
-    steps = {(step.predictions.model, step.predictions.cell): step for step in all_scores(study)}
+    steps = {(step.predictions.model, step.predictions.cell): step for step in study.scores}
     reader = ItemReader(store)
     return [reader.changes(steps[row.first, row.cell], steps[row.second, row.cell], most=most) for row in cells]
 

@@ -38,7 +38,7 @@ class Only(StrEnum):
 def cell_names(context: typer.Context, incomplete: str) -> list[str]:
     """Complete a cell's name from the study file and the store given before it; without a store, nothing."""
     from spillover.config import load_study
-    from spillover.study.cells import all_scores, cell_name
+    from spillover.study.cells import cell_name
 
     given = context.params
     if not Path(given["store"]).is_dir():  # reading a study that never ran may fetch its model
@@ -47,7 +47,7 @@ def cell_names(context: typer.Context, incomplete: str) -> list[str]:
         study = load_study(Path(given["study_file"]), cache=terminal.cache(), notice=lambda _: None)
     except SpilloverError:
         return []
-    return [name for step in all_scores(study) if (name := cell_name(study, step)).startswith(incomplete)]
+    return [name for step in study.scores if (name := cell_name(study, step)).startswith(incomplete)]
 
 
 @commands.command()

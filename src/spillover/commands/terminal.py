@@ -79,7 +79,7 @@ class Terminal:
         from spillover.config import load_study
 
         if trusted:
-            from spillover.study.task_code import trust
+            from spillover.sources.task_code import trust
 
             trust(trusted, cache=self.cache())
         return load_study(path, cache=self.cache(), folder=folder, notice=self.notice)

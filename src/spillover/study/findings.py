@@ -144,8 +144,9 @@ def gather(study: Study, workshop: Workshop) -> tuple[Evidence, list[Finding]]:
     asked: list[Asked] = []
     trained: list[Trained] = []
     steps: dict[str, Predict | Finetune] = {step.key: step for step in study.finetunes}
-    predictions = [score.predictions for score in study.scores if score.predictions.variant is None]
-    for step in (*steps.values(), *{step.key: step for step in predictions}.values()):
+    asking = [score.predictions for score in study.scores if score.predictions.variant is None]
+    predictions = {step.key: step for step in asking if isinstance(step, Predict)}  # of lm-eval no rows are at hand
+    for step in (*steps.values(), *predictions.values()):
         try:
             rows = prepared[step.data.task.name] = step.data.rows(workshop)
             if isinstance(step, Finetune):
