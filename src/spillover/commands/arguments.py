@@ -13,6 +13,9 @@ FromFolder = Annotated[
 ]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads; default: all.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Precision = Annotated[
+    str | None, typer.Option("--precision", help="auto, float32 or bfloat16; default: the study's.", show_default=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 SummaryAsJson = Annotated[bool, typer.Option("--json", help="Print the report's summary as JSON, for programs.")]
 TrainedOn = Annotated[

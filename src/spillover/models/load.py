@@ -1,22 +1,20 @@
 """Loading a model folder into torch: safetensors only, no code from the folder, no noise."""
 
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from safetensors import safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
-from transformers.utils import logging as transformers_logging
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from spillover.errors import UserError
 from spillover.models.fingerprint import tensor_entries, weight_files
 from spillover.models.precision import Precision
+from spillover.models.tokenizer import quiet_transformers
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -81,21 +79,6 @@ def require_all_weights(info: Mapping[str, Any], path: Path) -> None:
         )
 
 
-def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
-    """Return the tokenizer of a folder; a missing padding token becomes the end token.
-
-    Raises:
-        UserError: There is no end token, without which an answer cannot end.
-    """
-    with quiet_transformers():
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
-    if tokenizer.eos_token_id is None:
-        raise UserError(f"{path}: the tokenizer has no end token (eos_token); add one to tokenizer_config.json")
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
-
-
 def preferred_device() -> str:
     """Return the fastest device torch sees: ``"cuda"``, ``"mps"`` or ``"cpu"``."""
     if torch.cuda.is_available():
@@ -130,18 +113,3 @@ def load_weights_into(model: "PreTrainedModel", folder: Path) -> None:
                 if first != name and not torch.equal(target, value.to(target)):
                     raise UserError(f"{folder}: {name} differs from {first}, which this model ties to it; save it tied")
                 target.copy_(value)
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Silence transformers' log lines and progress bars inside the block."""
-    verbosity = transformers_logging.get_verbosity()
-    showed_bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity(logging.ERROR)
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if showed_bars:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -78,7 +78,7 @@ class AskHarness(Step):
     def compute(self, folder: Path, workshop: Workshop, told: Told) -> None:
         """Ask a model and write its answers, as lm-eval takes them and in the terms of this package."""
         from spillover.evaluation.harness.lm import EngineLM
-        from spillover.models.load import load_tokenizer
+        from spillover.models.tokenizer import load_tokenizer
 
         loaded = asked_model(self.base, self.variant, self.precision, workshop)
         lm = EngineLM(loaded.model, load_tokenizer(self.base.path))
@@ -97,7 +97,7 @@ class AskHarness(Step):
         from spillover.evaluation.exactness import check_exact
         from spillover.evaluation.harness.exactness import PlainLM, choice_flip_floor
         from spillover.models.exact import in_float32
-        from spillover.models.load import load_tokenizer
+        from spillover.models.tokenizer import load_tokenizer
 
         exact = in_float32(model)
         if exact is None:

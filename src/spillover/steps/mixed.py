@@ -20,8 +20,7 @@ from spillover.training.optimization import TrainingSettings
 from spillover.training.settings import Demonstrations
 
 if TYPE_CHECKING:
-    from spillover.training.rows import TrainingRow, TrainingRows
-    from spillover.training.stages import MixedRows
+    from spillover.training.rows import MixedRows, TrainingRow, TrainingRows
 
 Drops = dict[str, int]
 
@@ -34,8 +33,7 @@ def mixed_rows(rows: Rows, mixture: Mixture, how: Encoding, prepared: Sources) -
     Raises:
         UserError: If a source has too few rows or demonstrations, or would get nothing.
     """
-    from spillover.training.rows import TrainingRows
-    from spillover.training.stages import MixedRows
+    from spillover.training.rows import MixedRows, TrainingRows
 
     parts = [(rows.data, rows.template), *rows.added]
     sources = [prepared(data) for data, _ in parts]

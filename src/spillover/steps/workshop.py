@@ -60,7 +60,7 @@ class Workshop:
 
     def encoder(self, path: Path) -> Encoder:
         """Return the tokenizer of a model's folder."""
-        from spillover.models.load import load_tokenizer
+        from spillover.models.tokenizer import load_tokenizer
 
         return self.kept(("encoder", path), lambda: Encoder(load_tokenizer(path)))
 
