@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spillover.commands import catalogue, diff, export, foreign, lint, schema, show, status
+from spillover.commands import catalogue, demo, diff, export, foreign, lint, schema, show, status
 from spillover.commands.arguments import (
     AsJson,
     Budget,
@@ -173,6 +173,7 @@ def report(
 add_evaluate(app, terminal)
 add_init(app, terminal.out, terminal.notice)
 app.add_typer(lint.commands)
+app.add_typer(demo.commands)
 app.add_typer(show.commands)
 app.add_typer(diff.commands)
 app.add_typer(export.commands)
