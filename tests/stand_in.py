@@ -55,6 +55,8 @@ def with_included(suite: dict[str, Any], folder: Path) -> dict[str, Any]:
         other = yaml.safe_load(stand_in(name, folder).read_text(encoding="utf-8"))
         for part in ("families", "tasks"):
             made[part] = {**other[part], **made.get(part, {})}
+    for task in made["tasks"].values():
+        task |= {"split": {"demonstrations": 8, "test": 20}} if "split" in task else {}
     return made
 
 

@@ -1,11 +1,15 @@
 """Every block of README and documentation is carried out in order, from a clean folder, at small size."""
 
+import re
 import shlex
 import shutil
+import warnings
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
+from nbclient import NotebookClient
 
 from spillover.cli import main
 from spillover.config import load_study
@@ -147,6 +151,30 @@ def test_every_page_with_blocks_is_walked_or_says_where_its_blocks_are_tried():
     with_blocks = {block.page.name for block in blocks() if block.language != "text"}
     assert with_blocks <= {"quickstart.md", *WALKED, *AFTERWARDS, *ELSEWHERE}
     assert set(ELSEWHERE) <= {page.name for page in PAGES}
+
+
+def test_the_notebook_runs_from_top_to_bottom(prepared, tmp_path, monkeypatch):
+    folder = copied(prepared, tmp_path / "reader")
+    monkeypatch.chdir(folder)
+    shrink_quickstart(folder)
+    (folder / "study.yaml").rename("quickstart.yaml")
+    notebook = nbformat.read(DOCS / "notebook.ipynb", as_version=4)
+    with warnings.catch_warnings(action="ignore"):  # of the kernel's own making
+        NotebookClient(notebook, timeout=600, kernel_name="python3").execute(cwd=str(folder))
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    assert "sft/siqa/8/0" in str(outputs)
+    assert (folder / "report" / "index.html").is_file()
+
+
+def test_the_page_on_errors_names_what_the_tool_says():
+    source = " ".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    messages = re.findall(r"^\| `([^`]+)` \|", (DOCS / "faq.md").read_text(encoding="utf-8"), flags=re.M)
+    assert len(messages) > 8
+    assert [message for message in messages if message not in source] == []
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_bytes()) < 12_000
 
 
 def copied(folder: Path, to: Path) -> Path:
