@@ -112,9 +112,11 @@ def test_every_command_can_be_called_so(where, words):
     elif program == "python":
         path = Path(*rest[1].split(".")).with_suffix(".py") if rest[0] == "-m" else Path(rest[0])
         assert (ROOT / path).is_file(), rest
-    elif words[:2] == ["pip", "install"]:
-        known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-        assert re.fullmatch(r"spillover\[(\w+)\]", rest[-1])[1] in known
+    elif words[:2] == ["pip", "install"] or words[:3] == ["uv", "tool", "install"]:
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        extra = re.fullmatch(r"spillover\[(\w+)\]", rest[-1])
+        wheel = f"dist/spillover-{project['version']}-py3-none-any.whl"
+        assert extra[1] in project["optional-dependencies"] if extra else rest[-1] == wheel
     else:
         assert (program, rest[:1]) == ("pytest", ["-m"]), f"{where}: nobody checks {words}"
 
