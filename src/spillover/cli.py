@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spillover.commands import catalogue, diff, export, foreign, gate, schema, show, status
+from spillover.commands import catalogue, demo, diff, export, foreign, gate, lint, schema, show, status
 from spillover.commands.arguments import (
     AsJson,
     Budget,
     Device,
     FromFolder,
+    Precision,
     ReportPath,
     StorePath,
     StudyPath,
@@ -29,12 +30,12 @@ from spillover.commands.arguments import (
 )
 from spillover.commands.evaluate import add_evaluate
 from spillover.commands.init import add_init
-from spillover.commands.lint import add_lint
 from spillover.commands.terminal import DONE, FAILED, INTERRUPTED, USER_MISTAKE, terminal
 from spillover.errors import SpilloverError, UserError
 from spillover.report.formats import USUAL, Format
 
 if TYPE_CHECKING:
+    from spillover.study.study import Study
     from spillover.training.processes import Crew
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
@@ -63,6 +64,7 @@ def run(
     store: StorePath = Path("store"),
     report_folder: ReportPath = Path("report"),
     folder: FromFolder = None,
+    precision: Precision = None,
     threads: Threads = None,
     device: Device = "auto",
     budget: Budget = None,
@@ -80,9 +82,9 @@ def run(
         if crew and not crew.leads:
             from spillover.study.follow import follow
 
-            follow(crew, lambda: terminal.study(study_file, folder, trusted), kept)
+            follow(crew, lambda: terminal.study(study_file, folder, precision, trusted), kept)
             return
-        study = terminal.study(study_file, folder, trusted)
+        study = terminal.study(study_file, folder, precision, trusted)
         failed = terminal.compute(
             study,
             kept,
@@ -92,7 +94,7 @@ def run(
             checked=study_file if check else None,
             track=track,
         )
-    command = _run_command(study_file, folder)
+    command = _run_command(study_file, folder, study)
     terminal.finish(failed, lambda: terminal.report(study, kept, report_folder, command, as_json=as_json))
 
 
@@ -101,25 +103,33 @@ def plan(
     study_file: StudyPath,
     store: StorePath = Path("store"),
     folder: FromFolder = None,
+    precision: Precision = None,
     threads: Threads = None,
     device: Device = "auto",
     calibration: Annotated[
-        bool, typer.Option("--calibration/--no-calibration", help="Load the base and measure what steps will take.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--calibration/--no-calibration",
+            help="Measure again what steps take, or tell no time; default: once for a machine and base.",
+            show_default=False,
+        ),
+    ] = None,
+    with_steps: Annotated[bool, typer.Option("--steps", help="List every step.")] = False,
     trusted: TrustTaskCode = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what is to be done, what it takes in time and disk, and how small a difference it can show."""
     from spillover.commands.plan import made_plan, plain_plan, print_plan
     from spillover.store.store import Store
+    from spillover.study.machine_speed import Machine
 
-    chosen = terminal.device(device, threads) if calibration else None
-    study = terminal.study(study_file, folder, trusted)
-    found = made_plan(study, Store(store), device=chosen, notice=terminal.notice)
+    machine = None if calibration is False else Machine(device, threads, lambda: terminal.device(device, threads))
+    study = terminal.study(study_file, folder, precision, trusted)
+    found = made_plan(study, Store(store), machine=machine, anew=bool(calibration), notice=terminal.notice)
     if as_json:
         terminal.json(plain_plan(found))
     else:
-        print_plan(found)
+        print_plan(found, with_steps=with_steps)
 
 
 app.add_typer(status.commands)
@@ -132,6 +142,7 @@ def report(
     store: StorePath = Path("store"),
     report_folder: ReportPath = Path("report"),
     folder: FromFolder = None,
+    precision: Precision = None,
     formats: Annotated[
         list[Format] | None, typer.Option("--format", help="May be repeated; default: html, md, csv and json.")
     ] = None,
@@ -145,7 +156,8 @@ def report(
 
     if as_text + as_json + bool(formats) > 1:
         raise UserError("report takes one of --text, --json and --format; leave out the others")
-    study, kept, command = terminal.study(study_file, folder), Store(store), _run_command(study_file, folder)
+    study, kept = terminal.study(study_file, folder, precision), Store(store)
+    command = _run_command(study_file, folder, study)
     if not as_text and not as_json:
         terminal.report(study, kept, report_folder, command, tuple(dict.fromkeys(formats or USUAL)))
         return
@@ -165,7 +177,8 @@ def report(
 
 add_evaluate(app, terminal)
 add_init(app, terminal)
-add_lint(app, terminal.out, terminal.study, terminal.notice)
+app.add_typer(lint.commands)
+app.add_typer(demo.commands)
 app.add_typer(show.commands)
 app.add_typer(diff.commands)
 app.add_typer(export.commands)
@@ -177,10 +190,10 @@ app.add_typer(catalogue.suites, name="suites")
 app.add_typer(catalogue.tasks, name="tasks")
 
 
-def _run_command(study_file: Path, folder: Path | None) -> str:
-    """Return what reproduces the study."""
-    given = f" --from {shlex.quote(str(folder))}" if folder else ""
-    return f"spillover run {shlex.quote(str(study_file))}{given}"
+def _run_command(study_file: Path, folder: Path | None, study: Study) -> str:
+    """Return what reproduces the study; ``auto`` may be another precision on another machine."""
+    given = ["--from", str(folder)] if folder else []
+    return shlex.join(["spillover", "run", str(study_file), *given, "--precision", study.precision])
 
 
 def _crew(device: str, threads: int | None) -> AbstractContextManager[Crew | None]:

@@ -51,6 +51,7 @@ def load_study(
     cache: Path,
     folder: Path | None = None,
     base: ResolvedModel | None = None,
+    precision: str | None = None,
     notice: Callable[[str], None] = print,
     questions: Sequence[Question[Any]] = QUESTIONS,
 ) -> Study:
@@ -61,6 +62,7 @@ def load_study(
         cache: Where models and archives are kept.
         base: The base itself, for a caller that has it at hand; else what the file names is looked up.
         folder: The folder of the suite's release, before the one the file names.
+        precision: In place of the file's.
         notice: Called with what is worth saying on the way, such as a licence at the first download.
         questions: What is asked beyond the matrix.
 
@@ -68,9 +70,10 @@ def load_study(
         UserError: If the file, or anything it names, is not as expected.
     """
     try:
-        return resolve_study(
-            load_yaml(path), path, cache=cache, folder=folder, base=base, notice=notice, questions=questions
-        )
+        data = load_yaml(path)
+        if precision and isinstance(data, dict):
+            data = {**data, "precision": precision}
+        return resolve_study(data, path, cache=cache, folder=folder, base=base, notice=notice, questions=questions)
     except OSError as error:  # of a name that no file can have, or a folder that may not be entered
         named = repr(str(error.filename))[:80]
         raise UserError(f"{path}: {named} cannot be looked up ({error.strerror}); correct the path") from None

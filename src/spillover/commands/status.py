@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from spillover.commands.arguments import AsJson, FromFolder, StorePath, StudyPath
+from spillover.commands.arguments import AsJson, FromFolder, Precision, StorePath, StudyPath
 from spillover.commands.terminal import terminal
 from spillover.errors import UserError
 
@@ -13,13 +13,17 @@ commands = typer.Typer()
 
 @commands.command()
 def status(
-    study_file: StudyPath, store: StorePath = Path("store"), folder: FromFolder = None, as_json: AsJson = False
+    study_file: StudyPath,
+    store: StorePath = Path("store"),
+    folder: FromFolder = None,
+    precision: Precision = None,
+    as_json: AsJson = False,
 ) -> None:
     """Count what is done, by kind of step."""
     from spillover.store.store import Store
     from spillover.study.runner import missing_steps
 
-    study = terminal.study(study_file, folder)
+    study = terminal.study(study_file, folder, precision)
     if store.exists() and not store.is_dir():
         raise UserError(f"{store}: is a file, not a store; name the folder with --store")
     todo = {step.key for step in missing_steps(study, Store(store))}

@@ -74,15 +74,17 @@ class Terminal:
 
         return chosen_device(name, threads)
 
-    def study(self, path: Path, folder: Path | None, trusted: Sequence[Path] | None = None) -> Study:
-        """Read a study file; the code of tasks in the folders ``trusted`` may run from now on."""
+    def study(
+        self, path: Path, folder: Path | None, precision: str | None = None, trusted: Sequence[Path] | None = None
+    ) -> Study:
+        """Read a study file; ``precision`` takes the place of its own, the code of tasks in ``trusted`` may run."""
         from spillover.config import load_study
 
         if trusted:
             from spillover.sources.task_code import trust
 
             trust(trusted, cache=self.cache())
-        return load_study(path, cache=self.cache(), folder=folder, notice=self.notice)
+        return load_study(path, cache=self.cache(), folder=folder, precision=precision, notice=self.notice)
 
     def compute(
         self,
@@ -161,7 +163,7 @@ class Terminal:
         as_json: bool = False,
     ) -> None:
         """Write a report's files and print its verdicts and where it is, or its summary as JSON."""
-        from spillover.report.text import text_summary
+        from spillover.report.text import LIGHT_WIDTH, text_summary
         from spillover.report.write import summary, write_report
 
         with _writable(folder):
@@ -169,10 +171,22 @@ class Terminal:
         if as_json:
             self.json(summary(results, analysis))
             return
-        self.out.print(text_summary(results, analysis))
+        self.out.print(hanging(text_summary(results, analysis), LIGHT_WIDTH, self.out))
         page = folder / "index.html"
         for path in [page] if page in paths else paths:
             self.out.print(f"report: {path}", markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def hanging(text: Text, indent: int, console: Console) -> Text:
+    """Return a text folded at the console's width, what follows a line's fold set in as far as its words begin."""
+    lines = []
+    for line in text.split("\n"):
+        start = indent if line.plain.startswith(" ") else 0
+        folded = line[start:].wrap(console, max(20, console.width - start))
+        for number, part in enumerate(folded):
+            part.rstrip()
+            lines.append((line[:start] if number == 0 else text.blank_copy(" " * start)) + part)
+    return text.blank_copy("\n").join(lines)
 
 
 @contextmanager

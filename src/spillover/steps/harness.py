@@ -68,7 +68,7 @@ class AskHarness(AskCell):
         """Ask a model and write its answers, as lm-eval takes them and in the terms of this package."""
         from spillover.evaluation.harness.exactness import PlainLM, choice_flip_floor
         from spillover.evaluation.harness.lm import EngineLM
-        from spillover.models.load import load_tokenizer
+        from spillover.models.tokenizer import load_tokenizer
 
         loaded = asked_model(self.base, self.variant, self.precision, workshop)
         lm = EngineLM(loaded.model, load_tokenizer(self.base.path))

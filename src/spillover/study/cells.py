@@ -27,17 +27,34 @@ def cell_name(study: Study, step: ScoreCell) -> str:
     return ":".join(parts)
 
 
+def variant_id(study: Study, name: str) -> str:
+    """Return the id that a name stands for: an id itself, or how ids begin, such as a recipe's name, where one does.
+
+    Raises:
+        UserError: On an unknown name, with the nearest known ones, or on one that several variants have.
+    """
+    known = [BASE, *(step.variant for step in study.models)]
+    if name in known:
+        return name
+    ids = [variant for variant in known if variant.startswith(f"{name}/")]
+    if len(ids) > 1:
+        raise UserError(f"{len(ids)} variants are named {name!r}; take one of: {', '.join(ids)}")
+    if not ids:
+        raise unknown_name("variant of the study", name, {*known, *(step.name for step in study.models)})
+    return ids[0]
+
+
 def find_score(study: Study, name: str) -> ScoreCell:
     """Return the step that scores a named model in a cell.
 
-    Parts at the end of the name may be left out where only one cell is left, and a recipe's name stands for its
-    variant where it has only one.
+    Parts at the end of the name may be left out where only one cell is left; the variant is named as in `variant_id`.
 
     Raises:
         UserError: On an unknown part, with the nearest known ones, or on a name that several cells have.
     """
-    variant, *parts = name.split(":")
-    found = _of_model(study, variant)
+    name_of_variant, *parts = name.split(":")
+    variant = variant_id(study, name_of_variant)
+    found = [step for step in study.scores if step.predictions.model == variant]
     if len(parts) > len(PARTS):
         raise UserError(f"cell {name!r} has {len(parts) + 1} parts; expected {_SYNTAX}")
     for given, (what, part) in zip(parts, PARTS, strict=False):

@@ -95,14 +95,14 @@ class Trained:
     @property
     def sources(self) -> Mapping[str, Sequence[Example]]:
         """Task to the rows of it that are trained on: several tasks for a mixture."""
-        from spillover.training.stages import MixedRows
+        from spillover.training.rows import MixedRows
 
         return self.rows.examples if isinstance(self.rows, MixedRows) else {self.step.data.task.name: self.examples}
 
     @property
     def dropped(self) -> Mapping[str, int]:
         """Reason to count of the task's own rows; a mixture takes others in place of what its other sources lose."""
-        from spillover.training.stages import MixedRows
+        from spillover.training.rows import MixedRows
 
         return self.rows.target_dropped if isinstance(self.rows, MixedRows) else self.rows.dropped
 
@@ -137,8 +137,6 @@ class Evidence:
 
 def gather(study: Study, workshop: Workshop) -> tuple[Evidence, list[Finding]]:
     """Read, render and encode everything a study needs; what cannot be is an error of its own."""
-    from spillover.models.load import load_encoder
-
     failed: list[Finding] = []
     prepared: dict[str, PreparedTask] = {}
     asked: list[Asked] = []
@@ -159,7 +157,7 @@ def gather(study: Study, workshop: Workshop) -> tuple[Evidence, list[Finding]]:
                 asked.append(Asked(step, *step.encoded(workshop)))
         except UserError as error:
             failed.append(_unusable(step.label, error))
-    encoder = load_encoder(study.base.path)
+    encoder = workshop.encoder(study.base.path)
     return Evidence(study, encoder, prepared, tuple(asked), tuple(trained)), list(_once(failed))
 
 

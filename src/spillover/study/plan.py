@@ -65,14 +65,25 @@ class _TestedTask:
     is_measured: bool
 
 
-def expected_cost(missing: Sequence[Step], workshop: Workshop, speed: Speed) -> Mapping[str, Cost]:
+def planned_work(missing: Sequence[Step], workshop: Workshop) -> Mapping[str, float]:
+    """Return the work of every missing step by its key.
+
+    Raises:
+        UserError: If rows, sizes or prompts cannot serve one: `run` would stop there, too.
+    """
+    return {step.key: step.work(workshop) for step in missing}
+
+
+def expected_cost(
+    missing: Sequence[Step], work: Mapping[str, float], workshop: Workshop, speed: Speed
+) -> Mapping[str, Cost]:
     """Return what the missing steps will take, by kind of step, about.
 
     A constraint that asks the base along, and a processor that is busy otherwise, make it more.
     """
     costs: dict[str, Cost] = {}
     for step in missing:
-        cost = step.cost(step.work(workshop), workshop, speed)
+        cost = step.cost(work[step.key], workshop, speed)
         costs[step.kind] = costs.get(step.kind, Cost()) + cost
     return costs
 
