@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 import spillover
 from spillover.api import Comparison, Results
 from spillover.cli import app, main
-from spillover.commands.gate import RuleFile
+from spillover.commands.gating import RuleFile
 from spillover.evaluation.metrics import METRICS
 from spillover.questions import QUESTIONS
 from spillover.questions.mixing.cocktail import Cocktail
