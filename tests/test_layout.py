@@ -6,7 +6,7 @@ from tests.file_map import PAGE, with_map
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "spillover"
-OPEN_TO_ALL = {"errors", "records", "registry", "__init__"}
+OPEN_TO_ALL = {"errors", "records", "registry", "settings", "__init__"}
 OF_COMMANDS = {
     *{"api", "config", "progress", "study", "sources", "steps", "store", "report", "analysis", "evaluation"},
     *{"models", "tasks", "prompts", "artifacts", "training", "questions"},

@@ -16,6 +16,7 @@ from spillover.models.resolve import resolve_model
 from spillover.models.spec import ResolvedModel
 from spillover.question import Question
 from spillover.questions import QUESTIONS
+from spillover.settings import load_yaml, parse_settings
 from spillover.sources.harness import asked_tasks, harness_tasks, is_harness_name
 from spillover.sources.suites import SuiteTask
 from spillover.steps.adopt import Adopt
@@ -33,7 +34,6 @@ from spillover.study.study_file import (
 from spillover.tasks.mixture import Mixture, label_collisions
 from spillover.tasks.prepare import demonstration_count
 from spillover.tasks.relation import DataOfFamily, TrainedOn
-from spillover.tasks.settings import load_yaml, parse_settings
 from spillover.tasks.suite import Suite, load_suite
 from spillover.tasks.task import Task
 from spillover.training.optimization import TrainingSettings

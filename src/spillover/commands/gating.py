@@ -22,7 +22,7 @@ from spillover.analysis.gate import (
 from spillover.commands.terminal import terminal
 from spillover.errors import UserError, unknown_name
 from spillover.report.text import markdown, printable
-from spillover.tasks.settings import Settings, load_yaml, parse_settings
+from spillover.settings import Settings, load_yaml, parse_settings
 
 EXITS = {Outcome.PASS: 0, Outcome.FAIL: 3, Outcome.UNDECIDED: 4}
 """Exit codes; a mistake of the user is 2, as everywhere."""

@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 
 from spillover.prompts.demonstrations import choose, draw
 from spillover.records import Example
+from spillover.settings import Settings
 from spillover.tasks.mixture import Mixture
-from spillover.tasks.settings import Settings
 from spillover.training.afterwards.dare import Dare
 from spillover.training.afterwards.graft import Graft
 from spillover.training.afterwards.interpolate import Interpolate
