@@ -75,6 +75,7 @@ def run(
 ) -> None:
     """Do whatever is missing of a study, then write its report."""
     from spillover.store.store import Store
+    from spillover.study.completion import RunOptions
     from spillover.study.halving import budget_seconds
 
     seconds, kept = budget_seconds(budget) if budget else None, Store(store)
@@ -88,11 +89,14 @@ def run(
         failed = terminal.compute(
             study,
             kept,
-            lambda: crew.device if crew else terminal.device(device, threads),
-            crew=crew,
-            seconds=seconds,
-            checked=study_file if check else None,
-            track=track,
+            RunOptions(
+                device=lambda: crew.device if crew else terminal.device(device, threads),
+                announce=crew.announce if crew else None,
+                shards=crew.shards if crew else False,
+                seconds=seconds,
+                checked=str(study_file) if check else None,
+                track=track,
+            ),
         )
     command = _run_command(study_file, folder, study)
     terminal.finish(failed, lambda: terminal.report(study, kept, report_folder, command, as_json=as_json))

@@ -24,10 +24,11 @@ def demo(
 ) -> None:
     """Fine-tune two variants of a small model and report what they lost: minutes on a processor, seconds again."""
     from spillover.store.store import Store
+    from spillover.study.completion import RunOptions
 
     study_file, kept = written_study(Path()), Store(store)
     study = terminal.study(study_file, None, precision)
-    failed = terminal.compute(study, kept, lambda: terminal.device(device, threads))
+    failed = terminal.compute(study, kept, RunOptions(device=lambda: terminal.device(device, threads)))
     command = f"spillover demo --precision {study.precision}"
     terminal.finish(failed, lambda: terminal.report(study, kept, report_folder, command))
     terminal.say(f"study: {study_file}; change it, then: spillover run {study_file}")

@@ -65,6 +65,7 @@ def add_evaluate(app: typer.Typer, terminal: Terminal) -> None:
         """Measure an adapter or a whole model that was trained elsewhere, in every task of a suite."""
         from spillover.config import resolve_study
         from spillover.store.store import Store
+        from spillover.study.completion import RunOptions
 
         given = str(adapter) if adapter else model
         if given is None or (adapter and model):
@@ -100,7 +101,7 @@ def add_evaluate(app: typer.Typer, terminal: Terminal) -> None:
         }
         words = [word for option, value in options.items() if value is not None for word in (option, value)]
         command, kept = shlex.join(["spillover", "evaluate", *words]), Store(store)
-        failed = terminal.compute(study, kept, lambda: terminal.device(device, threads))
+        failed = terminal.compute(study, kept, RunOptions(device=lambda: terminal.device(device, threads)))
         terminal.finish(failed, lambda: terminal.report(study, kept, report_folder, command, as_json=as_json))
 
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from spillover.records import StudyResults
     from spillover.steps.step import Step
     from spillover.store.store import Store
+    from spillover.study.completion import RunOptions
     from spillover.study.study import Study
-    from spillover.training.processes import Crew
 
 DONE, FAILED, USER_MISTAKE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes."""
@@ -86,36 +86,12 @@ class Terminal:
             trust(trusted, cache=self.cache())
         return load_study(path, cache=self.cache(), folder=folder, precision=precision, notice=self.notice)
 
-    def compute(
-        self,
-        study: Study,
-        store: Store,
-        device: Callable[[], str],
-        *,
-        crew: Crew | None = None,
-        seconds: float | None = None,
-        checked: Path | None = None,
-        track: str | None = None,
-    ) -> Failed:
-        """Do whatever is missing of a study, or what ``seconds`` leave of it; return what failed, and why.
-
-        ``checked`` is the study's file where lint's errors stop it before anything is computed.
-        """
+    def compute(self, study: Study, store: Store, options: RunOptions) -> Failed:
+        """Do whatever is missing of a study, or what its time leaves of it; return what failed, and why."""
         from spillover.progress import progress
         from spillover.study.completion import complete
 
-        return complete(
-            study,
-            store,
-            device=device,
-            observing=progress(self.messages),
-            notice=self.notice,
-            announce=crew.announce if crew else None,
-            shards=crew.shards if crew else False,
-            seconds=seconds,
-            checked=str(checked) if checked else None,
-            track=track,
-        )
+        return complete(study, store, options, observing=progress(self.messages), notice=self.notice)
 
     def finish(self, failed: Failed, report: Callable[[], None]) -> None:
         """Say what failed and report what did not; exit 1 if steps failed."""
