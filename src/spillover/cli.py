@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spillover.commands import catalogue, diff, export, foreign, gate, schema, show, status
+from spillover.commands import assistant, card, catalogue, diff, export, foreign, gate, schema, show, status
 from spillover.commands.arguments import (
     AsJson,
     Budget,
@@ -61,7 +61,7 @@ def options(
 def run(
     study_file: StudyPath,
     store: StorePath = Path("store"),
-    report_folder: ReportPath = Path("report"),
+    report_folder: ReportPath = None,
     folder: FromFolder = None,
     threads: Threads = None,
     device: Device = "auto",
@@ -73,6 +73,7 @@ def run(
 ) -> None:
     """Do whatever is missing of a study, then write its report."""
     from spillover.store.store import Store
+    from spillover.study.completion import tracking_of
     from spillover.study.halving import budget_seconds
 
     seconds, kept = budget_seconds(budget) if budget else None, Store(store)
@@ -83,6 +84,7 @@ def run(
             follow(crew, lambda: terminal.study(study_file, folder, trusted), kept)
             return
         study = terminal.study(study_file, folder, trusted)
+        place = terminal.place(study, report_folder)
         failed = terminal.compute(
             study,
             kept,
@@ -93,7 +95,13 @@ def run(
             track=track,
         )
     command = _run_command(study_file, folder)
-    terminal.finish(failed, lambda: terminal.report(study, kept, report_folder, command, as_json=as_json))
+
+    def reported() -> None:
+        terminal.report(study, kept, place, command, as_json=as_json)
+        if (tracking := tracking_of(study, kept, track)) and tracking.keep_page(place / Format.HTML.file_name):
+            terminal.notice(f"the report's page is kept in {tracking.tracker} too")
+
+    terminal.finish(failed, reported)
 
 
 @app.command()
@@ -124,13 +132,15 @@ def plan(
 
 app.add_typer(status.commands)
 app.add_typer(gate.commands)
+app.add_typer(card.commands)
+app.add_typer(assistant.commands)
 
 
 @app.command()
 def report(
     study_file: StudyPath,
     store: StorePath = Path("store"),
-    report_folder: ReportPath = Path("report"),
+    report_folder: ReportPath = None,
     folder: FromFolder = None,
     formats: Annotated[
         list[Format] | None, typer.Option("--format", help="May be repeated; default: html, md, csv and json.")
@@ -147,7 +157,8 @@ def report(
         raise UserError("report takes one of --text, --json and --format; leave out the others")
     study, kept, command = terminal.study(study_file, folder), Store(store), _run_command(study_file, folder)
     if not as_text and not as_json:
-        terminal.report(study, kept, report_folder, command, tuple(dict.fromkeys(formats or USUAL)))
+        place = terminal.place(study, report_folder)
+        terminal.report(study, kept, place, command, tuple(dict.fromkeys(formats or USUAL)))
         return
     from spillover.questions import answered
     from spillover.report.text_tables import text_report

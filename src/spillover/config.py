@@ -143,6 +143,7 @@ def resolve_study(
         adopted=adopted,
         track=settings.track,
         questions=tuple(question for question in questions if settings.drift or question.name != "drift"),
+        origin=(str(path.absolute()),),
     )
 
 

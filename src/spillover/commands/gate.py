@@ -79,17 +79,15 @@ def gate(
     as_json: AsJson = False,
 ) -> None:
     """Say whether variants may pass: exit 0 when none lost more than allowed, 3 when one did, 4 when undecided."""
-    rule = _rule(rules, max_loss or (), max_task_loss, undecided)
-    subjects = _chosen(_subjects(source, store, folder), variant or ())
-    _check_names(rule, subjects)
-    found = checks(subjects, rule, before=None if baseline is None else _subjects(baseline, store, folder))
+    rule = rule_of(rules, max_loss or (), max_task_loss, undecided)
+    found = checked(source, rule, variant or (), baseline, store=store, folder=folder)
     outcome = overall(found)
     if junit:
         _write(junit, _junit(source, found), mode="w")
     if markdown_file:
         _write(markdown_file, _step_summary(source, found), mode="a")
     if as_json:
-        terminal.json({"outcome": outcome.value, "checks": [_plain(check) for check in found]})
+        terminal.json(plain_outcome(found))
     else:
         for line in overview(found):
             terminal.say(printable(line))
@@ -97,7 +95,27 @@ def gate(
         raise typer.Exit(EXITS[outcome])
 
 
-def _rule(path: Path | None, losses: Sequence[str], task_loss: float | None, undecided: str | None) -> Rule:
+def checked(
+    source: Path,
+    rule: Rule,
+    variants: Sequence[str],
+    baseline: Path | None = None,
+    *,
+    store: Path,
+    folder: Path | None = None,
+) -> tuple[Check, ...]:
+    """Check the chosen variants of a study or of a summary by a rule, all of them without a name."""
+    subjects = _chosen(subjects_of(source, store, folder), variants)
+    _check_names(rule, subjects)
+    return checks(subjects, rule, before=None if baseline is None else subjects_of(baseline, store, folder))
+
+
+def plain_outcome(found: Sequence[Check]) -> dict[str, object]:
+    """Return the outcome with every check for programs."""
+    return {"outcome": overall(found).value, "checks": [_plain(check) for check in found]}
+
+
+def rule_of(path: Path | None, losses: Sequence[str], task_loss: float | None, undecided: str | None) -> Rule:
     """Return the rule of a file, over which the command line's options go."""
     plain: dict[str, Any] = {}
     if path is not None:
@@ -123,7 +141,7 @@ def _rule(path: Path | None, losses: Sequence[str], task_loss: float | None, und
     return Rule(read.max_loss, read.max_task_loss, read.named, Outcome(read.undecided))
 
 
-def _subjects(source: Path, store: Path, folder: Path | None) -> tuple[JudgedSubject, ...]:
+def subjects_of(source: Path, store: Path, folder: Path | None) -> tuple[JudgedSubject, ...]:
     """Return what is judged in a study whose steps are finished, or in a stored summary."""
     if source.suffix != ".json":
         from spillover.analysis.gate import judged

@@ -95,6 +95,7 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         item_seconds([*(step.predictions for step in scores), *(step.predictions for step in harness)], store),
         tuple(question.name for question in study.questions),
         study.margin,
+        study.origin,
     )
     return with_harness(results, harness, finished, store)
 
