@@ -7,7 +7,7 @@ SETUP := $(VENV)/.setup
 .PHONY: demo test test-long check bench docs format clean
 
 demo: $(SETUP)
-	$(BIN)/spillover run examples/quickstart.yaml --store store --report report --threads 1
+	$(BIN)/spillover run examples/quickstart.yaml --store store --threads 1
 
 test: $(SETUP)
 	$(BIN)/python -m pytest

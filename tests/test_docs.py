@@ -239,7 +239,7 @@ def test_the_quickstarts_commands_and_its_python_run_on_a_study_in_miniature(tmp
         with pytest.raises(SystemExit) as stopped:
             main(words[1:])
         assert stopped.value.code == 0, capsys.readouterr().err
-    assert (tmp_path / "report" / "index.html").is_file()
+    assert (tmp_path / "report" / "study" / "index.html").is_file()
     (program,) = [block.text for block in blocks("python") if block.page == page]
     capsys.readouterr()
     exec(compile(program, str(page), "exec"), {})
