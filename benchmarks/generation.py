@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def _encoded(setup: measure.Setup, texts: list[str]) -> list[tuple[int, ...]]:
-    from spillover.models.load import load_tokenizer
+    from spillover.models.tokenizer import load_tokenizer
     from spillover.prompts.encoding import Encoder
 
     return Encoder(load_tokenizer(setup.model)).prompts(texts)

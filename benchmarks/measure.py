@@ -100,7 +100,8 @@ class Side:
 def _serve(connection: Connection, side: str, run: Run, setup: Setup) -> None:
     import torch
 
-    from spillover.models.load import load_model, load_tokenizer
+    from spillover.models.load import load_model
+    from spillover.models.tokenizer import load_tokenizer
 
     torch.set_num_threads(setup.threads)
     model = load_model(setup.model, dtype=setup.precision, device="cpu")

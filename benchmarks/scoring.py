@@ -104,7 +104,7 @@ def main() -> None:
 
 
 def _encoded(setup: measure.Setup, texts: cells.CellTexts) -> dict[str, Any]:
-    from spillover.models.load import load_tokenizer
+    from spillover.models.tokenizer import load_tokenizer
     from spillover.prompts.encoding import Encoder
 
     encoder = Encoder(load_tokenizer(setup.model))

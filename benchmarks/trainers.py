@@ -110,7 +110,7 @@ def train_trl(model: PreTrainedModel, job: Job, after_step: AfterStep, *, paddin
     from transformers import PrinterCallback, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
-    from spillover.models.load import load_tokenizer
+    from spillover.models.tokenizer import load_tokenizer
 
     losses: list[torch.Tensor] = []
 

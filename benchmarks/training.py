@@ -258,7 +258,7 @@ def compare(title: str, job: trainers.Job, trl: str, step_count: int, *, floor: 
 
 def job_of(work: Work, options: argparse.Namespace) -> trainers.Job:
     """Return what both sides train for a work."""
-    from spillover.models.load import load_tokenizer
+    from spillover.models.tokenizer import load_tokenizer
     from spillover.prompts.encoding import Encoder
     from spillover.training.rows import encode_rows
 

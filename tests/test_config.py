@@ -68,7 +68,7 @@ def test_training_settings_come_from_variant_before_study_before_suite(study_fil
 def test_limits_may_differ_by_family(study_file):
     text = study_file.read_text()
     study_file.write_text(text.replace("test_limit: 10", "test_limit: {default: 8, echo: 3}"))
-    assert load(study_file).test_limits == {"first": 8, "second": 8, "words": 3}
+    assert {task.name: task.limit for task in load(study_file).test_on} == {"first": 8, "second": 8, "words": 3}
 
 
 def test_a_sweep_is_the_same_variants_written_out(study_file):

@@ -41,3 +41,16 @@ def test_what_a_training_forgets_is_shown_while_it_runs(tmp_path, is_terminal):
             assert "fine-tune sft/first/16/0, step" in found
         else:
             assert found.startswith("    step")
+
+
+def test_a_log_says_the_time_left_only_once_it_is_known(finished_study, tmp_path):
+    study = load(finished_study[0])
+    steps, shown = study.steps[:3], io.StringIO()
+    with progress(Console(file=shown, width=200)) as observer:
+        observer.planned(steps, 3.0)
+        for step in steps:
+            observer.started(step)
+            observer.finished(step, 1.0)
+    first, *later = shown.getvalue().splitlines()[1:]
+    assert first == f"[1/3] {steps[0].label}"
+    assert all(line.endswith(" left)") for line in later)

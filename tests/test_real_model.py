@@ -9,7 +9,8 @@ import torch
 from spillover.artifacts.cache import default_cache
 from spillover.config import load_study
 from spillover.evaluation.predict import predict
-from spillover.models.load import load_model, load_tokenizer
+from spillover.models.load import load_model
+from spillover.models.tokenizer import load_tokenizer
 from spillover.prompts.encoding import Encoder
 from spillover.steps.predict import Predict
 from spillover.steps.workshop import Workshop

@@ -50,7 +50,7 @@ def load_study(
 
     kept = Path(cache) if cache else user_cache()
     if trust_task_code:
-        from spillover.study.task_code import trust
+        from spillover.sources.task_code import trust
 
         trust(map(Path, trust_task_code), cache=kept)
     return config.load_study(Path(path), cache=kept, folder=Path(release) if release else None)
@@ -84,19 +84,21 @@ def run(
     from spillover.progress import progress
     from spillover.report.printing import SafeConsole
     from spillover.store.store import Store
-    from spillover.study.completion import complete
+    from spillover.study.completion import RunOptions, complete
     from spillover.study.halving import budget_seconds
 
     console = SafeConsole(stderr=True)
     failed = complete(
         study,
         Store(Path(store)),
-        device=lambda: chosen_device(device, threads),
+        RunOptions(
+            device=lambda: chosen_device(device, threads),
+            seconds=budget_seconds(budget) if budget else None,
+            checked=f"{study.name}.yaml" if lint else None,
+            track=track,
+        ),
         observing=progress(console),
         notice=lambda line: console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True),
-        seconds=budget_seconds(budget) if budget else None,
-        checked=f"{study.name}.yaml" if lint else None,
-        track=track,
     )
     return dataclasses.replace(
         load_results(study, store=store), failed=tuple(f"{step.label}: {reason}" for step, reason in failed)

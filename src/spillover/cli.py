@@ -13,12 +13,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spillover.commands import assistant, card, catalogue, diff, export, foreign, gate, schema, show, status
+from spillover.commands import (
+    assistant,
+    card,
+    catalogue,
+    demo,
+    diff,
+    export,
+    foreign,
+    gate,
+    lint,
+    schema,
+    show,
+    status,
+)
 from spillover.commands.arguments import (
     AsJson,
     Budget,
     Device,
     FromFolder,
+    Precision,
     ReportPath,
     StorePath,
     StudyPath,
@@ -29,12 +43,12 @@ from spillover.commands.arguments import (
 )
 from spillover.commands.evaluate import add_evaluate
 from spillover.commands.init import add_init
-from spillover.commands.lint import add_lint
 from spillover.commands.terminal import DONE, FAILED, INTERRUPTED, USER_MISTAKE, terminal
 from spillover.errors import SpilloverError, UserError
 from spillover.report.formats import USUAL, Format
 
 if TYPE_CHECKING:
+    from spillover.study.study import Study
     from spillover.training.processes import Crew
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
@@ -63,6 +77,7 @@ def run(
     store: StorePath = Path("store"),
     report_folder: ReportPath = None,
     folder: FromFolder = None,
+    precision: Precision = None,
     threads: Threads = None,
     device: Device = "auto",
     budget: Budget = None,
@@ -73,7 +88,7 @@ def run(
 ) -> None:
     """Do whatever is missing of a study, then write its report."""
     from spillover.store.store import Store
-    from spillover.study.completion import tracking_of
+    from spillover.study.completion import RunOptions, tracking_of
     from spillover.study.halving import budget_seconds
 
     seconds, kept = budget_seconds(budget) if budget else None, Store(store)
@@ -81,20 +96,23 @@ def run(
         if crew and not crew.leads:
             from spillover.study.follow import follow
 
-            follow(crew, lambda: terminal.study(study_file, folder, trusted), kept)
+            follow(crew, lambda: terminal.study(study_file, folder, precision, trusted), kept)
             return
-        study = terminal.study(study_file, folder, trusted)
+        study = terminal.study(study_file, folder, precision, trusted)
         place = terminal.place(study, report_folder)
         failed = terminal.compute(
             study,
             kept,
-            lambda: crew.device if crew else terminal.device(device, threads),
-            crew=crew,
-            seconds=seconds,
-            checked=study_file if check else None,
-            track=track,
+            RunOptions(
+                device=lambda: crew.device if crew else terminal.device(device, threads),
+                announce=crew.announce if crew else None,
+                shards=crew.shards if crew else False,
+                seconds=seconds,
+                checked=str(study_file) if check else None,
+                track=track,
+            ),
         )
-    command = _run_command(study_file, folder)
+    command = _run_command(study_file, folder, study)
 
     def reported() -> None:
         terminal.report(study, kept, place, command, as_json=as_json)
@@ -109,25 +127,33 @@ def plan(
     study_file: StudyPath,
     store: StorePath = Path("store"),
     folder: FromFolder = None,
+    precision: Precision = None,
     threads: Threads = None,
     device: Device = "auto",
     calibration: Annotated[
-        bool, typer.Option("--calibration/--no-calibration", help="Load the base and measure what steps will take.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--calibration/--no-calibration",
+            help="Measure again what steps take, or tell no time; default: once for a machine and base.",
+            show_default=False,
+        ),
+    ] = None,
+    with_steps: Annotated[bool, typer.Option("--steps", help="List every step.")] = False,
     trusted: TrustTaskCode = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what is to be done, what it takes in time and disk, and how small a difference it can show."""
     from spillover.commands.plan import made_plan, plain_plan, print_plan
     from spillover.store.store import Store
+    from spillover.study.machine_speed import Machine
 
-    chosen = terminal.device(device, threads) if calibration else None
-    study = terminal.study(study_file, folder, trusted)
-    found = made_plan(study, Store(store), device=chosen, notice=terminal.notice)
+    machine = None if calibration is False else Machine(device, threads, lambda: terminal.device(device, threads))
+    study = terminal.study(study_file, folder, precision, trusted)
+    found = made_plan(study, Store(store), machine=machine, anew=bool(calibration), notice=terminal.notice)
     if as_json:
         terminal.json(plain_plan(found))
     else:
-        print_plan(found)
+        print_plan(found, with_steps=with_steps)
 
 
 app.add_typer(status.commands)
@@ -142,6 +168,7 @@ def report(
     store: StorePath = Path("store"),
     report_folder: ReportPath = None,
     folder: FromFolder = None,
+    precision: Precision = None,
     formats: Annotated[
         list[Format] | None, typer.Option("--format", help="May be repeated; default: html, md, csv and json.")
     ] = None,
@@ -155,7 +182,8 @@ def report(
 
     if as_text + as_json + bool(formats) > 1:
         raise UserError("report takes one of --text, --json and --format; leave out the others")
-    study, kept, command = terminal.study(study_file, folder), Store(store), _run_command(study_file, folder)
+    study, kept = terminal.study(study_file, folder, precision), Store(store)
+    command = _run_command(study_file, folder, study)
     if not as_text and not as_json:
         place = terminal.place(study, report_folder)
         terminal.report(study, kept, place, command, tuple(dict.fromkeys(formats or USUAL)))
@@ -176,7 +204,8 @@ def report(
 
 add_evaluate(app, terminal)
 add_init(app, terminal)
-add_lint(app, terminal.out, terminal.study, terminal.notice)
+app.add_typer(lint.commands)
+app.add_typer(demo.commands)
 app.add_typer(show.commands)
 app.add_typer(diff.commands)
 app.add_typer(export.commands)
@@ -188,10 +217,10 @@ app.add_typer(catalogue.suites, name="suites")
 app.add_typer(catalogue.tasks, name="tasks")
 
 
-def _run_command(study_file: Path, folder: Path | None) -> str:
-    """Return what reproduces the study."""
-    given = f" --from {shlex.quote(str(folder))}" if folder else ""
-    return f"spillover run {shlex.quote(str(study_file))}{given}"
+def _run_command(study_file: Path, folder: Path | None, study: Study) -> str:
+    """Return what reproduces the study; ``auto`` may be another precision on another machine."""
+    given = ["--from", str(folder)] if folder else []
+    return shlex.join(["spillover", "run", str(study_file), *given, "--precision", study.precision])
 
 
 def _crew(device: str, threads: int | None) -> AbstractContextManager[Crew | None]:

@@ -16,9 +16,12 @@ from spillover.models.resolve import resolve_model
 from spillover.models.spec import ResolvedModel
 from spillover.question import Question
 from spillover.questions import QUESTIONS
+from spillover.settings import load_yaml, parse_settings
+from spillover.sources.harness import asked_tasks, harness_tasks, is_harness_name
+from spillover.sources.suites import SuiteTask
 from spillover.steps.adopt import Adopt
+from spillover.steps.prepare import Prepare
 from spillover.study.design import Part
-from spillover.study.harness_cells import harness_cells, harness_tasks, is_harness_name
 from spillover.study.study import Study, VariantPlan
 from spillover.study.study_file import (
     DEFAULT_TEST_LIMIT,
@@ -31,7 +34,6 @@ from spillover.study.study_file import (
 from spillover.tasks.mixture import Mixture, label_collisions
 from spillover.tasks.prepare import demonstration_count
 from spillover.tasks.relation import DataOfFamily, TrainedOn
-from spillover.tasks.settings import load_yaml, parse_settings
 from spillover.tasks.suite import Suite, load_suite
 from spillover.tasks.task import Task
 from spillover.training.optimization import TrainingSettings
@@ -49,6 +51,7 @@ def load_study(
     cache: Path,
     folder: Path | None = None,
     base: ResolvedModel | None = None,
+    precision: str | None = None,
     notice: Callable[[str], None] = print,
     questions: Sequence[Question[Any]] = QUESTIONS,
 ) -> Study:
@@ -59,6 +62,7 @@ def load_study(
         cache: Where models and archives are kept.
         base: The base itself, for a caller that has it at hand; else what the file names is looked up.
         folder: The folder of the suite's release, before the one the file names.
+        precision: In place of the file's.
         notice: Called with what is worth saying on the way, such as a licence at the first download.
         questions: What is asked beyond the matrix.
 
@@ -66,9 +70,10 @@ def load_study(
         UserError: If the file, or anything it names, is not as expected.
     """
     try:
-        return resolve_study(
-            load_yaml(path), path, cache=cache, folder=folder, base=base, notice=notice, questions=questions
-        )
+        data = load_yaml(path)
+        if precision and isinstance(data, dict):
+            data = {**data, "precision": precision}
+        return resolve_study(data, path, cache=cache, folder=folder, base=base, notice=notice, questions=questions)
     except OSError as error:  # of a name that no file can have, or a folder that may not be entered
         named = repr(str(error.filename))[:80]
         raise UserError(f"{path}: {named} cannot be looked up ({error.strerror}); correct the path") from None
@@ -104,7 +109,7 @@ def resolve_study(
     precision = preferred_precision() if settings.precision == "auto" else settings.precision
     tests = _harness_tasks(path, settings, suite, cache)
     limits = _test_limits(settings, (*test_on, *tests), suite, where=str(path))
-    harness, left_out = harness_cells(
+    harness, left_out = asked_tasks(
         tests,
         shots=None if settings.shots == "default" else settings.shots,
         limits=limits,
@@ -120,15 +125,28 @@ def resolve_study(
         for entry in settings.variants
         if isinstance(entry, AdoptedEntry)
     )
+    suite_tasks = tuple(
+        SuiteTask(
+            task=task,
+            data=Prepare(suite, task, cache),
+            shots=shots[task.name],
+            prompt_forms=settings.prompt_forms,
+            demonstration_seeds=settings.demonstration_seeds,
+            limit=limits[task.name],
+            protocol=settings.protocol,
+            scoring=settings.scoring,
+        )
+        for task in test_on
+    )
+    if harness and not any(task.may_enter_means for task in (*suite_tasks, *harness)):
+        raise UserError("no tested task has a share such as accuracy as its metric; add one to test_on")
     return Study(
         name=path.stem,
         base=base,
         suite=suite,
         variants=plans,
-        test_on=test_on,
-        shots=shots,
+        cell_sources=(suite_tasks, harness),
         prompt_forms=settings.prompt_forms,
-        test_limits=limits,
         seeds=settings.seeds,
         demonstration_seeds=settings.demonstration_seeds,
         precision=precision,
@@ -139,10 +157,9 @@ def resolve_study(
         scoring=settings.scoring,
         watch=settings.watch,
         margin=settings.margin,
-        harness=harness,
         adopted=adopted,
         track=settings.track,
-        questions=tuple(question for question in questions if settings.drift or question.name != "drift"),
+        questions=tuple(questions),
         origin=(str(path.absolute()),),
     )
 

@@ -24,10 +24,10 @@ class _Clock:
         self._done += work
 
     def left(self, within: float = 0.0) -> str:
-        """Return the time left in words; ``within`` is work done of the current step."""
+        """Return the time left in words, nothing while it is not known; ``within`` is work done of the current step."""
         done = self._done + within
         if done < self._total / 50 or not self._total:  # the first small steps say nothing about speed
-            return "time left unknown"
+            return ""
         return f"about {duration((time.monotonic() - self._start) * max(0.0, self._total - done) / done)} left"
 
 
@@ -60,7 +60,8 @@ class PlainProgress:
 
     def started(self, step: Step) -> None:
         """Say what begins."""
-        self._say(f"[{self._done + 1}/{self._count}] {step.label} ({self._clock.left()})")
+        left = self._clock.left()
+        self._say(f"[{self._done + 1}/{self._count}] {step.label}{f' ({left})' if left else ''}")
 
     def advanced(self, step: Step, share: float) -> None:
         """Say nothing: one line a step is enough in a log."""
@@ -110,7 +111,7 @@ class BarProgress:
     def started(self, step: Step) -> None:
         """Begin the step's own bar."""
         self._bars.reset(self._current, description=step.label, total=None)
-        self._bars.update(self._overall, description=f"whole study, {self._clock.left()}")
+        self._bars.update(self._overall, description=self._described())
 
     def advanced(self, step: Step, share: float) -> None:
         """Move the step's own bar."""
@@ -123,7 +124,10 @@ class BarProgress:
     def finished(self, step: Step, work: float) -> None:
         """Move the overall bar."""
         self._clock.add(work)
-        self._bars.update(self._overall, advance=work, description=f"whole study, {self._clock.left()}")
+        self._bars.update(self._overall, advance=work, description=self._described())
+
+    def _described(self) -> str:
+        return ", ".join(["whole study", *filter(None, [self._clock.left()])])
 
     def failed(self, step: Step, error: Exception) -> None:
         """Print what failed above the bars."""

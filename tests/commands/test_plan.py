@@ -1,5 +1,6 @@
 import json
 import math
+import re
 from collections import Counter
 
 import pytest
@@ -12,11 +13,11 @@ from spillover.config import load_study
 from spillover.models.fingerprint import tensor_entries
 from spillover.questions.drift.step import Drift
 from spillover.steps.finetune import Finetune
-from spillover.steps.speed import Cost
+from spillover.steps.speed import Cost, Speed
 from spillover.steps.workshop import Workshop
 from spillover.store.store import Store
-from spillover.study.machine_speed import calibrate
-from spillover.study.plan import detectable_differences, expected_cost
+from spillover.study.machine_speed import Calibration, calibrate
+from spillover.study.plan import detectable_differences, expected_cost, planned_work
 from spillover.study.reach import Reach
 from spillover.study.runner import missing_steps, run_study
 from tests.study.made_study import make_study
@@ -51,6 +52,40 @@ def test_a_plan_says_time_disk_and_what_the_design_can_show(made_study_file, tmp
     assert (row["cell_count"], row["item_count"], row["is_measured"]) == (2, 10, False)
     assert row["difference"] == pytest.approx(detectable_difference([AskedItems(10, 2, 0.5)]))
     assert not (tmp_path / "store").exists()
+
+
+def test_a_plan_begins_with_its_sum_measures_a_machine_once_and_lists_steps_when_asked(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("SPILLOVER_CACHE", str(tmp_path / "cache"))
+    path, options = make_study(tmp_path), ["--store", tmp_path / "store", "--threads", 1]
+    assert call("plan", path, *options) == 0
+    first = capsys.readouterr()
+    assert "measuring this machine" in first.err
+    assert re.match(r"57 of 57 steps to do, about \d+ s of processor time, about 0\.0 GB of disk\n", first.out)
+    assert "fine-tune sft/first/16/0" not in first.out
+    assert call("plan", path, *options, "--steps") == 0
+    again = capsys.readouterr()
+    assert "measuring this machine" not in again.err
+    assert again.out.splitlines()[0] == first.out.splitlines()[0]
+    assert "By what was measured on this machine at" in again.out
+    assert "fine-tune sft/first/16/0" in again.out
+    (kept,) = (tmp_path / "cache" / "calibrations").iterdir()
+    kept.write_text("{")  # what is broken, or asked for again, is measured again
+    assert call("plan", path, *options) == 0
+    assert "measuring this machine" in capsys.readouterr().err
+    assert call("plan", path, *options, "--calibration", "--json") == 0
+    shown = capsys.readouterr()
+    assert "measuring this machine" in shown.err
+    assert json.loads(shown.out)["measured_seconds"] > 0
+
+
+@pytest.mark.parametrize("command", ["plan", "lint"])
+def test_a_size_that_the_rows_cannot_serve_is_refused_before_anything_is_measured(tmp_path, capsys, command):
+    path = make_study(tmp_path)
+    path.write_text(path.read_text().replace("sizes: [16]}", "sizes: [400]}"))
+    options = ["--no-calibration"] if command == "plan" else []
+    assert call(command, path, "--store", tmp_path / "store", *options) == 2
+    said = capsys.readouterr()
+    assert "400 training rows asked for; it has 44" in " ".join((said.out + said.err).split())
 
 
 def test_a_plan_without_calibration_says_no_time_and_how_many_rows_would_do(made_study_file, tmp_path, capsys):
@@ -94,7 +129,8 @@ def test_a_plan_says_in_one_line_that_every_task_is_large_enough(tmp_path, capsy
     ("device", "wall", "is_busy"), [("cpu", 3.0, True), ("cpu", 1.1, False), ("cpu", 0.6, False), ("cuda", 3.0, False)]
 )
 def test_a_plan_measured_on_a_busy_processor_says_so(capsys, device, wall, is_busy):
-    plan = Plan((), frozenset(), (), 0, {"predict": Cost(wall_seconds=wall, cpu_seconds=1.0)}, device, (), (), NOTHING)
+    costs, speed = {"predict": Cost(wall_seconds=wall, cpu_seconds=1.0)}, Speed(Cost(), Cost(), Cost(), Cost())
+    plan = Plan((), frozenset(), (), 0, costs, Calibration(speed, device, 0.0), (), (), NOTHING)
     assert plan.is_busy is plain_plan(plan)["machine_is_busy"] is is_busy
     print_plan(plan)
     printed = " ".join(capsys.readouterr().out.split())
@@ -150,7 +186,7 @@ def test_time_follows_the_work_of_each_step(study, tmp_path):
     workshop = Workshop(store)
     speed = calibrate(study.base, precision="float32", device="cpu")
     steps = [step for step in missing_steps(study, store) if isinstance(step, Finetune)]
-    cost = expected_cost(steps, workshop, speed)["finetune"]
+    cost = expected_cost(steps, planned_work(steps, workshop), workshop, speed)["finetune"]
     # A token of work is a forward pass, of which training takes three.
     tokens = sum(step.work(workshop) for step in steps) / 3
     expected = len(steps) * speed.loading.wall_seconds + tokens * speed.trained_token.wall_seconds

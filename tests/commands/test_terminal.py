@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import re
@@ -5,8 +6,12 @@ import subprocess
 import sys
 
 import pytest
+from rich.console import Console
+from rich.text import Text
 
+from spillover.commands.terminal import hanging
 from spillover.report.place import MARK
+from spillover.report.text import LIGHT_WIDTH
 from tests.commands.called import call
 
 
@@ -96,3 +101,14 @@ def test_formats_are_written_alone_where_they_are_named(finished_study, tmp_path
     assert "report.tex" in capsys.readouterr().out
     assert call(*options, "--format", "csv", "--json") == 2
     assert "report takes one of --text, --json and --format" in capsys.readouterr().err
+
+
+def test_verdicts_hang_behind_their_light_at_any_width():
+    console = Console(width=40, file=io.StringIO())
+    text = Text(
+        "study: differences\n  ✗ loses    sft: one two three four five six seven eight nine ten\n  ✓ keeps    short"
+    )
+    lines = hanging(text, LIGHT_WIDTH, console).plain.splitlines()
+    assert lines[:2] == ["study: differences", "  ✗ loses    sft: one two three four"]
+    assert lines[2] == " " * 13 + "five six seven eight nine"
+    assert lines[3:] == [" " * 13 + "ten", "  ✓ keeps    short"]

@@ -17,7 +17,7 @@ from spillover.models.fingerprint import (
     weight_files,
     weights_fingerprint,
 )
-from spillover.models.load import load_encoder
+from spillover.models.tokenizer import load_encoder
 from tests.models.folders import END, byte_tokenizer, model_folder
 
 

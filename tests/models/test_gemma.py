@@ -11,10 +11,11 @@ from spillover.models import pull as pulling
 from spillover.models import resolve as resolving
 from spillover.models import spec as specs
 from spillover.models.exact import plain_log_likelihoods
-from spillover.models.load import load_model, load_tokenizer
+from spillover.models.load import load_model
 from spillover.models.resolve import resolve_model
 from spillover.models.scoring import answer_log_likelihoods
 from spillover.models.spec import model_spec
+from spillover.models.tokenizer import load_tokenizer
 from tests.artifacts.archives import made_artifact, simple_index, zip_bytes
 from tests.commands.called import call
 from tests.models.gemma import WINDOW, gemma_gguf, gemma_tokenizer

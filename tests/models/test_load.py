@@ -7,14 +7,8 @@ from safetensors.torch import load_file, save_file
 from transformers.utils import logging as transformers_logging
 
 from spillover.errors import UserError
-from spillover.models.load import (
-    load_encoder,
-    load_model,
-    load_tokenizer,
-    load_weights_into,
-    preferred_device,
-    quiet_transformers,
-)
+from spillover.models.load import load_model, load_weights_into, preferred_device
+from spillover.models.tokenizer import load_encoder, load_tokenizer, quiet_transformers
 from tests.models.folders import END, byte_tokenizer, model_folder, tiny_llama
 
 IDS = torch.tensor([[5, 77, 200, 31, 9]])

@@ -12,8 +12,9 @@ from spillover.artifacts.fetch import sha256_of
 from spillover.errors import UserError
 from spillover.models import pull as pulling
 from spillover.models.fingerprint import tokenizer_fingerprint, weights_fingerprint
-from spillover.models.load import load_model, load_tokenizer
+from spillover.models.load import load_model
 from spillover.models.spec import ModelPart, ModelSpec, model_spec
+from spillover.models.tokenizer import load_tokenizer
 from tests.artifacts.archives import made_artifact, zip_bytes
 from tests.models.folders import byte_tokenizer, gguf_file, tiny_llama
 

@@ -143,7 +143,7 @@ def made_results(hostile: str = "") -> StudyResults:
         prompts=tuple(_prompt(task, shots, hostile) for task in FAMILIES for shots in SHOTS),
         skipped=(f"narrativeqa at 6 shots: it has 4 demonstrations{hostile}",),
         provenance={
-            "command": f"spillover run examples/quickstart.yaml{hostile}",
+            "command": f"spillover run quickstart.yaml{hostile}",
             "suite": "pocket",
             "versions": {"spillover": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0"},
             "precision": "float32",

@@ -13,9 +13,10 @@ from peft import LoraConfig, get_peft_model
 from spillover.errors import SpilloverError
 from spillover.models.adapters import attach
 from spillover.models.adopted import check_adapter, resolve_adapter
-from spillover.models.load import load_encoder, load_model
+from spillover.models.load import load_model
 from spillover.models.pull import pull_gguf
 from spillover.models.resolve import resolve_model
+from spillover.models.tokenizer import load_encoder
 from tests.models.folders import gguf_file, model_folder, tiny_llama
 from tests.robust.budget import _no_network as no_network  # noqa: F401
 from tests.robust.budget import fuzzed, survives

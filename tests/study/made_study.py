@@ -10,7 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 WORDS = ["good", "bad", "dog", "cat", "sun", "rain", "big", "small", "blue", "red", "runs", "sits", "what", "who"]
 
 
-def make_model(folder: Path) -> Path:
+def make_model(folder: Path, *, seed: int = 0) -> Path:
     """Save a tiny random Llama with a word-level tokenizer."""
     import torch
 
@@ -20,7 +20,7 @@ def make_model(folder: Path) -> Path:
     tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     tokenizer.decoder = decoders.Fuse()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", unk_token="<unk>").save_pretrained(folder)
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(vocabulary),
         hidden_size=16,

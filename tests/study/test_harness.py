@@ -20,14 +20,14 @@ from spillover.questions import answered
 from spillover.records import BASE, RIGHT_ANSWERS, Relation
 from spillover.report.explorer import explorer
 from spillover.report.write import write_report
-from spillover.steps.harness import AskHarness
+from spillover.sources.task_code import trust
+from spillover.steps.harness import AskHarness, ScoreHarness
 from spillover.steps.workshop import Workshop
 from spillover.store import files
 from spillover.store.store import Store
 from spillover.study.reach import margin_reach
 from spillover.study.results import collect
 from spillover.study.runner import computed, missing_steps, run_study
-from spillover.study.task_code import trust
 from tests.commands.called import call
 from tests.study.made_study import make_study
 from tests.study.test_runner import Quiet
@@ -253,7 +253,7 @@ def test_tasks_know_what_knowing_nothing_scores_by_lm_evals_own_code(finished):
 
 def test_models_have_a_most_frequent_answer_wherever_they_answer(finished):
     study, store, results = finished
-    steps = [step.predictions for step in study.harness_scores]
+    steps = [step.predictions for step in harness_scores(study)]
     found = {key: answer for key, answer in results.common_answers.items() if key[1].tested_on.startswith("lm-eval/")}
     assert set(found) == {(s.model, s.cell) for s in steps if s.cell.tested_on != "lm-eval/spillover_letters"}
     for step in steps:
@@ -329,9 +329,13 @@ def test_answers_to_every_item_are_kept_and_the_prompt_is_the_same_for_every_mod
     assert json.loads(prompts.pop())["text"].count("Thing:") == 3
 
 
+def harness_scores(study) -> list[ScoreHarness]:
+    return [step for step in study.scores if isinstance(step, ScoreHarness)]
+
+
 def asked(study, task: str, model: str = BASE) -> AskHarness:
     """The step that asks a model a task, at the task's largest shot count."""
-    steps = [step.predictions for step in study.harness_scores]
+    steps = [step.predictions for step in harness_scores(study)]
     found = [step for step in steps if (step.model, step.cell.tested_on) == (model, f"lm-eval/{task}")]
     return max(found, key=lambda step: step.cell.shots)
 
@@ -353,7 +357,7 @@ def test_choices_have_a_flip_floor_at_their_largest_shot_count(finished):
 def test_wrong_answers_to_lm_evals_choices_are_flips_and_refused(finished):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from spillover.evaluation.harness.exactness import PlainLM, choice_flip_floor
+    from spillover.evaluation.harness.flip_floor import PlainLM, choice_flip_floor
 
     study, store, _ = finished
     step, path = asked(study, "warmth"), study.base.path
@@ -371,7 +375,9 @@ def test_wrong_answers_to_lm_evals_choices_are_flips_and_refused(finished):
 def test_items_that_a_variant_lost_and_won_are_those_of_the_answers(finished):
     study, store, results = finished
     compared = {(row.variant, row.cell): row for row in results.changes if row.cell.tested_on.startswith("lm-eval/")}
-    assert set(compared) == {(model, cell.cell) for model in VARIANTS for cell in study.harness}
+    assert set(compared) == {
+        (model, cell.cell) for model in VARIANTS for task in study.cell_sources[1] for cell in task.cells
+    }
     for model in VARIANTS:
         row = compared[model, asked(study, "warmth").cell]
         pairs = list(zip(*(answers_of(store, asked(study, "warmth", name)) for name in (BASE, model)), strict=True))
@@ -438,7 +444,7 @@ def test_their_documents_count_as_items_that_can_show_a_margin_or_not(finished):
     study, store, _ = finished
     reach = margin_reach(study, Workshop(store))
     # Ten rows of `first`, and of lm-eval's tasks as many documents as are asked.
-    asked = {cell.task.name: len(cell.items) for cell in study.harness if cell.task.may_enter_means}
+    asked = {task.name: len(task.cells[0].items) for task in study.cell_sources[1] if task.may_enter_means}
     assert {task.name: task.unit_count for task in reach.tasks} == {"first": 10, **asked}
     assert asked
     assert max(asked.values()) == 10  # the limit, beyond which a task may have more
@@ -500,7 +506,7 @@ def test_a_metric_that_some_items_lack_is_left_out_and_named(tmp_path):
     study, store = load(path), Store(tmp_path / "store")
     asked = [step for step in study.steps if isinstance(step, AskHarness) and step.variant is None][:1]
     workshop = Workshop(store)
-    scores = [step for step in study.harness_scores if step.predictions is asked[0]]
+    scores = [step for step in harness_scores(study) if step.predictions is asked[0]]
     for step in (*asked, *scores):
         store.write(step, lambda folder, step=step: computed(step, folder, workshop))
     rules = files.read_json(store.file(scores[0], "metrics.json"))

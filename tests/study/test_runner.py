@@ -161,7 +161,8 @@ def test_steps_removed_from_a_store_are_computed_again_and_nothing_else_is(finis
 
 def test_a_demonstration_seed_changes_nothing_where_there_are_no_demonstrations(tmp_path):
     study = load(make_study(tmp_path, more="demonstration_seeds: [0, 1]"))
-    cells = [cell for task, cell in study.cells if task.name == "first"]
+    cells = [step.predictions.cell for step in study.scores if step.predictions.variant is None]
+    cells = [cell for cell in cells if cell.tested_on == "first"]
     assert [(cell.shots, cell.demonstration_seed) for cell in cells] == [(0, 0), (2, 0), (2, 1)]
 
 
@@ -169,7 +170,7 @@ def test_cells_without_enough_demonstrations_are_listed_not_run(tmp_path):
     path = make_study(tmp_path)
     path.write_text(path.read_text().replace("shots: [0, 2]", "shots: [0, 6]"))
     study = load(path)
-    assert {cell.shots for _, cell in study.cells} == {0}
+    assert {step.predictions.cell.shots for step in study.scores} == {0}
     assert study.skipped[0] == "first at 6 shots: the task has 4 demonstrations"
 
 

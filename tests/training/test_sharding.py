@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import distributed
 from transformers import AutoModelForCausalLM
 
-from spillover.models.load import quiet_transformers
+from spillover.models.tokenizer import quiet_transformers
 from spillover.training.checkpoints import Checkpoints
 from spillover.training.constraints.constraint import Material
 from spillover.training.fit import fit

@@ -7,8 +7,8 @@ from spillover.training.checkpoints import STATE, Checkpoints
 from spillover.training.fit import fit
 from spillover.training.optimization import TrainingSettings
 from spillover.training.probe import Watch
-from spillover.training.rows import TrainingRows
-from spillover.training.stages import MixedRows, fit_stages
+from spillover.training.rows import MixedRows, TrainingRows
+from spillover.training.stages import fit_stages
 from tests.models.tiny import tiny_model
 from tests.training.made_rows import GENERAL, made_rows
 

@@ -14,7 +14,8 @@ from spillover.errors import UserError
 from spillover.training.fit import fit
 from spillover.training.optimization import TrainingSettings
 from spillover.training.probe import Watch
-from spillover.training.stages import MixedRows, fit_stages
+from spillover.training.rows import MixedRows
+from spillover.training.stages import fit_stages
 from spillover.training.tracking import TRACKERS, TrackedTraining, TrackerError, Tracking, flat
 from tests.models.tiny import tiny_model
 from tests.study.made_study import make_study

@@ -20,6 +20,9 @@ TrustTaskCode = Annotated[
     list[Path] | None,
     typer.Option("--trust-task-code", help="A folder of `lm_eval_include` whose code may run; remembered."),
 ]
+Precision = Annotated[
+    str | None, typer.Option("--precision", help="auto, float32 or bfloat16; default: the study's.", show_default=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 SummaryAsJson = Annotated[bool, typer.Option("--json", help="Print the report's summary as JSON, for programs.")]
 TrainedOn = Annotated[

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spillover.commands.arguments import FromFolder, StorePath
+from spillover.commands.arguments import FromFolder, Precision, StorePath
 from spillover.commands.terminal import terminal
 from spillover.errors import UserError, unknown_name
 
@@ -30,11 +30,12 @@ def card(
     ] = None,
     store: StorePath = Path("store"),
     folder: FromFolder = None,
+    precision: Precision = None,
 ) -> None:
     """Write a model card's part: results of every tested task beside the base's, and the metadata hubs read."""
     from spillover.report.card import card as written
 
-    summary, results = found_in(source, store, folder)
+    summary, results = found_in(source, store, folder, precision)
     known = list(dict.fromkeys(name for verdict in summary["verdicts"] for name in verdict["variants"]))
     chosen = _chosen(known, variant)
     verdict = next(item for item in summary["verdicts"] if chosen in item["variants"])
@@ -72,7 +73,9 @@ def _chosen(known: Sequence[str], name: str | None) -> str:
     raise UserError(f"a card is of one variant; name it with --variant: {', '.join(found)}")
 
 
-def found_in(source: Path, store: Path, folder: Path | None) -> tuple[Mapping[str, Any], Sequence[Result]]:
+def found_in(
+    source: Path, store: Path, folder: Path | None = None, precision: str | None = None
+) -> tuple[Mapping[str, Any], Sequence[Result]]:
     """Return the summary and the results of a study whose steps are finished, or of a stored report."""
     from spillover.report.card import read_results, results_of
 
@@ -82,7 +85,7 @@ def found_in(source: Path, store: Path, folder: Path | None) -> tuple[Mapping[st
         from spillover.store.store import Store
         from spillover.study.results import collect
 
-        results = collect(terminal.study(source, folder), Store(store), command=f"spillover run {source}")
+        results = collect(terminal.study(source, folder, precision), Store(store), command=f"spillover run {source}")
         analysis = answered(results)
         return summary(results, analysis), results_of(analysis.measurements)
     try:

@@ -57,7 +57,7 @@ class Desk:
         from spillover.errors import unknown_name
 
         with self.lock:
-            found, _ = found_in(self.path(source), self.store, None)
+            found, _ = found_in(self.path(source), self.store)
             verdicts = [item for item in found["verdicts"] if variant is None or _is_of(item, variant)]
             if not verdicts:
                 known = [name for item in found["verdicts"] for name in item["variants"]]
@@ -76,13 +76,13 @@ class Desk:
             variant: Only of this one, by id or name; `base` is the untouched model.
         """
         from spillover.store.store import Store
-        from spillover.study.cells import all_scores, cell_name
+        from spillover.study.cells import cell_name
 
         with self.lock:
             found, store = self._study(study), Store(self.store)
             cells = [
                 {"cell": cell_name(found, step), "finished": store.has(step)}
-                for step in all_scores(found)
+                for step in found.scores
                 if variant is None or variant in (step.predictions.model, step.predictions.model.split("/")[0])
             ]
             return _plain({"study": found.name, "cells": cells})
@@ -122,7 +122,7 @@ class Desk:
 
         with self.lock:
             found = self._study(study)
-            return _plain(plain_plan(made_plan(found, Store(self.store), device=None, notice=terminal.notice)))
+            return _plain(plain_plan(made_plan(found, Store(self.store), machine=None, notice=terminal.notice)))
 
     def status(self, study: str) -> Plain:
         """Count the steps of a study that are done and to do.
@@ -159,7 +159,7 @@ class Desk:
         """Yield study files, known by their keys; no model or task of them is looked up, which might fetch it."""
         from spillover.questions import QUESTIONS
         from spillover.report.place import MARK
-        from spillover.tasks.settings import load_yaml
+        from spillover.settings import load_yaml
 
         trains = {"variants", *(key for question in QUESTIONS for key in question.design_keys)}
         for path in self._files((".yaml", ".yml")):
@@ -263,10 +263,12 @@ class Runs:
             baseline: The summary.json of the last release; losses are then taken from it.
             rules: A YAML file of max_loss, max_task_loss, named and undecided.
         """
-        from spillover.commands.gate import checked, plain_outcome, rule_of
+        from spillover.commands import gating
 
         desk = self._desk
-        rule = rule_of(desk.path(rules) if rules else None, [] if max_loss is None else [str(max_loss)], None, None)
+        rule = gating.rule(desk.path(rules) if rules else None, [] if max_loss is None else [str(max_loss)], None, None)
         before = desk.path(baseline) if baseline else None
         with desk.lock:
-            return _plain(plain_outcome(checked(desk.path(source), rule, variants, before, store=desk.store)))
+            return _plain(
+                gating.plain_outcome(gating.checked(desk.path(source), rule, variants, before, store=desk.store))
+            )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spillover.commands.arguments import AsJson, FromFolder, StorePath, StudyPath
-from spillover.commands.show import Only
+from spillover.commands.arguments import AsJson, FromFolder, Precision, StorePath, StudyPath
+from spillover.commands.show import Only, variant_names
 from spillover.commands.terminal import terminal
 from spillover.errors import UserError, unknown_name
 
@@ -27,14 +27,6 @@ commands = typer.Typer()
 VARIANT = "A variant's id, a recipe's name for all its variants, or base."
 
 
-def variant_names(context: typer.Context, incomplete: str) -> list[str]:
-    """Complete a variant's id from the study file and the store given before it."""
-    from spillover.commands.show import cell_names
-
-    names = dict.fromkeys(name.partition(":")[0] for name in cell_names(context, ""))
-    return [name for name in names if name.startswith(incomplete)]
-
-
 Variant = Annotated[str, typer.Argument(help=VARIANT, show_default=False, autocompletion=variant_names)]
 
 
@@ -45,6 +37,7 @@ def diff(
     variant_b: Variant,
     store: StorePath = Path("store"),
     folder: FromFolder = None,
+    precision: Precision = None,
     only: Annotated[Only | None, typer.Option("--only", help="Items that B has worse than A, or better.")] = None,
     task: Annotated[list[str] | None, typer.Option("--task", help="A tested task; may be repeated.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=0, help="The most items a cell and direction.")] = 3,
@@ -56,8 +49,8 @@ def diff(
     from spillover.store.store import Store
     from spillover.study.results import collect
 
-    study, kept = terminal.study(study_file, folder), Store(store)
-    tested = [*(tested.name for tested in study.test_on), *dict.fromkeys(cell.task.name for cell in study.harness)]
+    study, kept = terminal.study(study_file, folder, precision), Store(store)
+    tested = [tested.name for tested in study.test_on]
     for name in task or ():
         if name not in tested:
             raise unknown_name("tested task", name, tested)
@@ -83,10 +76,9 @@ def diff(
 
 
 def _changes(study: Study, store: Store, cells: Sequence[CellDifference], most: int) -> list[CellChanges]:
-    from spillover.study.cells import all_scores
     from spillover.study.items import ItemReader
 
-    steps = {(step.predictions.model, step.predictions.cell): step for step in all_scores(study)}
+    steps = {(step.predictions.model, step.predictions.cell): step for step in study.scores}
     reader = ItemReader(store)
     return [reader.changes(steps[row.first, row.cell], steps[row.second, row.cell], most=most) for row in cells]
 

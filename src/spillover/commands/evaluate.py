@@ -66,6 +66,7 @@ def add_evaluate(app: typer.Typer, terminal: Terminal) -> None:
         from spillover.config import resolve_study
         from spillover.questions import OF_OTHERS
         from spillover.store.store import Store
+        from spillover.study.completion import RunOptions
 
         given = str(adapter) if adapter else model
         if given is None or (adapter and model):
@@ -111,7 +112,7 @@ def add_evaluate(app: typer.Typer, terminal: Terminal) -> None:
         }
         words = [word for option, value in options.items() if value is not None for word in (option, value)]
         command, kept = shlex.join(["spillover", "evaluate", *words]), Store(store)
-        failed = terminal.compute(study, kept, lambda: terminal.device(device, threads))
+        failed = terminal.compute(study, kept, RunOptions(device=lambda: terminal.device(device, threads)))
         terminal.finish(failed, lambda: terminal.report(study, kept, place, command, as_json=as_json))
 
 

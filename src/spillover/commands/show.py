@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spillover.commands.arguments import AsJson, FromFolder, StorePath, StudyPath
+from spillover.commands.arguments import AsJson, FromFolder, Precision, StorePath, StudyPath
 from spillover.commands.terminal import terminal
 from spillover.errors import SpilloverError, UserError, unknown_name
 
@@ -39,7 +39,7 @@ class Only(StrEnum):
 def cell_names(context: typer.Context, incomplete: str) -> list[str]:
     """Complete a cell's name from the study file and the store given before it; without a store, nothing."""
     from spillover.config import load_study
-    from spillover.study.cells import all_scores, cell_name
+    from spillover.study.cells import cell_name
 
     given = context.params
     if not Path(given["store"]).is_dir():  # reading a study that never ran may fetch its model
@@ -48,7 +48,13 @@ def cell_names(context: typer.Context, incomplete: str) -> list[str]:
         study = load_study(Path(given["study_file"]), cache=terminal.cache(), notice=lambda _: None)
     except SpilloverError:
         return []
-    return [name for step in all_scores(study) if (name := cell_name(study, step)).startswith(incomplete)]
+    return [name for step in study.scores if (name := cell_name(study, step)).startswith(incomplete)]
+
+
+def variant_names(context: typer.Context, incomplete: str) -> list[str]:
+    """Complete a variant's id from the study file and the store given before it."""
+    names = dict.fromkeys(name.partition(":")[0] for name in cell_names(context, ""))
+    return [name for name in names if name.startswith(incomplete)]
 
 
 @commands.command()
@@ -57,6 +63,7 @@ def show(
     cell: Annotated[str, typer.Argument(help=CELL, show_default=False, autocompletion=cell_names)],
     store: StorePath = Path("store"),
     folder: FromFolder = None,
+    precision: Precision = None,
     only: Annotated[Only | None, typer.Option("--only", help="Items that the variant lost, or won.")] = None,
     item: Annotated[list[str] | None, typer.Option("--item", help="An item's id; may be repeated.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=0, help="The most items; 0 shows all.")] = 10,
@@ -68,7 +75,7 @@ def show(
     from spillover.study.cell_items import read_cell_items
     from spillover.study.cells import find_score
 
-    study = terminal.study(study_file, folder)
+    study = terminal.study(study_file, folder, precision)
     found = read_cell_items(study, Store(store), find_score(study, cell))
     items = chosen_items(found, only, item or ())
     shown = items[: limit or None]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from spillover.commands.arguments import AsJson, FromFolder, StorePath, StudyPath
+from spillover.commands.arguments import AsJson, FromFolder, Precision, StorePath, StudyPath
 from spillover.commands.terminal import terminal
 from spillover.errors import UserError
 
@@ -19,10 +19,14 @@ commands = typer.Typer()
 
 @commands.command()
 def status(
-    study_file: StudyPath, store: StorePath = Path("store"), folder: FromFolder = None, as_json: AsJson = False
+    study_file: StudyPath,
+    store: StorePath = Path("store"),
+    folder: FromFolder = None,
+    precision: Precision = None,
+    as_json: AsJson = False,
 ) -> None:
     """Count what is done, by kind of step."""
-    study = terminal.study(study_file, folder)
+    study = terminal.study(study_file, folder, precision)
     counts = step_counts(study, store)
     if as_json:
         terminal.json({"study": study.name, "steps": counts})

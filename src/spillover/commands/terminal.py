@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from spillover.records import StudyResults
     from spillover.steps.step import Step
     from spillover.store.store import Store
+    from spillover.study.completion import RunOptions
     from spillover.study.study import Study
-    from spillover.training.processes import Crew
 
 DONE, FAILED, USER_MISTAKE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes."""
@@ -74,46 +74,24 @@ class Terminal:
 
         return chosen_device(name, threads)
 
-    def study(self, path: Path, folder: Path | None, trusted: Sequence[Path] | None = None) -> Study:
-        """Read a study file; the code of tasks in the folders ``trusted`` may run from now on."""
+    def study(
+        self, path: Path, folder: Path | None, precision: str | None = None, trusted: Sequence[Path] | None = None
+    ) -> Study:
+        """Read a study file; ``precision`` takes the place of its own, the code of tasks in ``trusted`` may run."""
         from spillover.config import load_study
 
         if trusted:
-            from spillover.study.task_code import trust
+            from spillover.sources.task_code import trust
 
             trust(trusted, cache=self.cache())
-        return load_study(path, cache=self.cache(), folder=folder, notice=self.notice)
+        return load_study(path, cache=self.cache(), folder=folder, precision=precision, notice=self.notice)
 
-    def compute(
-        self,
-        study: Study,
-        store: Store,
-        device: Callable[[], str],
-        *,
-        crew: Crew | None = None,
-        seconds: float | None = None,
-        checked: Path | None = None,
-        track: str | None = None,
-    ) -> Failed:
-        """Do whatever is missing of a study, or what ``seconds`` leave of it; return what failed, and why.
-
-        ``checked`` is the study's file where lint's errors stop it before anything is computed.
-        """
+    def compute(self, study: Study, store: Store, options: RunOptions) -> Failed:
+        """Do whatever is missing of a study, or what its time leaves of it; return what failed, and why."""
         from spillover.progress import progress
         from spillover.study.completion import complete
 
-        return complete(
-            study,
-            store,
-            device=device,
-            observing=progress(self.messages),
-            notice=self.notice,
-            announce=crew.announce if crew else None,
-            shards=crew.shards if crew else False,
-            seconds=seconds,
-            checked=str(checked) if checked else None,
-            track=track,
-        )
+        return complete(study, store, options, observing=progress(self.messages), notice=self.notice)
 
     def finish(self, failed: Failed, report: Callable[[], None]) -> None:
         """Say what failed and report what did not; exit 1 if steps failed."""
@@ -168,7 +146,7 @@ class Terminal:
         as_json: bool = False,
     ) -> None:
         """Write a report's files and print its verdicts and where it is, or its summary as JSON."""
-        from spillover.report.text import text_summary
+        from spillover.report.text import LIGHT_WIDTH, text_summary
         from spillover.report.write import summary, write_report
 
         with _writable(folder):
@@ -178,7 +156,7 @@ class Terminal:
             for path in main_files(paths):
                 self.notice(f"report: {path}")
             return
-        self.out.print(text_summary(results, analysis))
+        self.out.print(hanging(text_summary(results, analysis), LIGHT_WIDTH, self.out))
         for path in main_files(paths):
             self.out.print(f"report: {path}", markup=False, highlight=False, emoji=False, soft_wrap=True)
 
@@ -186,6 +164,18 @@ class Terminal:
 def main_files(paths: Sequence[Path]) -> Sequence[Path]:
     """Return what of a report's files is looked at first: its page, or all of them where there is none."""
     return [path for path in paths if path.name == Format.HTML.file_name] or paths
+
+
+def hanging(text: Text, indent: int, console: Console) -> Text:
+    """Return a text folded at the console's width, what follows a line's fold set in as far as its words begin."""
+    lines = []
+    for line in text.split("\n"):
+        start = indent if line.plain.startswith(" ") else 0
+        folded = line[start:].wrap(console, max(20, console.width - start))
+        for number, part in enumerate(folded):
+            part.rstrip()
+            lines.append((line[:start] if number == 0 else text.blank_copy(" " * start)) + part)
+    return text.blank_copy("\n").join(lines)
 
 
 @contextmanager

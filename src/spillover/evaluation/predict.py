@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spillover.errors import UserError
-from spillover.models.generation import generate_batches
-from spillover.models.scoring import PrefixCache, answer_score_batches
 from spillover.prompts.answers import cut
 from spillover.prompts.encoding import Encoder, TokenIds, common_prefix_length
 from spillover.records import Cell, Example, FloatArray, Prediction, PromptCard
@@ -18,6 +16,8 @@ from spillover.tasks.prepare import left_out
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+    from spillover.models.scoring import PrefixCache
 
 Row = tuple[float, ...]
 """What is computed of one prompt: a log-likelihood in nats for each of its answers, or the generated token ids."""
@@ -176,6 +176,8 @@ class _Work:
         self, first: int, prompts: Sequence[TokenIds], answers: Sequence[Sequence[TokenIds]], *, shares: bool = True
     ) -> list[FloatArray]:
         """Return the log-likelihoods of each prompt's answers, the prompts being numbered from ``first`` on."""
+        from spillover.models.scoring import answer_score_batches
+
         known = {number - first for number in self.done}
         prefixes = self.prefixes if shares else None
         for batch in answer_score_batches(self.model, prompts, answers, known=known, prefixes=prefixes):
@@ -227,6 +229,8 @@ def _floats(values: FloatArray) -> tuple[float, ...]:
 
 
 def _write(work: _Work, cell: EncodedCell, encoder: Encoder) -> list[Prediction]:
+    from spillover.models.generation import generate_batches
+
     for batch in generate_batches(
         work.model,
         cell.prompts,

@@ -17,8 +17,9 @@ from torch import nn
 
 from spillover.errors import SpilloverError, UserError
 from spillover.models.fingerprint import CONFIG_FILE, WEIGHTS_FILE, file_entries, read_json
-from spillover.models.load import load_model, quiet_transformers
+from spillover.models.load import load_model
 from spillover.models.reading import reading
+from spillover.models.tokenizer import quiet_transformers
 from spillover.prompts.encoding import TokenIds
 
 if TYPE_CHECKING:

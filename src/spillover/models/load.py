@@ -1,6 +1,5 @@
 """Loading a model folder into torch: safetensors only, no code from the folder, no noise."""
 
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,23 +7,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from safetensors import safe_open
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
-from transformers.utils import logging as transformers_logging
+from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 
 from spillover.errors import UserError
 from spillover.models.fingerprint import (
-    appends_special_tokens,
     read_json,
     tensor_entries,
-    vocabulary_size,
     weight_files,
 )
 from spillover.models.precision import Precision
 from spillover.models.reading import reading, reason_of, require_bounded
-from spillover.prompts.encoding import Encoder
+from spillover.models.tokenizer import quiet_transformers
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
 ATTENTION = "sdpa"
 """Torch's own, whatever a folder's settings say."""
@@ -134,49 +130,6 @@ def require_all_weights(info: Mapping[str, Any], path: Path) -> None:
         )
 
 
-def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
-    """Return the tokenizer of a folder; a missing padding token becomes the end token.
-
-    Raises:
-        UserError: There is no end token, without which an answer cannot end.
-    """
-    require_bounded(path)
-    mend = "save or fetch its tokenizer files again"
-    with quiet_transformers(), reading(path, "transformers cannot load this tokenizer", mend):
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
-        end, encoded = tokenizer.eos_token_id, tokenizer("a").input_ids  # or a broken one would fail in the first cell
-    if not encoded:
-        raise UserError(f"{path}: the tokenizer makes no tokens of a text; save or fetch its tokenizer files again")
-    if end is None:
-        raise UserError(f"{path}: the tokenizer has no end token (eos_token); add one to tokenizer_config.json")
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
-
-
-def load_encoder(path: Path) -> Encoder:
-    """Return the encoder of a model's folder, which knows how many tokens the model has, see `load_tokenizer`.
-
-    Raises:
-        UserError: The tokenizer cannot be loaded, or the model has fewer tokens than its own vocabulary.
-    """
-    tokenizer = load_tokenizer(path)
-    size = vocabulary_size(path)
-    own, end = int(tokenizer.vocab_size), int(tokenizer.eos_token_id)
-    if size is not None and max(own, end + 1) > size:
-        raise UserError(
-            f"{path}: the tokenizer has {max(own, end + 1)} tokens, the model's vocabulary is {size}; "
-            "give the tokenizer that belongs to the model"
-        )
-    encoder = Encoder(tokenizer, vocabulary_size=size)
-    if encoder.appended and not appends_special_tokens(path):  # the key of what was asked before would stay the same
-        raise UserError(
-            f"{path}: the tokenizer puts {encoder.token_text(encoder.appended[0])!r} behind every text, which its "
-            "tokenizer.json does not say; load it and save it again with save_pretrained"
-        )
-    return encoder
-
-
 def preferred_device() -> str:
     """Return the fastest device torch sees: ``"cuda"``, ``"mps"`` or ``"cpu"``."""
     if torch.cuda.is_available():
@@ -234,18 +187,3 @@ def load_weights_into(model: "PreTrainedModel", folder: Path) -> None:
                             f"{folder}: {name} differs from {first}, which this model ties to it; save it tied"
                         )
                     target.copy_(value)
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Silence transformers' log lines and progress bars inside the block."""
-    verbosity = transformers_logging.get_verbosity()
-    showed_bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity(logging.ERROR)
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if showed_bars:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -127,7 +127,7 @@ def convert_gguf(gguf: Path, destination: Path, *, facts: Mapping[str, str] | No
     Raises:
         UserError: transformers cannot read the file, or the copy differs from the original.
     """
-    from spillover.models.load import quiet_transformers
+    from spillover.models.tokenizer import quiet_transformers
 
     with _temporary_folder(destination.parent) as scratch:
         copy = scratch / destination.name
@@ -223,7 +223,8 @@ def _split_digits(tokenizer: "PreTrainedTokenizerBase", reader: "GGUFReader") ->
 def _prove_equal(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", copy: Path, gguf: Path) -> None:
     import torch
 
-    from spillover.models.load import load_model, load_tokenizer
+    from spillover.models.load import load_model
+    from spillover.models.tokenizer import load_tokenizer
 
     token_ids = tokenizer(PROBE).input_ids
     copied_tokenizer = load_tokenizer(copy)

@@ -27,6 +27,9 @@ LIGHT_STYLES: Mapping[Light, str] = {
 }
 """Of the terminal."""
 
+LIGHT_WIDTH = len("  ✓ untested ")
+"""Of what stands before a verdict's sentence."""
+
 LONGEST_TEXT = 500
 """Characters of one name shown; prompts have their own limit."""
 

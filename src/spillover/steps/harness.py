@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -9,16 +10,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from spillover.evaluation.harness.asked import HarnessCell, HarnessScores, Response
+from spillover.errors import SpilloverError
+from spillover.evaluation.harness.aggregations import primary_metric
+from spillover.evaluation.harness.asked import HarnessCell, MetricRule, Response
+from spillover.evaluation.harness.floors import harness_floors
 from spillover.models.precision import Precision
-from spillover.models.spec import ResolvedModel
-from spillover.records import BASE, Cell, FlipFloor, FloatArray, Prediction, PromptCard
-from spillover.steps.outside import changed_model
-from spillover.steps.predict import FACTS, PROMPT, asked_model
-from spillover.steps.score import STATISTICS
+from spillover.records import AskedItem, Cell, FlipFloor, FloatArray, MetricCard, Prediction, TaskCard
+from spillover.steps.cell_steps import STATISTICS, Answered, AskCell, ScoreCell, TaskScores
+from spillover.steps.predict import asked_model
 from spillover.steps.speed import Cost, Speed
 from spillover.steps.step import Step, Told
-from spillover.steps.variant import Variant
 from spillover.steps.workshop import Workshop
 from spillover.store import files
 from spillover.store.identity import digest
@@ -32,32 +33,19 @@ RULES = "metrics.json"
 
 
 @dataclass(frozen=True)
-class AskHarness(Step):
+class AskHarness(AskCell):
     """Ask one model everything of one cell of an lm-eval task."""
 
     kind: ClassVar[str] = "lm-eval-predict"
     version: ClassVar[int] = 1
-    base: ResolvedModel
-    variant: Variant | None
-    """None asks the base itself."""
     asked: HarnessCell
     precision: Precision
     checked_count: int = 0
-    """Items that are also computed in exact arithmetic; changes no answer, so it is not part of the key."""
-
-    @property
-    def model(self) -> str:
-        """The id of the model that is asked."""
-        return self.variant.variant if self.variant else BASE
 
     @property
     def cell(self) -> Cell:
         """Where it is asked."""
         return self.asked.cell
-
-    @property
-    def label(self) -> str:
-        return f"ask {self.model} {self.cell.tested_on} at {self.cell.shots} shots"
 
     @cached_property
     def _fields(self) -> Mapping[str, Any]:
@@ -78,36 +66,21 @@ class AskHarness(Step):
 
     def compute(self, folder: Path, workshop: Workshop, told: Told) -> None:
         """Ask a model and write its answers, as lm-eval takes them and in the terms of this package."""
+        from spillover.evaluation.harness.flip_floor import PlainLM, choice_flip_floor
         from spillover.evaluation.harness.lm import EngineLM
-        from spillover.models.load import load_tokenizer
+        from spillover.models.tokenizer import load_tokenizer
 
         loaded = asked_model(self.base, self.variant, self.precision, workshop)
         lm = EngineLM(loaded.model, load_tokenizer(self.base.path))
         responses = self.asked.ask(lm)
         predictions = self.asked.predictions(responses)
         files.write_json(folder / RESPONSES, responses)
-        files.write_predictions(folder / files.PREDICTIONS, predictions)
-        files.write_prompt(folder / PROMPT, self.asked.card(lm))
-        facts: dict[str, object] = {"dropped": {}, "item_count": len(responses)}
-        if self.checked_count and (floor := self._flip_floor(loaded.model, predictions)):
-            facts["flip_floor"] = asdict(floor)
-        files.write_json(folder / FACTS, facts)
 
-    def _flip_floor(self, model: PreTrainedModel, predictions: Sequence[Prediction]) -> FlipFloor | None:
-        """Compare with exact arithmetic, where memory allows; in float32 more than rounding is a fault of ours."""
-        from spillover.evaluation.exactness import check_exact
-        from spillover.evaluation.harness.exactness import PlainLM, choice_flip_floor
-        from spillover.models.exact import in_float32
-        from spillover.models.load import load_tokenizer
+        def compare(exact: PreTrainedModel) -> FlipFloor:
+            plain = PlainLM(exact, load_tokenizer(self.base.path))
+            return choice_flip_floor(plain, self.asked, predictions, item_count=self.checked_count)
 
-        exact = in_float32(model)
-        if exact is None:
-            return None
-        plain = PlainLM(exact, load_tokenizer(self.base.path))
-        floor = choice_flip_floor(plain, self.asked, predictions, item_count=self.checked_count)
-        if self.precision == "float32":
-            check_exact(floor, where=self.label)
-        return floor
+        self.write_answers(folder, Answered(predictions, self.asked.card(lm), compare), loaded.model)
 
     def work(self, workshop: Workshop) -> float:
         return self.asked.token_count
@@ -115,20 +88,8 @@ class AskHarness(Step):
     def cost(self, work: float, workshop: Workshop, speed: Speed) -> Cost:
         return speed.asked_token * work
 
-    def outside_fault(self, cache: Path) -> str | None:
-        return self.variant.outside_fault(cache) if self.variant else changed_model(self.base, cache)
-
-    def facts(self, store: Store) -> Mapping[str, Any]:
-        """Return what is known of the finished cell: ``dropped``, ``item_count`` and perhaps ``flip_floor``."""
-        return files.read_json(store.file(self, FACTS))  # type: ignore[no-any-return]
-
-    def prompt(self, store: Store) -> PromptCard:
-        """Return the rendered prompt of the finished cell."""
-        return files.read_prompt(store.file(self, PROMPT))
-
-    def answered(self, store: Store) -> list[Prediction]:
-        """Return the finished cell's answers."""
-        return files.read_predictions(store.file(self, files.PREDICTIONS))
+    def asked_items(self, workshop: Workshop) -> list[AskedItem]:
+        return self.asked.asked_items()
 
     def responses(self, store: Store) -> list[list[Response]]:
         """Return the answers as lm-eval takes them."""
@@ -137,44 +98,70 @@ class AskHarness(Step):
 
 
 @dataclass(frozen=True)
-class ScoreHarness(Step):
+class ScoreHarness(ScoreCell):
     """Turn the answers of one cell of an lm-eval task into per-item statistics of its metrics."""
 
     kind: ClassVar[str] = "lm-eval-score"
     version: ClassVar[int] = 1
     predictions: AskHarness
 
-    @property
-    def label(self) -> str:
-        return f"score {self.predictions.model} {self.predictions.cell.tested_on}"
-
     def fields(self) -> Mapping[str, Any]:
         return {}
-
-    def inputs(self) -> Mapping[str, Step]:
-        return {"predictions": self.predictions}
 
     def compute(self, folder: Path, workshop: Workshop, told: Told) -> None:
         """Score a model's answers and write their statistics."""
         source = self.predictions
-        scores: HarnessScores = source.asked.scores(source.responses(workshop.store))
+        scores = source.asked.scores(source.responses(workshop.store))
         ids = [item.id for item in source.asked.items]
         files.write_statistics(folder / STATISTICS, ids, scores.statistics)
         rules = {name: asdict(rule) for name, rule in scores.rules.items()}
         files.write_json(folder / RULES, {"rules": rules, "left_out": scores.left_out})
 
-    def work(self, workshop: Workshop) -> float:
-        return 1.0
+    @property
+    def is_answered(self) -> bool:
+        return self.predictions.asked.is_answered
 
-    def cost(self, work: float, workshop: Workshop, speed: Speed) -> Cost:
-        return Cost()  # seconds of a whole study
+    def answer_text(self, prediction: Prediction) -> str:
+        """Return the answer; where texts are scored, the log-likelihood of the first."""
+        if prediction.log_likelihoods and not prediction.options:
+            return f"{prediction.log_likelihoods[0]:.2f} nats"
+        return super().answer_text(prediction)
 
-    def outside_fault(self, cache: Path) -> str | None:
-        return None
+    @classmethod
+    def task_scores(cls, steps: Sequence[ScoreHarness], workshop: Workshop) -> TaskScores:
+        store = workshop.store
+        read = [step.cell_scores(store) for step in steps]
+        shared = set.intersection(*({scored.metric for scored in of_step} for of_step in read))
+        if not shared:
+            raise SpilloverError(f"{read[0][0].cell.tested_on}: no metric is a number for every item of every model")
+        scores = tuple(scored for of_step in read for scored in of_step if scored.metric in shared)
+        columns: dict[str, list[FloatArray]] = {}
+        for scored in scores:
+            columns.setdefault(scored.metric, []).append(scored.statistics)
+        rules = {name: MetricRule(**rule) for name, rule in steps[0].rules(store)["rules"].items()}
+        metrics = {name: rules[name].card(name, values) for name, values in columns.items()}
+        notes = sorted({note for step in steps for note in step.rules(store)["left_out"]})
+        return TaskScores(metrics, primary_metric(metrics), scores, tuple(notes))
 
-    def statistics(self, store: Store) -> tuple[tuple[str, ...], dict[str, FloatArray]]:
-        """Return the finished step's item ids and, for each metric, its statistics ``(n, k)``."""
-        return files.read_statistics(store.file(self, STATISTICS))
+    def task_card(self, metrics: Mapping[str, MetricCard], store: Store) -> TaskCard:
+        asked, predictions = self.predictions.asked, self.predictions.answered(store)
+        options = [prediction.options for prediction in predictions]
+        targets = Counter(prediction.target for prediction in predictions)
+        has_answer_set = bool(options[0]) and len(set(options)) == 1
+        known = harness_floors(asked, metrics)
+        return TaskCard(
+            asked.task.name,
+            asked.task.family,
+            asked.task.domain,
+            options[0] if has_answer_set else (),
+            primary_metric(metrics),
+            len(predictions),
+            targets.most_common(1)[0][1] / len(predictions) if has_answer_set else None,
+            {},
+            chance_accuracy=sum(1 / len(row) for row in options) / len(options) if all(options) else None,
+            floors=known.floors,
+            constant_scores=known.constant_scores,
+        )
 
     def rules(self, store: Store) -> Mapping[str, Any]:
         """Return how statistics become values: ``rules``, metric to rule, and ``left_out``, a sentence each."""

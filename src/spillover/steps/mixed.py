@@ -20,8 +20,7 @@ from spillover.tasks.task import Task
 from spillover.training.settings import Demonstrations
 
 if TYPE_CHECKING:
-    from spillover.training.rows import TrainingRow, TrainingRows
-    from spillover.training.stages import MixedRows
+    from spillover.training.rows import MixedRows, TrainingRow, TrainingRows
 
 Drops = dict[str, int]
 
@@ -49,8 +48,7 @@ def mixed_rows(rows: Rows, mixture: Mixture, how: Encoding, prepared: Sources) -
     Raises:
         UserError: If a source has too few rows or demonstrations, or would get nothing.
     """
-    from spillover.training.rows import TrainingRows
-    from spillover.training.stages import MixedRows
+    from spillover.training.rows import MixedRows, TrainingRows
 
     sources = _sources(rows, how, prepared)
     if rows.if_fewer:

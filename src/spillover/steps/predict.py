@@ -1,10 +1,10 @@
-"""The step that asks one model everything of one cell."""
+"""The step that asks one model everything of one cell of a suite's task."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,11 +12,11 @@ from spillover.evaluation.choice import ScoringKind
 from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
 from spillover.prompts.demonstrations import choose
-from spillover.prompts.encoding import Encoder
+from spillover.prompts.encoding import Encoder, TokenIds
 from spillover.prompts.template import Template, content_free_prompts, demonstrated_prompts, premise
-from spillover.records import BASE, Cell, Example, FlipFloor, Prediction, PromptCard
+from spillover.records import AskedItem, Cell, Example, FlipFloor
 from spillover.steps.adoption import require_same_ids
-from spillover.steps.outside import changed_model
+from spillover.steps.cell_steps import Answered, AskCell
 from spillover.steps.prepare import Prepare
 from spillover.steps.speed import Cost, Speed
 from spillover.steps.step import Step, Told
@@ -24,8 +24,7 @@ from spillover.steps.variant import Variant
 from spillover.steps.workshop import Workshop, machine
 from spillover.store import files
 from spillover.store.identity import digest
-from spillover.store.store import Store
-from spillover.tasks.prepare import PreparedTask, Protocol, protocol_rows
+from spillover.tasks.prepare import PreparedTask, Protocol
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -33,20 +32,16 @@ if TYPE_CHECKING:
     from spillover.evaluation.predict import EncodedCell
     from spillover.models.loaded import LoadedModel
 
-FACTS, PROMPT = "facts.json", "prompt.json"
 DECODE = 2
 """Tokens of packed passes that one decoded token costs, measured at 135M parameters on two cores."""
 
 
 @dataclass(frozen=True)
-class Predict(Step):
-    """Ask one model everything of one cell."""
+class Predict(AskCell):
+    """Ask one model everything of one cell of a suite's task."""
 
     kind: ClassVar[str] = "predict"
     version: ClassVar[int] = 2
-    base: ResolvedModel
-    variant: Variant | None
-    """None asks the base itself."""
     data: Prepare
     template: str
     cell: Cell
@@ -56,22 +51,12 @@ class Predict(Step):
     priors: tuple[ScoringKind, ...] = ()
     """What is asked beside the examples: content-free prompts (``contextual``), the end of the prompt (``pmi``)."""
     checked_count: int = 0
-    """Items that are also computed in exact arithmetic; changes no prediction, so it is not part of the key."""
-
-    @property
-    def model(self) -> str:
-        """The id of the model that is asked."""
-        return self.variant.variant if self.variant else BASE
 
     @property
     def context_length(self) -> int:
         """Tokens that base and variant can both read."""
         own = self.variant.context_length if self.variant else self.base.context_length
         return min(own, self.base.context_length)
-
-    @property
-    def label(self) -> str:
-        return f"ask {self.model} {self.cell.tested_on} at {self.cell.shots} shots"
 
     def fields(self) -> Mapping[str, Any]:
         task = self.data.task
@@ -102,9 +87,6 @@ class Predict(Step):
         decoded = decoded_token_count(self.encoded(workshop)[0])
         return speed.asked_token * (work - DECODE * decoded) + speed.decoded_token * decoded
 
-    def outside_fault(self, cache: Path) -> str | None:
-        return self.variant.outside_fault(cache) if self.variant else changed_model(self.base, cache)
-
     def encoded(self, workshop: Workshop) -> tuple[EncodedCell, dict[str, int]]:
         """Return the cell's token ids and the test rows dropped (reason to count), the same for every model."""
         name = (
@@ -121,7 +103,7 @@ class Predict(Step):
         from spillover.evaluation.predict import Asked, encode_cell
 
         prepared, task = self.data.rows(workshop), self.data.task
-        rows, dropped = protocol_rows(prepared, split="test", protocol=self.protocol)
+        rows, dropped = self.data.tested_rows(workshop, self.protocol)
         examples = rows[: self.test_limit]
         shown, prompts = self.rendered(prepared, examples)
         template, generation = Template(self.template), task.generation
@@ -151,6 +133,7 @@ class Predict(Step):
         return workshop.encoder(self.variant.tokenizer_path if self.variant else self.base.path)
 
     def compute(self, folder: Path, workshop: Workshop, told: Told) -> None:
+        from spillover.evaluation.exactness import flip_floor
         from spillover.evaluation.predict import Rows, predict
         from spillover.steps.partial import PartialCell
 
@@ -169,43 +152,28 @@ class Predict(Step):
 
         known, encoder = dict(partial.rows), self.own_encoder(workshop)
         predictions = predict(loaded.model, encoded, encoder, loaded.prefixes, known=known, keep=keep)
-        files.write_predictions(folder / files.PREDICTIONS, predictions)
-        files.write_prompt(folder / PROMPT, encoded.card())
+        end, count = encoder.end_token_id, self.checked_count
+
+        def compare(exact: PreTrainedModel) -> FlipFloor:
+            return flip_floor(exact, encoded, predictions, end_token_id=end, item_count=count)
+
         if self.variant is None:  # every variant is asked the same
             files.write_prompt_ids(folder / files.PROMPT_IDS, encoded.prompts)
-        facts: dict[str, object] = {"dropped": dropped, "item_count": len(predictions)}
-        if self.checked_count and (floor := self._flip_floor(loaded.model, encoded, predictions, encoder)):
-            facts["flip_floor"] = asdict(floor)
-        files.write_json(folder / FACTS, facts)
+        self.write_answers(folder, Answered(predictions, encoded.card(), compare, dropped), loaded.model)
         partial.remove()
 
-    def _flip_floor(
-        self, model: PreTrainedModel, cell: EncodedCell, predictions: Sequence[Prediction], encoder: Encoder
-    ) -> FlipFloor | None:
-        """Compare with exact arithmetic, where memory allows; in float32 more than rounding is a fault of ours."""
-        from spillover.evaluation.exactness import check_exact, flip_floor
-        from spillover.models.exact import in_float32
-
-        exact = in_float32(model)
-        if exact is None:
-            return None
-        end = encoder.end_token_id
-        floor = flip_floor(exact, cell, predictions, end_token_id=end, item_count=self.checked_count)
-        if self.precision == "float32":
-            check_exact(floor, where=self.label)
-        return floor
-
-    def facts(self, store: Store) -> Mapping[str, Any]:
-        """Return what is known of the finished cell: ``dropped``, ``item_count`` and perhaps ``flip_floor``."""
-        return files.read_json(store.file(self, FACTS))  # type: ignore[no-any-return]
-
-    def prompt(self, store: Store) -> PromptCard:
-        """Return the rendered prompt of the finished cell."""
-        return files.read_prompt(store.file(self, PROMPT))
-
-    def answered(self, store: Store) -> list[Prediction]:
-        """Return the finished cell's predictions."""
-        return files.read_predictions(store.file(self, files.PREDICTIONS))
+    def asked_items(self, workshop: Workshop) -> list[AskedItem]:
+        prepared, store = self.data.rows(workshop), workshop.store
+        examples = self.data.tested_rows(workshop, self.protocol)[0][: self.test_limit]
+        _, prompts = self.rendered(prepared, examples)
+        ids: Sequence[TokenIds | None] = [None] * len(examples)
+        if files.PROMPT_IDS in store.manifest(self)["files"]:
+            ids = files.read_prompt_ids(store.file(self, files.PROMPT_IDS))
+        answers = self.data.task.answers
+        return [
+            AskedItem(example.id, prompt, example.target, example.options or answers, token_ids)
+            for example, prompt, token_ids in zip(examples, prompts, ids, strict=True)
+        ]
 
 
 def decoded_token_count(cell: EncodedCell) -> float:

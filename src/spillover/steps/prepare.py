@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from spillover.records import Example
 from spillover.steps.speed import Cost, Speed
 from spillover.steps.step import Step, Told
 from spillover.steps.workshop import Workshop
 from spillover.store import files
 from spillover.store.store import Store
-from spillover.tasks.prepare import PreparedTask, prepare
+from spillover.tasks.prepare import PreparedTask, Protocol, prepare, protocol_rows
 from spillover.tasks.suite import Suite
 from spillover.tasks.task import Task
 
@@ -58,6 +59,13 @@ class Prepare(Step):
             return prepare(self.suite, self.task, cache=self.cache, notice=workshop.notice)
 
         return workshop.kept((self.kind, self.key), read)
+
+    def tested_rows(self, workshop: Workshop, protocol: Protocol) -> tuple[tuple[Example, ...], dict[str, int]]:
+        """Return all rows that the task could be tested on, and those dropped, reason to count."""
+        return workshop.kept(
+            ("tested rows", self.key, protocol),
+            lambda: protocol_rows(self.rows(workshop), split="test", protocol=protocol),
+        )
 
     def stored(self, store: Store) -> PreparedTask:
         """Return the rows of the finished step."""

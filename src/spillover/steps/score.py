@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from spillover.evaluation.choice import Scoring, ScoringKind
+from spillover.evaluation.floors import constant_scores, floors
 from spillover.evaluation.metrics import METRICS, statistics
-from spillover.records import FloatArray
+from spillover.records import MetricCard, TaskCard
+from spillover.steps.cell_steps import STATISTICS, ScoreCell, TaskScores
 from spillover.steps.predict import Predict
-from spillover.steps.speed import Cost, Speed
-from spillover.steps.step import Step, Told
+from spillover.steps.step import Told
 from spillover.steps.workshop import Workshop
 from spillover.store import files
 from spillover.store.store import Store
 
-STATISTICS = "statistics.json"
-
 
 @dataclass(frozen=True)
-class Score(Step):
+class Score(ScoreCell):
     """Turn a cell's predictions into per-example statistics of its metrics."""
 
     kind: ClassVar[str] = "score"
@@ -31,10 +31,6 @@ class Score(Step):
     trained_answers: tuple[str, ...]
     """Label words of the tasks the study trains on."""
     scoring: ScoringKind = "raw"
-
-    @property
-    def label(self) -> str:
-        return f"score {self.predictions.model} {self.predictions.cell.tested_on}"
 
     def fields(self) -> Mapping[str, Any]:
         return {
@@ -67,24 +63,40 @@ class Score(Step):
         answers = self.predictions.data.task.answers
         return Scoring(self.trained_answers, answers, self.scoring, self.is_length_normalised)
 
-    def inputs(self) -> Mapping[str, Step]:
-        return {"predictions": self.predictions}
-
     def compute(self, folder: Path, workshop: Workshop, told: Told) -> None:
         predictions = self.predictions.answered(workshop.store)
         values = {metric: statistics(metric, predictions, self.rule) for metric in self.metrics}
         ids = [prediction.example_id for prediction in predictions]
         files.write_statistics(folder / STATISTICS, ids, values)
 
-    def work(self, workshop: Workshop) -> float:
-        return 1.0
+    @classmethod
+    def task_scores(cls, steps: Sequence[Score], workshop: Workshop) -> TaskScores:
+        metrics, data = steps[0].metrics, steps[0].predictions.data
+        groups = {row.id: row.group for row in data.rows(workshop).test}
+        named = [group for group in groups.values() if group]
+        shared = groups if len(set(named)) < len(named) else None
+        return TaskScores(
+            {name: METRICS[name].card for name in metrics},
+            "accuracy" if "accuracy" in metrics else data.task.primary_metric,  # right or wrong, of choices
+            tuple(scored for step in steps for scored in step.cell_scores(workshop.store, shared)),
+        )
 
-    def cost(self, work: float, workshop: Workshop, speed: Speed) -> Cost:
-        return Cost()  # seconds of a whole study
-
-    def outside_fault(self, cache: Path) -> str | None:
-        return None
-
-    def statistics(self, store: Store) -> tuple[tuple[str, ...], dict[str, FloatArray]]:
-        """Return the finished step's item ids and, for each metric, its statistics ``(n, k)``."""
-        return files.read_statistics(store.file(self, STATISTICS))
+    def task_card(self, metrics: Mapping[str, MetricCard], store: Store) -> TaskCard:
+        task, predictions = self.predictions.data.task, self.predictions.answered(store)
+        targets = Counter(prediction.target for prediction in predictions)
+        counts = [len(prediction.options) or len(task.answers) for prediction in predictions]
+        return TaskCard(
+            task.name,
+            task.family,
+            task.domain,
+            task.answers,
+            task.primary_metric,
+            len(predictions),
+            targets.most_common(1)[0][1] / len(predictions) if task.answers else None,
+            self.predictions.facts(store)["dropped"],
+            task.licence,
+            sum(1 / count for count in counts) / len(counts) if task.is_classification else None,
+            task.closed_book,
+            floors(predictions, self.rule, tuple(metrics)),
+            constant_scores(predictions, self.rule, tuple(metrics)),
+        )

@@ -139,7 +139,7 @@ class Validate(Step):
 
 def _reached(step: Finetune, workshop: Workshop) -> Iterator[Example]:
     """Yield every row among which a training takes its own, those it replays with them."""
-    from spillover.training.stages import MixedRows
+    from spillover.training.rows import MixedRows
 
     encoded, _ = step.encoded(workshop) if step.rows.mixture else (None, {})
     if isinstance(encoded, MixedRows):

@@ -116,7 +116,7 @@ class Variant(Step):
 
 def save_whole(model: PreTrainedModel, base: ResolvedModel, folder: Path) -> None:
     """Write a whole model with its base's tokenizer."""
-    from spillover.models.load import load_tokenizer, quiet_transformers
+    from spillover.models.tokenizer import load_tokenizer, quiet_transformers
 
     with quiet_transformers():
         model.save_pretrained(folder / WEIGHTS)

@@ -60,7 +60,7 @@ class Workshop:
 
     def encoder(self, path: Path) -> Encoder:
         """Return the tokenizer of a model's folder."""
-        from spillover.models.load import load_encoder
+        from spillover.models.tokenizer import load_encoder
 
         return self.kept(("encoder", path), lambda: load_encoder(path))
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from spillover.errors import UserError
 from spillover.records import BASE, AskedItem, Cell, ItemAnswer
+from spillover.steps.cell_steps import ScoreCell
 from spillover.store.store import Store
 from spillover.study.cells import base_of, cell_name
-from spillover.study.items import ItemReader, ItemStep
+from spillover.study.items import ItemReader
 from spillover.study.study import Study
 
 
@@ -39,7 +40,7 @@ class CellItems:
         return self.variant != BASE
 
 
-def read_cell_items(study: Study, store: Store, step: ItemStep) -> CellItems:
+def read_cell_items(study: Study, store: Store, step: ScoreCell) -> CellItems:
     """Return every item of a finished cell.
 
     Raises:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from spillover.errors import UserError, unknown_name
 from spillover.records import BASE, Cell
-from spillover.study.items import ItemStep
+from spillover.steps.cell_steps import ScoreCell
 from spillover.study.study import Study
 
 PARTS: tuple[tuple[str, Callable[[Cell], str]], ...] = (
@@ -16,12 +16,7 @@ PARTS: tuple[tuple[str, Callable[[Cell], str]], ...] = (
 """What follows the variant in a cell's name."""
 
 
-def all_scores(study: Study) -> list[ItemStep]:
-    """Return every step that scores a model in a cell, lm-eval's tasks last."""
-    return [*study.scores, *study.harness_scores]
-
-
-def cell_name(study: Study, step: ItemStep) -> str:
+def cell_name(study: Study, step: ScoreCell) -> str:
     """Return the name by which `find_score` finds a step: as short as the study allows."""
     cell = step.predictions.cell
     parts = [step.predictions.model, cell.tested_on, str(cell.shots)]
@@ -32,25 +27,34 @@ def cell_name(study: Study, step: ItemStep) -> str:
     return ":".join(parts)
 
 
-def find_score(study: Study, name: str) -> ItemStep:
+def variant_id(study: Study, name: str) -> str:
+    """Return the id that a name stands for: an id itself, or how ids begin, such as a recipe's name, where one does.
+
+    Raises:
+        UserError: On an unknown name, with the nearest known ones, or on one that several variants have.
+    """
+    known = [BASE, *(step.variant for step in study.models)]
+    if name in known:
+        return name
+    ids = [variant for variant in known if variant.startswith(f"{name}/")]
+    if len(ids) > 1:
+        raise UserError(f"{len(ids)} variants are named {name!r}; take one of: {', '.join(ids)}")
+    if not ids:
+        raise unknown_name("variant of the study", name, {*known, *(step.name for step in study.models)})
+    return ids[0]
+
+
+def find_score(study: Study, name: str) -> ScoreCell:
     """Return the step that scores a named model in a cell.
 
-    Parts at the end of the name may be left out where only one cell is left, and a recipe's name stands for its
-    variant where it has only one.
+    Parts at the end of the name may be left out where only one cell is left; the variant is named as in `variant_id`.
 
     Raises:
         UserError: On an unknown part, with the nearest known ones, or on a name that several cells have.
     """
-    variant, *parts = name.split(":")
-    scores = all_scores(study)
-    is_id = variant == BASE or any(step.variant == variant for step in study.models)
-    ids = [step.variant for step in study.models if step.name == variant and not is_id]
-    if len(ids) > 1:
-        raise UserError(f"{len(ids)} variants are named {variant!r}; take one of: {', '.join(ids)}")
-    found = [step for step in scores if step.predictions.model == (ids[0] if ids else variant)]
-    if not found:
-        known = {BASE, *(name for step in study.models for name in (step.variant, step.name))}
-        raise unknown_name("variant of the study", variant, known)
+    name_of_variant, *parts = name.split(":")
+    variant = variant_id(study, name_of_variant)
+    found = [step for step in study.scores if step.predictions.model == variant]
     if len(parts) > len(PARTS):
         raise UserError(f"cell {name!r} has {len(parts) + 1} parts; expected {_SYNTAX}")
     for given, (what, part) in zip(parts, PARTS, strict=False):
@@ -63,16 +67,29 @@ def find_score(study: Study, name: str) -> ItemStep:
     return found[0]
 
 
-def base_of(study: Study, step: ItemStep) -> ItemStep:
+def _of_model(study: Study, name: str) -> list[ScoreCell]:
+    """Return the steps that score a model: the base, a variant by id, or the only one of a recipe's name."""
+    is_id = name == BASE or any(step.variant == name for step in study.models)
+    ids = [step.variant for step in study.models if step.name == name and not is_id]
+    if len(ids) > 1:
+        raise UserError(f"{len(ids)} variants are named {name!r}; take one of: {', '.join(ids)}")
+    found = [step for step in study.scores if step.predictions.model == (ids[0] if ids else name)]
+    if not found:
+        known = {BASE, *(name for step in study.models for name in (step.variant, step.name))}
+        raise unknown_name("variant of the study", name, known)
+    return found
+
+
+def base_of(study: Study, step: ScoreCell) -> ScoreCell:
     """Return the step that scores the base in the same cell."""
     return next(
         other
-        for other in all_scores(study)
+        for other in study.scores
         if other.predictions.variant is None and other.predictions.cell == step.predictions.cell
     )
 
 
-def _listed(study: Study, steps: Sequence[ItemStep]) -> str:
+def _listed(study: Study, steps: Sequence[ScoreCell]) -> str:
     shown = [cell_name(study, step) for step in steps[:8]]
     return ", ".join(shown) + (f" and {len(steps) - len(shown)} more" if len(steps) > len(shown) else "")
 

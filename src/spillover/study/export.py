@@ -25,7 +25,7 @@ def export(study: Study, store: Store, variant: str, folder: Path) -> float:
         SpilloverError: If merging changes the model, see `spillover.models.adapters.export_merged`.
     """
     from spillover.models.adapters import export_merged
-    from spillover.models.load import load_tokenizer
+    from spillover.models.tokenizer import load_tokenizer
     from spillover.prompts.encoding import Encoder
     from spillover.training.general_text import general_rows
 

@@ -95,14 +95,14 @@ class Trained:
     @property
     def sources(self) -> Mapping[str, Sequence[Example]]:
         """Task to the rows of it that are trained on: several tasks for a mixture."""
-        from spillover.training.stages import MixedRows
+        from spillover.training.rows import MixedRows
 
         return self.rows.examples if isinstance(self.rows, MixedRows) else {self.step.data.task.name: self.examples}
 
     @property
     def dropped(self) -> Mapping[str, int]:
         """Reason to count of the task's own rows; a mixture takes others in place of what its other sources lose."""
-        from spillover.training.stages import MixedRows
+        from spillover.training.rows import MixedRows
 
         return self.rows.target_dropped if isinstance(self.rows, MixedRows) else self.rows.dropped
 
@@ -137,15 +137,14 @@ class Evidence:
 
 def gather(study: Study, workshop: Workshop) -> tuple[Evidence, list[Finding]]:
     """Read, render and encode everything a study needs; what cannot be is an error of its own."""
-    from spillover.models.load import load_encoder
-
     failed: list[Finding] = []
     prepared: dict[str, PreparedTask] = {}
     asked: list[Asked] = []
     trained: list[Trained] = []
     steps: dict[str, Predict | Finetune] = {step.key: step for step in study.finetunes}
-    predictions = [score.predictions for score in study.scores if score.predictions.variant is None]
-    for step in (*steps.values(), *{step.key: step for step in predictions}.values()):
+    asking = [score.predictions for score in study.scores if score.predictions.variant is None]
+    predictions = {step.key: step for step in asking if isinstance(step, Predict)}  # of lm-eval no rows are at hand
+    for step in (*steps.values(), *predictions.values()):
         try:
             rows = prepared[step.data.task.name] = step.data.rows(workshop)
             if isinstance(step, Finetune):
@@ -158,7 +157,7 @@ def gather(study: Study, workshop: Workshop) -> tuple[Evidence, list[Finding]]:
                 asked.append(Asked(step, *step.encoded(workshop)))
         except UserError as error:
             failed.append(_unusable(step.label, error))
-    encoder = load_encoder(study.base.path)
+    encoder = workshop.encoder(study.base.path)
     return Evidence(study, encoder, prepared, tuple(asked), tuple(trained)), list(_once(failed))
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spillover.records import BASE
-from spillover.steps.harness import AskHarness
-from spillover.steps.predict import Predict
+from spillover.steps.cell_steps import AskCell
 from spillover.store.store import Store
 
 
-def item_seconds(asked: Sequence[Predict | AskHarness], store: Store) -> dict[str, float]:
+def item_seconds(asked: Sequence[AskCell], store: Store) -> dict[str, float]:
     """Return tested task to processor seconds that one item took in all its cells, of the base and one variant.
 
     Of several variants it is their mean. What a cell costs beside its items (loading the model, the shared prefix, the

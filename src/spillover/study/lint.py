@@ -44,7 +44,7 @@ def lint(study: Study, store: Store, workshop: Workshop) -> tuple[Finding, ...]:
     evidence, findings = gather(study, workshop)
     for check in CHECKS:
         findings += check(evidence)
-    if len(evidence.asked_once) == len(study.test_on):
+    if len(evidence.asked_once) == len(study.suite_tasks):
         findings += margin_out_of_reach(margin_reach(study, workshop))
         if evidence.trained:
             findings += too_few_items(detectable_differences(study, store, workshop))

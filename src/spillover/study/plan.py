@@ -19,17 +19,14 @@ from spillover.analysis.power import (
     macro_factor,
 )
 from spillover.analysis.resampled import MINIMUM_UNIT_COUNT
-from spillover.evaluation.metrics import METRICS
-from spillover.records import Example, Relation
-from spillover.steps.score import Score
+from spillover.records import Relation
+from spillover.sources.suites import SuiteTask
 from spillover.steps.speed import Cost, Speed
 from spillover.steps.step import Step
 from spillover.steps.workshop import Workshop
 from spillover.store.store import Store
 from spillover.study.study import Study
-from spillover.tasks.prepare import protocol_rows
 from spillover.tasks.relation import relation
-from spillover.tasks.task import Task
 
 COARSE = 2 * WANTED
 """A design that cannot show a difference of this size is warned of, and no wider margin proposed; 10 points are a loss
@@ -63,19 +60,30 @@ class Detectable:
 
 @dataclass(frozen=True, slots=True)
 class _TestedTask:
-    task: Task
+    task: SuiteTask
     items: AskedItems
     is_measured: bool
 
 
-def expected_cost(missing: Sequence[Step], workshop: Workshop, speed: Speed) -> Mapping[str, Cost]:
+def planned_work(missing: Sequence[Step], workshop: Workshop) -> Mapping[str, float]:
+    """Return the work of every missing step by its key.
+
+    Raises:
+        UserError: If rows, sizes or prompts cannot serve one: `run` would stop there, too.
+    """
+    return {step.key: step.work(workshop) for step in missing}
+
+
+def expected_cost(
+    missing: Sequence[Step], work: Mapping[str, float], workshop: Workshop, speed: Speed
+) -> Mapping[str, Cost]:
     """Return what the missing steps will take, by kind of step, about.
 
     A constraint that asks the base along, and a processor that is busy otherwise, make it more.
     """
     costs: dict[str, Cost] = {}
     for step in missing:
-        cost = step.cost(step.work(workshop), workshop, speed)
+        cost = step.cost(work[step.key], workshop, speed)
         costs[step.kind] = costs.get(step.kind, Cost()) + cost
     return costs
 
@@ -85,7 +93,7 @@ def detectable_differences(study: Study, store: Store, workshop: Workshop) -> tu
 
     Items vary as the base's stored scores do where there are any, else as `analysis.power` assumes.
     """
-    tested = [_tested(task, study, store, workshop) for task in study.test_on if is_share(task)]
+    tested = [_tested(task, study, store, workshop) for task in study.suite_tasks if task.may_enter_means]
     rows: list[Detectable] = []
     for model in study.models:
         for wanted in Relation:
@@ -120,11 +128,11 @@ def suggestions(study: Study, rows: Sequence[Detectable], workshop: Workshop) ->
     for kind, row in coarse.items():
         tasks = [
             task
-            for task in study.test_on
-            if is_share(task)
+            for task in study.suite_tasks
+            if task.may_enter_means
             and any(model.variant == row.variant and relation(model.trained_on, task) == kind for model in study.models)
         ]
-        short = [task.name for task in tasks if len(rows_at_hand(task, study, workshop)) < (row.rows_needed or 0)]
+        short = [task.name for task in tasks if len(task.rows(workshop)) < (row.rows_needed or 0)]
         lacking = f"; {', '.join(short)} has fewer: test on more tasks or seeds of demonstrations" if short else ""
         found.append(
             f"{kind}: this design shows differences from {row.difference:.2f} on; {row.rows_needed} test rows a task "
@@ -134,32 +142,16 @@ def suggestions(study: Study, rows: Sequence[Detectable], workshop: Workshop) ->
     return tuple(found)
 
 
-def is_share(task: Task) -> bool:
-    """Whether the task's primary metric is a share that is better when higher, as verdicts rest on."""
-    card = METRICS[task.primary_metric].card
-    return card.unit == "share" and card.higher_is_better
-
-
-def rows_at_hand(task: Task, study: Study, workshop: Workshop) -> Sequence[Example]:
-    """Return all rows that a task could be tested on, of which `test_limit` asks the first."""
-    prepared = _base_scores(study, task)[0].predictions.data.rows(workshop)
-    return protocol_rows(prepared, split="test", protocol=study.protocol)[0]
-
-
-def _base_scores(study: Study, task: Task) -> list[Score]:
-    return [
-        step
-        for step in study.scores
-        if step.predictions.variant is None and step.predictions.data.task.name == task.name
-    ]
-
-
-def _tested(task: Task, study: Study, store: Store, workshop: Workshop) -> _TestedTask:
-    rows = rows_at_hand(task, study, workshop)[: study.test_limits[task.name]]
+def _tested(tested: SuiteTask, study: Study, store: Store, workshop: Workshop) -> _TestedTask:
+    rows, task = tested.rows(workshop)[: tested.limit], tested.task
     assumed = ANSWER_DEVIATION if task.is_classification else OVERLAP_DEVIATION
     if task.primary_metric == "macro_f1":
         assumed *= macro_factor(Counter(row.target for row in rows))
-    scores = _base_scores(study, task)
+    scores = [
+        step
+        for step in study.scores
+        if step.predictions.variant is None and step.predictions.cell.tested_on == task.name
+    ]
     stored = [
         float(values[:, 0].std())
         for step in scores
@@ -171,4 +163,4 @@ def _tested(task: Task, study: Study, store: Store, workshop: Workshop) -> _Test
     deviation = max(float(np.mean(stored)), assumed / 2) if stored else assumed
     sources = tuple(Counter(row.group or row.id for row in rows).values())
     items = AskedItems(max(2, len(rows)), len(scores), deviation, sources)
-    return _TestedTask(task, items, bool(stored))
+    return _TestedTask(tested, items, bool(stored))

@@ -15,9 +15,8 @@ from spillover.analysis.power import (
     limits,
     smallest_margin,
 )
-from spillover.records import Example
 from spillover.steps.workshop import Workshop
-from spillover.study.plan import COARSE, is_share, rows_at_hand
+from spillover.study.plan import COARSE
 from spillover.study.study import Study
 
 NAMED_COUNT = 6
@@ -87,32 +86,13 @@ class Reach:
 
 
 def margin_reach(study: Study, workshop: Workshop) -> Reach:
-    """Return what the tested tasks can show; rows of one source count once, documents of lm-eval one by one."""
+    """Return what the tested tasks can show; items that share a source count once."""
     fewest = fewest_items(study.margin)
-    counts: dict[str, int] = {}
-    enough: dict[str, int] = {}
-    for task in study.test_on:
-        if is_share(task):
-            firsts = _firsts(rows_at_hand(task, study, workshop))
-            counts[task.name] = sum(first < study.test_limits[task.name] for first in firsts)
-            if counts[task.name] < fewest <= len(firsts):
-                enough[task.name] = firsts[fewest - 1] + 1
-    for cell in study.harness:
-        if cell.task.may_enter_means:
-            name = cell.task.name
-            counts[name] = len(cell.items)
-            # What lies beyond the limit is not known here: a task that fills it may have more.
-            if counts[name] < fewest and counts[name] == study.test_limits[name]:
-                enough[name] = fewest
+    tasks = [task for task in study.test_on if task.may_enter_means]
+    counts = {task.name: task.unit_count(workshop) for task in tasks}
+    short = [task for task in tasks if counts[task.name] < fewest]
+    enough = {task.name: limit for task in short if (limit := task.limit_for(fewest, workshop)) is not None}
     return Reach(study.margin, limits(counts, study.margin), enough)
-
-
-def _firsts(rows: Sequence[Example]) -> list[int]:
-    """Return the place of the first row of every source, in rising order."""
-    places: dict[str, int] = {}
-    for place, row in enumerate(rows):
-        places.setdefault(row.group or row.id, place)
-    return list(places.values())
 
 
 def _counted(tasks: Sequence[TaskLimit]) -> str:

@@ -108,8 +108,8 @@ def demonstrations(evidence: Evidence) -> Iterator[Finding]:
     """No test row is shown as a demonstration, or nearly."""
     for asked in evidence.asked_once:
         task = asked.step.data.task.name
-        shots = max(evidence.study.shots[task])
-        pool, rows = evidence.prepared[task].demonstrations if shots else (), asked.cell.asked.examples
+        is_shown = any(other.step.cell.shots for other in evidence.asked if other.step.data.task.name == task)
+        pool, rows = evidence.prepared[task].demonstrations if is_shown else (), asked.cell.asked.examples
         comparisons: tuple[tuple[Compare, str], ...] = ((equal_rows, "equal"), (near_rows, "nearly equal"))
         for compare, words in comparisons:
             if pairs := compare(rows, pool):

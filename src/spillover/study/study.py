@@ -12,20 +12,17 @@ from typing import Any
 
 from spillover.errors import UserError
 from spillover.evaluation.choice import ScoringKind
-from spillover.evaluation.harness.asked import HarnessCell
-from spillover.evaluation.metrics import LOSSES, METRICS
 from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
-from spillover.prompts.template import Template, premise
-from spillover.records import BASE, Cell
+from spillover.records import BASE
+from spillover.sources.asked_task import AskedModel, AskedTask
+from spillover.sources.suites import SuiteTask
 from spillover.steps.adopt import Adopt
+from spillover.steps.cell_steps import ScoreCell
 from spillover.steps.derive import Derive
 from spillover.steps.finetune import Finetune
-from spillover.steps.harness import AskHarness, ScoreHarness
-from spillover.steps.predict import Predict
 from spillover.steps.prepare import Prepare
 from spillover.steps.rows import Rows
-from spillover.steps.score import Score
 from spillover.steps.step import Step, with_inputs
 from spillover.steps.validate import VALIDATION_ROWS, Validate
 from spillover.steps.variant import Variant
@@ -38,10 +35,6 @@ from spillover.tasks.suite import Suite
 from spillover.tasks.task import Task
 from spillover.training.optimization import TrainingSettings
 from spillover.training.settings import Recipe
-
-CHECKED_COUNT = 4
-"""Items of a cell that are also computed in exact arithmetic, at a task's largest shot count only: a handful is enough
-to find a fault, and the exact path runs the whole prompt for every item."""
 
 
 class Asks(typing.Protocol):
@@ -91,12 +84,9 @@ class Study:
     base: ResolvedModel
     suite: Suite
     variants: tuple[VariantPlan, ...]
-    test_on: tuple[Task, ...]
-    shots: Mapping[str, tuple[int, ...]]
-    """Tested task to shot counts."""
+    cell_sources: tuple[tuple[AskedTask, ...], ...]
+    """The tested tasks of each source of cells: of the suite, of lm-eval."""
     prompt_forms: tuple[int, ...]
-    test_limits: Mapping[str, int]
-    """Tested task to the most test rows that are asked."""
     seeds: tuple[int, ...]
     demonstration_seeds: tuple[int, ...]
     precision: Precision
@@ -112,8 +102,6 @@ class Study:
     """Optimizer steps from one look at forgetting to the next; 0 does not look."""
     margin: float = 0.02
     """Losses up to this share count as nothing lost; part of no key."""
-    harness: tuple[HarnessCell, ...] = ()
-    """Cells of lm-eval's tasks, asked of every model."""
     adopted: tuple[Adopt, ...] = ()
     """Variants that were trained elsewhere."""
     track: str | None = None
@@ -125,35 +113,28 @@ class Study:
     left_out: tuple[VariantPlan, ...] = ()
     """What a budget dropped: what it would train on is no validation row of the others either."""
 
-    def __post_init__(self) -> None:
-        """Refuse metrics that a tested task cannot have, and tests that give no verdict."""
-        for task in self.test_on:
-            for name in task.metrics:
-                needs = METRICS[name].needs
-                if needs != "any answer" and not (task.answers or (needs == "a choice" and task.options)):
-                    raise UserError(f"task {task.name!r}: the metric {name!r} needs {needs}; remove it from metrics")
-        shares = [METRICS[task.primary_metric].card.unit == "share" for task in self.test_on]
-        if self.harness and not any((*shares, *(cell.task.may_enter_means for cell in self.harness))):
-            raise UserError("no tested task has a share such as accuracy as its metric; add one to test_on")
+    @property
+    def test_on(self) -> tuple[AskedTask, ...]:
+        """Every tested task."""
+        return tuple(task for source in self.cell_sources for task in source)
+
+    @property
+    def suite_tasks(self) -> tuple[SuiteTask, ...]:
+        """The tested tasks that are of the suite: of them alone rows are at hand before anything is asked."""
+        return tuple(task for task in self.test_on if isinstance(task, SuiteTask))
 
     @cached_property
-    def _tasks(self) -> tuple[Task, ...]:
+    def _trained(self) -> Mapping[str, tuple[Prepare, str]]:
+        """Task to its rows and its first prompt form, which variants train on."""
+        tested = {task.name: task.data for task in self.suite_tasks}
         plans = (*self.variants, *self.left_out)
-        trained = [task for plan in plans for task in (*plan.train_on, *plan.replayed, *plan.added)]
-        return tuple({task.name: task for task in (*trained, *self.test_on)}.values())
-
-    @cached_property
-    def _prepare(self) -> Mapping[str, Prepare]:
-        return {task.name: Prepare(self.suite, task, self.cache) for task in self._tasks}
-
-    @cached_property
-    def _templates(self) -> Mapping[tuple[str, int], str]:
-        forms = {1, *self.prompt_forms}  # variants train on the first
+        tasks = {task.name: task for plan in plans for task in (*plan.train_on, *plan.replayed, *plan.added)}
         return {
-            (task.name, form): self.suite.template(task, form, cache=self.cache).text
-            for task in self._tasks
-            for form in forms
-            if form in task.prompts
+            name: (
+                tested.get(name) or Prepare(self.suite, task, self.cache),
+                self.suite.template(task, 1, cache=self.cache).text,
+            )
+            for name, task in tasks.items()
         }
 
     @cached_property
@@ -184,8 +165,8 @@ class Study:
             name=plan.name,
             base=self.base,
             rows=Rows(
-                data=self._prepare[task.name],
-                template=self._templates[task.name, 1],
+                data=self._trained[task.name][0],
+                template=self._trained[task.name][1],
                 size=size,
                 seed=seed,
                 protocol=self.protocol,
@@ -201,7 +182,7 @@ class Study:
         )
 
     def _with_prompts(self, tasks: tuple[Task, ...]) -> tuple[tuple[Prepare, str], ...]:
-        return tuple((self._prepare[task.name], self._templates[task.name, 1]) for task in tasks)
+        return tuple(self._trained[task.name] for task in tasks)
 
     @cached_property
     def models(self) -> tuple[Variant, ...]:
@@ -218,31 +199,14 @@ class Study:
         return tuple(steps)
 
     @cached_property
-    def cells(self) -> tuple[tuple[Task, Cell], ...]:
-        """Every cell that each model is asked, shot counts of a task in rising order."""
-        return tuple(
-            (task, Cell(task.name, form, shots, seed))
-            for task in self.test_on
-            for form in self.prompt_forms
-            for seed in self.demonstration_seeds
-            for shots in sorted(self.shots[task.name])
-            if shots or seed == self.demonstration_seeds[0]  # without demonstrations their seed changes nothing
-        )
-
-    @cached_property
-    def scores(self) -> tuple[Score, ...]:
-        """The grid's leaves: the base and every variant in every cell."""
-        for task, cell in self.cells:
-            self._check_premise(task, cell.prompt_form)
-        return tuple(
-            Score(
-                self._predict(variant, task, cell),
-                scored_metrics(task),
-                () if task.is_classification else self._label_words(variant),
-                self.scoring if task.is_classification else "raw",
-            )
+    def scores(self) -> tuple[ScoreCell, ...]:
+        """The grid's leaves: the base and every variant in every cell, source by source."""
+        asked = [
+            AskedModel(self.base, variant, self.precision, self._label_words(variant))
             for variant in (None, *self.models)
-            for task, cell in self.cells
+        ]
+        return tuple(
+            step for source in self.cell_sources for model in asked for task in source for step in task.scores(model)
         )
 
     @cached_property
@@ -265,22 +229,10 @@ class Study:
         return tuple(step for model in asked if (step := self.validation_of(model)))
 
     @cached_property
-    def harness_scores(self) -> tuple[ScoreHarness, ...]:
-        """The base and every variant in every cell of lm-eval's tasks."""
-        return tuple(
-            ScoreHarness(
-                AskHarness(self.base, variant, cell, self.precision, self._harness_checked_count(variant, cell))
-            )
-            for variant in (None, *self.models)
-            for cell in self.harness
-        )
-
-    @cached_property
     def steps(self) -> tuple[Step, ...]:
         """Everything to be done, inputs first, one model after the other."""
         order = {name: index for index, name in enumerate([BASE, *(step.variant for step in self.models)])}
-        scores: list[Score | ScoreHarness] = [*self.scores, *self.harness_scores]
-        scores.sort(key=lambda step: order[step.predictions.model])
+        scores = sorted(self.scores, key=lambda step: order[step.predictions.model])
         return tuple(with_inputs([*scores, *self.asked_beside, *self.validations]))
 
     def resolved(self) -> dict[str, Any]:
@@ -307,14 +259,10 @@ class Study:
                 }
                 for step in self.adopted
             ],
-            "test_on": [task.name for task in self.test_on] + self._resolved_harness(),
-            "shots": {task: list(counts) for task, counts in self.shots.items()},
-            "test_limit": dict(self.test_limits),
+            "test_on": [task.entry for task in self.test_on],
+            "shots": {task.name: list(task.shots) for task in self.suite_tasks},
+            "test_limit": {task.name: task.limit for task in self.test_on},
         }
-
-    def _resolved_harness(self) -> list[dict[str, str]]:
-        tasks = {cell.task.name: cell.task.family for cell in self.harness}
-        return [{"task": name, "family": family} for name, family in tasks.items()]
 
     def _label_words(self, variant: Variant | None) -> tuple[str, ...]:
         """Return the answers of a variant's training task; of all training tasks if it has none, and for the base."""
@@ -324,50 +272,6 @@ class Study:
         trained = [*known, *(task for plan in self.variants for task in plan.train_on)]
         return tuple(sorted({answer for task in trained for answer in task.answers}))
 
-    def _check_premise(self, task: Task, form: int) -> None:
-        if self.scoring == "pmi" and task.is_classification and not premise(Template(self._templates[task.name, form])):
-            raise UserError(
-                f"task {task.name!r}: prompt {form} ends with a field; pmi scoring needs words after it, such as "
-                "'Answer:'; change the prompt or the scoring"
-            )
-
-    def _predict(self, variant: Variant | None, task: Task, cell: Cell) -> Predict:
-        return Predict(
-            self.base,
-            variant,
-            self._prepare[task.name],
-            self._templates[task.name, cell.prompt_form],
-            cell,
-            self.test_limits[task.name],
-            self.protocol,
-            self.precision,
-            self._priors(task),
-            self._checked_count(variant, cell),
-        )
-
-    def _checked_count(self, variant: Variant | None, cell: Cell) -> int:
-        """Return how many items are also computed exactly; in float32, where only a fault differs, the base's alone."""
-        is_checked = self.precision != "float32" or variant is None
-        return CHECKED_COUNT if is_checked and cell.shots == max(self.shots[cell.tested_on]) else 0
-
-    def _harness_checked_count(self, variant: Variant | None, asked: HarnessCell) -> int:
-        """Return the same of a cell of lm-eval; only choices are compared."""
-        is_checked = asked.chooses and (self.precision != "float32" or variant is None)
-        most = max(other.cell.shots for other in self.harness if other.task is asked.task)
-        return CHECKED_COUNT if is_checked and asked.cell.shots == most else 0
-
-    def _priors(self, task: Task) -> tuple[ScoringKind, ...]:
-        """Return what is asked beside the examples: for an answer set always, since that costs four short prompts."""
-        if task.answers:
-            return ("contextual", "pmi")
-        return (self.scoring,) if task.options and self.scoring != "raw" else ()
-
 
 def _written(mixture: Mixture) -> dict[str, Any]:
     return mixture.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-
-
-def scored_metrics(task: Task) -> tuple[str, ...]:
-    """Return a task's metrics and, where it has an answer set and accuracy, the parts of what accuracy lacks."""
-    has_losses = bool(task.answers) and "accuracy" in task.metrics
-    return tuple(dict.fromkeys((*task.metrics, *(LOSSES if has_losses else ()))))

@@ -11,8 +11,8 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, create_model, mo
 
 from spillover.errors import unknown_name
 from spillover.records import BASE
+from spillover.settings import EACH_ONCE, ONE_OR_MORE, Settings, each_once
 from spillover.tasks.mixture import Mixture
-from spillover.tasks.settings import EACH_ONCE, ONE_OR_MORE, Settings, each_once
 from spillover.training.settings import Recipe
 from spillover.training.tracking import TRACKERS
 
@@ -159,8 +159,6 @@ class StudyFile(Settings):
     """Optimizer steps from one look at forgetting to the next while a variant trains; 0 does not look."""
     track: Annotated[str, AfterValidator(_known_tracker)] | None = None
     """A tracker that trainings are sent to: mlflow, tensorboard, trackio or wandb."""
-    drift: bool = True
-    """Whether it is measured how far each variant moved from the base, which holds a model in float32."""
     margin: float = Field(default=0.02, gt=0, lt=1)
     """Losses up to it count as nothing lost; a share, and 100 times that for metrics from 0 to 100."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from spillover.errors import UserError
@@ -35,6 +35,23 @@ class TrainingRows:
     """How many first tokens all prompts share."""
     dropped: Mapping[str, int]
     """Reason to count."""
+
+
+@dataclass(frozen=True, slots=True)
+class MixedRows(TrainingRows):
+    """The rows of a mixture: all of them, and stage by stage."""
+
+    stages: tuple[TrainingRows, ...] = ()
+    first_epochs: int | None = None
+    """Passes of the first stage, where they are not those of the settings."""
+    report: Mapping[str, object] = field(default_factory=dict)
+    """What was mixed, as plain data for the log."""
+    examples: Mapping[str, tuple[Example, ...]] = field(default_factory=dict)
+    """The rows taken of each source, each once, as they were read."""
+    target_dropped: Mapping[str, int] = field(default_factory=dict)
+    """Of ``dropped`` what was the target's."""
+    reached: Mapping[str, tuple[Example, ...]] = field(default_factory=dict)
+    """The first rows of each source, down to the last one taken: more than are taken where some are too long."""
 
 
 def encode_rows(

@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from spillover.records import Example
 from spillover.training.checkpoints import Checkpoints
 from spillover.training.constraints.constraint import Constraint
 from spillover.training.fit import Progress, SharedPrefixLogits, fit
 from spillover.training.log import TrainingLog
 from spillover.training.optimization import TrainingSettings
 from spillover.training.probe import ForgettingProbe, Watch
-from spillover.training.rows import TrainingRows
+from spillover.training.rows import MixedRows, TrainingRows
 from spillover.training.tracking import TrackedTraining
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-
-@dataclass(frozen=True, slots=True)
-class MixedRows(TrainingRows):
-    """The rows of a mixture: all of them, and stage by stage."""
-
-    stages: tuple[TrainingRows, ...] = ()
-    first_epochs: int | None = None
-    """Passes of the first stage, where they are not those of the settings."""
-    report: Mapping[str, object] = field(default_factory=dict)
-    """What was mixed, as plain data for the log."""
-    examples: Mapping[str, tuple[Example, ...]] = field(default_factory=dict)
-    """The rows taken of each source, each once, as they were read."""
-    target_dropped: Mapping[str, int] = field(default_factory=dict)
-    """Of ``dropped`` what was the target's."""
-    reached: Mapping[str, tuple[Example, ...]] = field(default_factory=dict)
-    """The first rows of each source, down to the last one taken: more than are taken where some are too long."""
 
 
 @dataclass(slots=True)

@@ -33,7 +33,8 @@ def sides(model_folder):
     from lm_eval.models.huggingface import HFLM
 
     from spillover.evaluation.harness.lm import EngineLM
-    from spillover.models.load import load_model, load_tokenizer
+    from spillover.models.load import load_model
+    from spillover.models.tokenizer import load_tokenizer
 
     model = load_model(model_folder, dtype="float32", device="cpu")
     tokenizer = load_tokenizer(model_folder)

@@ -6,7 +6,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
-from spillover.models.load import load_model, load_tokenizer
+from spillover.models.load import load_model
+from spillover.models.tokenizer import load_tokenizer
 from spillover.prompts.encoding import Encoder
 from spillover.training.drift.function import function_drift, outputs
 from spillover.training.drift.measure import measure_drift

@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from spillover.training.drift.spectrum import dominant_count, effective_rank, measured_layers, spectrum
+from spillover.training.drift.cost import measured_layers
+from spillover.training.drift.spectrum import dominant_count, effective_rank, spectrum
 
 
 def random(*shape, seed=0):

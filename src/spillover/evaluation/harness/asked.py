@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spillover.errors import SpilloverError, UserError
-from spillover.evaluation.harness.aggregations import USUAL, item_statistics
+from spillover.evaluation.harness.aggregations import RIGHT, USUAL, item_statistics, metric_card, plain_name
 from spillover.evaluation.harness.tasks import FIRST_SEED, HarnessTask, at_work
 from spillover.prompts.encoding import common_prefix_length
-from spillover.records import AskedItem, Cell, FloatArray, Prediction, PromptCard
+from spillover.records import AskedItem, Cell, FloatArray, MetricCard, Prediction, PromptCard
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -44,6 +44,11 @@ class MetricRule:
     aggregation: str
     """A name of `spillover.evaluation.harness.aggregations.COMBINE`."""
     higher_is_better: bool
+
+    def card(self, name: str, statistics: Sequence[FloatArray]) -> MetricCard:
+        """Return the metric's card, given its statistics in every cell."""
+        better, is_right = self.higher_is_better, plain_name(name) in RIGHT
+        return metric_card(name, self.aggregation, statistics, higher_is_better=better, is_right=is_right)
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,9 +189,10 @@ def _loaded(
     base: str, arguments: dict[str, Any], *, cache: Path, notice: Callable[[str], None]
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, dict[str, Any]]:
     from spillover.models.adapters import attach
-    from spillover.models.load import load_model, load_tokenizer, preferred_device
+    from spillover.models.load import load_model, preferred_device
     from spillover.models.precision import preferred_precision
     from spillover.models.resolve import resolve_model
+    from spillover.models.tokenizer import load_tokenizer
 
     known = ("base", "adapter", "dtype", "device", *OPTIONS, *IGNORED)
     for name in arguments:

@@ -12,19 +12,28 @@ from spillover.questions.drift.findings import DriftFindings, drift_findings
 from spillover.questions.drift.step import Drift
 from spillover.records import StudyResults
 from spillover.report.section import Section
+from spillover.settings import Settings
 from spillover.steps.step import Step
 from spillover.steps.variant import Variant
 from spillover.store.store import Store
 from spillover.study.study import Study
 
 
+class DriftSettings(Settings):
+    """The question's key in study.yaml."""
+
+    drift: bool = True
+    """Whether it is measured how far each variant moved from the base, which holds a model in float32."""
+
+
 class DriftQuestion(Question[DriftFindings]):
     """How far did the model move?"""
 
     name = "drift"
+    settings = DriftSettings
 
     def steps(self, study: Study) -> Sequence[Step]:
-        return tuple(Drift(model) for model in study.models)
+        return tuple(Drift(model) for model in study.models) if study.source.get("drift", True) else ()
 
     def facts(self, study: Study, store: Store, model: Variant) -> Mapping[str, Any]:
         step = Drift(model)

@@ -57,7 +57,7 @@ class Drift(Step):
         give_back_memory()
 
     def work(self, workshop: Workshop) -> float:
-        from spillover.training.drift.spectrum import decomposition_cost
+        from spillover.training.drift.cost import decomposition_cost
 
         # A token is one multiply-add a weight.
         shapes = {entry.name: entry.shape for entry in tensor_entries(self.variant.base.path)}

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from spillover.errors import SpilloverError
+from spillover.training.drift.cost import measured_layers
 from spillover.training.drift.modules import EMBEDDING, MODULE_TYPES, depth, layer_of, module_type_of
-from spillover.training.drift.spectrum import DIRECTIONS, Spectrum, measured_layers, spectrum
+from spillover.training.drift.spectrum import DIRECTIONS, Spectrum, spectrum
 from spillover.training.drift.tensors import Tensors
 
 if TYPE_CHECKING:

@@ -1,14 +1,50 @@
-"""Tasks of lm-eval that a study tests on: loaded, and laid out as cells."""
+"""A task of lm-eval as a study tests on it: loaded, laid out as cells, and the steps of each."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from spillover.errors import UserError, unknown_name
 from spillover.evaluation.harness.asked import HarnessCell, harness_cell
 from spillover.evaluation.harness.tasks import FAMILY, PREFIX, HarnessTask, load_tasks
-from spillover.study.task_code import require_trusted
+from spillover.sources.asked_task import AskedModel, AskedTask
+from spillover.sources.task_code import require_trusted
+from spillover.steps.harness import AskHarness, ScoreHarness
+from spillover.steps.workshop import Workshop
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LmEvalTask(AskedTask):
+    """A task of lm-eval."""
+
+    task: HarnessTask
+    cells: tuple[HarnessCell, ...]
+
+    @property
+    def entry(self) -> object:
+        return {"task": self.name, "family": self.family}
+
+    @property
+    def may_enter_means(self) -> bool:
+        return self.task.may_enter_means
+
+    def scores(self, model: AskedModel) -> list[ScoreHarness]:
+        return [ScoreHarness(self._ask(model, asked)) for asked in self.cells]
+
+    def _ask(self, model: AskedModel, asked: HarnessCell) -> AskHarness:
+        cells = [other.cell for other in self.cells]
+        checked_count = model.checked_count(asked.cell, cells) if asked.chooses else 0  # only choices are compared
+        return AskHarness(model.base, model.variant, asked, model.precision, checked_count)
+
+    def unit_count(self, workshop: Workshop) -> int:
+        """Return the documents that are asked, each by itself: lm-eval knows no sources."""
+        return len(self.cells[-1].items)
+
+    def limit_for(self, unit_count: int, workshop: Workshop) -> int | None:
+        """Return the count itself where the task fills its limit: what lies beyond is not known here."""
+        return unit_count if self.unit_count(workshop) == self.limit else None
 
 
 def harness_tasks(
@@ -34,14 +70,14 @@ def harness_tasks(
     return load_tasks(families, folders) if families else []
 
 
-def harness_cells(
+def asked_tasks(
     tasks: Sequence[HarnessTask],
     *,
     shots: Sequence[int] | None,
     limits: Mapping[str, int],
     demonstration_seeds: Sequence[int],
-) -> tuple[tuple[HarnessCell, ...], tuple[str, ...]]:
-    """Return every cell of the tasks, and a sentence for whatever was asked for and is left out.
+) -> tuple[tuple[LmEvalTask, ...], tuple[str, ...]]:
+    """Return the tasks with every cell, and a sentence for whatever was asked for and is left out.
 
     Args:
         tasks: Loaded tasks.
@@ -49,7 +85,7 @@ def harness_cells(
         limits: Task to documents at the most.
         demonstration_seeds: Of cells with demonstrations.
     """
-    cells: list[HarnessCell] = []
+    asked: list[LmEvalTask] = []
     skipped: list[str] = []
     for task in tasks:
         skipped += task.left_out
@@ -60,13 +96,16 @@ def harness_cells(
             elif fixed is None and count > held:
                 skipped.append(f"{task.name} at {count} shots: the task has {held} rows to show that it does not test")
         kept = [count for count in shots or (0,) if count <= held] if fixed is None else [fixed]
-        for seed in demonstration_seeds:
-            cells += [
-                harness_cell(task, shots=count, demonstration_seed=seed, limit=limits[task.name])
-                for count in sorted(kept)
-                if count or seed == demonstration_seeds[0]
-            ]
-    return tuple(cells), tuple(skipped)
+        limit = limits[task.name]
+        cells = tuple(
+            harness_cell(task, shots=count, demonstration_seed=seed, limit=limit)
+            for seed in demonstration_seeds
+            for count in sorted(kept)
+            if count or seed == demonstration_seeds[0]
+        )
+        if cells:
+            asked.append(LmEvalTask(task=task, cells=cells, limit=limit))
+    return tuple(asked), tuple(skipped)
 
 
 def is_harness_name(name: str) -> bool:

@@ -1,0 +1,119 @@
+"""Small made rows, a tiny model and an adapter under the names that the documentation uses, so that its blocks run."""
+
+from __future__ import annotations
+
+import json
+import random
+import warnings
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from spillover.prompts.template import Template
+from spillover.tasks.suite import builtin_suites, load_suite
+from tests.study.made_study import WORDS, make_model
+
+COUNT = 90
+BASE = "smollm2-135m-instruct"
+LABELS = ("positive", "negative")
+
+
+def make_folder(folder: Path) -> None:
+    """Write what a reader of the documentation has: a base, rows, demonstrations and something fine-tuned elsewhere."""
+    make_model(folder / "base")
+    rows = [_own_row(number) for number in range(COUNT)]
+    (folder / "reviews.csv").write_text(
+        "text,label,stars,customer\n"
+        + "".join(f"{row['text']},{row['label']},{row['stars']},{row['customer']}\n" for row in rows)
+    )
+    tweets = [{"tweet": f"tweet {row['text']}", "text": f"tweet {row['text']}", "label": row["label"]} for row in rows]
+    _write(folder / "tweets.jsonl", tweets)
+    (folder / "runs").mkdir()
+    _make_adapter(folder / "base", folder / "runs" / "support-bot")
+    make_model(folder / "runs" / "whole", seed=1)
+
+
+def shrunk(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a study or a suite of the documentation for the tiny base and few rows, every other setting kept."""
+    if "tasks" in data or "families" in data:
+        return with_included(data, folder)
+    made = {**data, "base": "./base", "training": {**data.get("training", {}), "epochs": 1, "batch_size": 4}}
+    made["test_limit"], made["seeds"] = 10, [0]
+    if data.get("suite", "pocket") in builtin_suites():
+        made["suite"] = f"./{stand_in(data.get('suite', 'pocket'), folder).name}"
+    for entry in made.get("variants", ()):
+        if "sizes" in entry:
+            entry["sizes"] = sorted({min(size, 8) for size in entry["sizes"]})
+    return made
+
+
+def with_included(suite: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a suite that has the stand-ins of the built-in suites which it includes as tasks of its own."""
+    made = {name: value for name, value in suite.items() if name != "include"}
+    for name in suite.get("include", ()):
+        other = yaml.safe_load(stand_in(name, folder).read_text(encoding="utf-8"))
+        for part in ("families", "tasks"):
+            made[part] = {**other[part], **made.get(part, {})}
+    for task in made["tasks"].values():
+        task |= {"split": {"demonstrations": 8, "test": 20}} if "split" in task else {}
+    return made
+
+
+def stand_in(name: str, folder: Path) -> Path:
+    """Write a suite with the tasks and prompts of a built-in one and made rows, and return its file."""
+    file = folder / f"{name}-stand-in.yaml"
+    if file.exists():
+        return file
+    made: dict[str, Any] = {"families": {}, "tasks": {}}
+    for task in load_suite(name).tasks.values():
+        prompt = getattr(task.prompts[1], "text", task.prompts[1])
+        if task.options is not None or not isinstance(prompt, str):
+            continue
+        made["families"][task.family] = {}
+        fields = Template(prompt).fields
+        rows = [_row(task.name, number, fields, task.answers) for number in range(COUNT)]
+        _write(folder / f"{name}-{task.name}.jsonl", rows)
+        made["tasks"][task.name] = {
+            "family": task.family,
+            "prompts": {1: prompt},
+            **({"answers": list(task.answers)} if task.answers else {"generation": {"max_new_tokens": 4}}),
+            "shots": [0, 2],
+            "sources": {"pool": f"{name}-{task.name}.jsonl"},
+            "columns": {field: field for field in fields},
+            "target": "the target",
+            "split": {"demonstrations": 8, "test": 20},
+        }
+    file.write_text(yaml.safe_dump(made, sort_keys=False), encoding="utf-8")
+    return file
+
+
+def _row(task: str, number: int, fields: tuple[str, ...], answers: tuple[str, ...]) -> dict[str, str]:
+    draw = random.Random(f"{task} {number}")
+    words = [" ".join(draw.choice(WORDS) for _ in range(5)) for _ in fields]
+    target = answers[number % len(answers)] if answers else f"what {words[0].split()[0]}"
+    made = {field: f"{text} {task} {number}" for field, text in zip(fields, words, strict=True)}
+    return {**made, "the target": target}
+
+
+def _own_row(number: int) -> dict[str, Any]:
+    draw = random.Random(number)
+    text = " ".join(draw.choice(WORDS) for _ in range(6))
+    return {"text": f"{text} {number}", "label": LABELS[number % 2], "stars": 5 - 4 * (number % 2), "customer": number}
+
+
+def _make_adapter(base: Path, folder: Path) -> None:
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    from spillover.models.load import load_model
+
+    torch.manual_seed(0)
+    model = load_model(base, dtype="float32", device="cpu")
+    settings = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # peft's, of transformers
+        get_peft_model(model, settings).save_pretrained(folder)
+
+
+def _write(file: Path, rows: list[dict[str, Any]]) -> None:
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

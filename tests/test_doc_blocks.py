@@ -1,0 +1,189 @@
+"""Every block of README and documentation is carried out in order, from a clean folder, at small size."""
+
+import re
+import shlex
+import shutil
+import warnings
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from nbclient import NotebookClient
+
+from spillover.cli import main
+from spillover.config import load_study
+from spillover.tasks.suite import builtin_suites, load_suite
+from tests.stand_in import BASE, make_folder, shrunk, stand_in
+from tests.test_docs import DOCS, PAGES, ROOT, Block, blocks
+
+WALKED = ("README.md", "ship.md", "lint.md", "suites.md")
+"""Pages that begin in a folder with rows, an adapter and nothing else."""
+AFTERWARDS = ("commands.md", "python.md", "faq.md")
+"""Pages whose reader has run the study of the quickstart."""
+ELSEWHERE = {
+    "assistants.md": "a server, which tests/commands/test_assistant talks to",
+    "CONTRIBUTING.md": "its commands are those of developing",
+    "install.md": "installing is tried with `make dist`, in an environment of its own",
+    "lm-eval.md": "needs lm-eval and logs of it: tests/evaluation/harness",
+    "paper.md": "hours of a GPU: the examples are loaded in test_docs",
+    "scaling.md": "needs launchers and folders of its own: tests/training/test_processes",
+    "mixtures.md": "minutes of training: tests/study/test_mix",
+    "recipes.md": "settings of a variant, loaded in test_docs and trained in tests/study/test_recipes",
+    "study.md": "names adapters and a release that it does not have, loaded in test_docs",
+}
+NOT_OURS = ("pip", "uv", "make", "python", "source", "git")
+"""Programs whose words `test_docs` checks."""
+FETCHES = {("demo",), ("lm-eval",), ("import",), ("suites", "pull"), ("models", "pull")}
+"""Commands that need the real model, or another program's files."""
+
+
+class Reader:
+    """Does what a page says, in a folder."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self._folder = folder
+        self._capsys = capsys
+        self.ran = 0
+
+    def do(self, block: Block) -> None:
+        """Carry a block out."""
+        if block.language == "sh":
+            for line in block.text.replace("\\\n", " ").splitlines():
+                command, _, file = line.partition(" > ")
+                if words := shlex.split(command, comments=True):
+                    self._command(words, file.strip(), where=str(block))
+        elif block.language == "yaml":
+            self._file(block)
+        elif block.language == "python":
+            exec(compile(block.text, str(block), "exec"), {})
+
+    def _file(self, block: Block) -> None:
+        """Save a study or a suite under the name in its first line, and read it as the program does."""
+        first, data = block.text.splitlines()[0], yaml.safe_load(block.text)
+        is_suite = "tasks" in data
+        name = (
+            first.removeprefix("# ").strip() if first.endswith(".yaml") else "suite.yaml" if is_suite else "study.yaml"
+        )
+        path = self._folder / name
+        if path.exists() and not is_suite and "base" not in data:  # some settings of the study at hand
+            data = {**yaml.safe_load(path.read_text(encoding="utf-8")), **data}
+        path.write_text(yaml.safe_dump(shrunk(data, self._folder), sort_keys=False), encoding="utf-8")
+        if is_suite:
+            assert load_suite(path).tasks, block
+        else:
+            assert load_study(path, cache=self._folder / "cache", notice=lambda line: None).steps, block
+
+    def _command(self, words: list[str], file: str, *, where: str) -> None:
+        program, *rest = words
+        if program in NOT_OURS or any(tuple(rest[: len(known)]) == known for known in FETCHES):
+            return
+        assert program == "spillover", where
+        self._capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            main(self._small(rest))
+        said = self._capsys.readouterr()
+        assert stopped.value.code == 0, f"{where}: {words}: {said.err[-600:]}"
+        self.ran += 1
+        if file:
+            (self._folder / file).write_text(said.out, encoding="utf-8")
+        if rest[0] == "init":
+            for name in ("suite.yaml", "study.yaml"):
+                data = yaml.safe_load((self._folder / name).read_text(encoding="utf-8"))
+                (self._folder / name).write_text(yaml.safe_dump(shrunk(data, self._folder)), encoding="utf-8")
+
+    def _small(self, words: list[str]) -> list[str]:
+        """Return a command for the stand-ins of base, suites and sizes."""
+        found = ["./base" if word == BASE else word.replace("/48/", "/8/") for word in words]
+        for place, word in enumerate(found[:-1]):
+            if word == "--suite" and found[place + 1] in builtin_suites():
+                found[place + 1] = str(stand_in(found[place + 1], self._folder))
+        if words[0] == "evaluate" or words[:2] == ["tasks", "show"]:
+            found += [] if "--suite" in words else ["--suite", str(stand_in("pocket", self._folder))]
+        if words[0] == "evaluate":
+            found += ["--shots", "0", "--test-limit", "10", "--threads", "1"]
+        if words[0] == "init":
+            found += [] if "--base" in words else ["--base", "./base"]
+        return found
+
+
+def page_blocks(name: str) -> list[Block]:
+    return [block for block in blocks() if block.page.name == name]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("reader")
+    make_folder(folder)
+    return folder
+
+
+def walk(name: str, folder: Path, capsys) -> int:
+    reader = Reader(folder, capsys)
+    for block in page_blocks(name):
+        reader.do(block)
+    return reader.ran
+
+
+@pytest.mark.parametrize("name", [name for name in WALKED if (ROOT / name).exists() or (DOCS / name).exists()])
+def test_a_reader_can_do_what_a_page_says(prepared, tmp_path, monkeypatch, capsys, name):
+    folder = copied(prepared, tmp_path / "reader")
+    monkeypatch.chdir(folder)
+    if name == "lint.md":
+        shrink_quickstart(folder)
+    assert walk(name, folder, capsys) or not any(block.language == "sh" for block in page_blocks(name))
+
+
+def test_a_reader_of_the_quickstart_can_do_what_the_pages_say_that_go_on_from_there(
+    prepared, tmp_path, monkeypatch, capsys
+):
+    folder = copied(prepared, tmp_path / "reader")
+    monkeypatch.chdir(folder)
+    assert walk("quickstart.md", folder, capsys) >= 9
+    for name in AFTERWARDS:
+        reader = Reader(folder, capsys)
+        reader._command(["spillover", "run", "study.yaml"], "", where="quickstart.md")  # with the variant added last
+        for block in page_blocks(name):
+            if block.language != "yaml":
+                reader.do(block)
+
+
+def test_every_page_with_blocks_is_walked_or_says_where_its_blocks_are_tried():
+    with_blocks = {block.page.name for block in blocks() if block.language != "text"}
+    assert with_blocks <= {"quickstart.md", *WALKED, *AFTERWARDS, *ELSEWHERE}
+    assert set(ELSEWHERE) <= {page.name for page in PAGES}
+
+
+def test_the_notebook_runs_from_top_to_bottom(prepared, tmp_path, monkeypatch):
+    folder = copied(prepared, tmp_path / "reader")
+    monkeypatch.chdir(folder)
+    shrink_quickstart(folder)
+    (folder / "study.yaml").rename("quickstart.yaml")
+    notebook = nbformat.read(DOCS / "notebook.ipynb", as_version=4)
+    with warnings.catch_warnings(action="ignore"):  # of the kernel's own making
+        NotebookClient(notebook, timeout=600, kernel_name="python3").execute(cwd=str(folder))
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    assert "sft/siqa/8/0" in str(outputs)
+    assert (folder / "report" / "quickstart" / "index.html").is_file()
+
+
+def test_the_page_on_errors_names_what_the_tool_says():
+    source = " ".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    messages = re.findall(r"^\| `([^`]+)` \|", (DOCS / "faq.md").read_text(encoding="utf-8"), flags=re.M)
+    assert len(messages) > 8
+    assert [message for message in messages if message not in source] == []
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_bytes()) < 12_000
+
+
+def copied(folder: Path, to: Path) -> Path:
+    return Path(shutil.copytree(folder, to))
+
+
+def shrink_quickstart(folder: Path) -> None:
+    """Write the study of the quickstart, which the page on lint speaks of."""
+    (block,) = [block for block in page_blocks("quickstart.md") if block.text.startswith("base")]
+    data = shrunk(yaml.safe_load(block.text), folder)
+    (folder / "study.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
