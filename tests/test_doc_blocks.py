@@ -23,6 +23,7 @@ AFTERWARDS = ("commands.md", "python.md", "faq.md")
 """Pages whose reader has run the study of the quickstart."""
 ELSEWHERE = {
     "assistants.md": "a server, which tests/commands/test_assistant talks to",
+    "gate.md": "exit codes of a pipeline: tests/commands/test_gate",
     "CONTRIBUTING.md": "its commands are those of developing",
     "install.md": "installing is tried with `make dist`, in an environment of its own",
     "lm-eval.md": "needs lm-eval and logs of it: tests/evaluation/harness",
