@@ -160,6 +160,7 @@ def resolve_study(
         adopted=adopted,
         track=settings.track,
         questions=tuple(questions),
+        origin=(str(path.absolute()),),
     )
 
 

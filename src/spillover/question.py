@@ -29,6 +29,8 @@ class Question(Generic[Found]):
 
     name: ClassVar[str]
     """Of its finding and of its facts."""
+    asks_of_others: ClassVar[bool] = True
+    """Whether it is asked of what was trained, or measured, elsewhere too."""
     settings: ClassVar[type[Settings] | None] = None
     """The keys that it adds to study.yaml, each with a default that asks nothing; None adds none."""
 

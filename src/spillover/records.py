@@ -276,6 +276,8 @@ class StudyResults:
     """Names of what is asked beyond the matrix; None asks everything."""
     margin: float = 0.02
     """Losses up to it count as nothing lost; a share: 0.02 is two answers in a hundred, or 2 points of 100."""
+    origin: tuple[str, ...] = ()
+    """What tells the study from others of its name: whole paths of its file or folders, or words; in no report."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ STUDY = "quickstart.yaml"
 @commands.command()
 def demo(
     store: StorePath = Path("store"),
-    report_folder: ReportPath = Path("report"),
+    report_folder: ReportPath = None,
     threads: Threads = 1,
     device: Device = "auto",
     precision: Precision = None,
@@ -28,9 +28,10 @@ def demo(
 
     study_file, kept = written_study(Path()), Store(store)
     study = terminal.study(study_file, None, precision)
+    place = terminal.place(study, report_folder)
     failed = terminal.compute(study, kept, RunOptions(device=lambda: terminal.device(device, threads)))
     command = f"spillover demo --precision {study.precision}"
-    terminal.finish(failed, lambda: terminal.report(study, kept, report_folder, command))
+    terminal.finish(failed, lambda: terminal.report(study, kept, place, command))
     terminal.say(f"study: {study_file}; change it, then: spillover run {study_file}")
 
 

@@ -44,20 +44,18 @@ def gate(
     as_json: AsJson = False,
 ) -> None:
     """Say whether variants may pass: exit 0 when none lost more than allowed, 3 when one did, 4 when undecided."""
-    from spillover.analysis.gate import checks, overall, overview
+    from spillover.analysis.gate import overall, overview
     from spillover.commands import gating
 
     rule = gating.rule(rules, max_loss or (), max_task_loss, undecided)
-    subjects = gating.chosen(gating.subjects(source, store, folder), variant or ())
-    gating.check_names(rule, subjects)
-    found = checks(subjects, rule, before=None if baseline is None else gating.subjects(baseline, store, folder))
+    found = gating.checked(source, rule, variant or (), baseline, store=store, folder=folder)
     outcome = overall(found)
     if junit:
         gating.write(junit, gating.junit(source, found), mode="w")
     if markdown_file:
         gating.write(markdown_file, gating.step_summary(source, found), mode="a")
     if as_json:
-        terminal.json({"outcome": outcome.value, "checks": [gating.plain(check) for check in found]})
+        terminal.json(gating.plain_outcome(found))
     else:
         for line in overview(found):
             terminal.say(line)

@@ -16,6 +16,7 @@ from spillover.analysis.gate import (
     JudgedSubject,
     Outcome,
     Rule,
+    checks,
     from_plain,
     overall,
 )
@@ -66,6 +67,26 @@ def rule(path: Path | None, losses: Sequence[str], task_loss: float | None, unde
         plain["undecided"] = undecided
     read = parse_settings(RuleFile, {**plain, "named": named}, where=str(path) if path else "the gate's options")
     return Rule(read.max_loss, read.max_task_loss, read.named, Outcome(read.undecided))
+
+
+def checked(
+    source: Path,
+    rule: Rule,
+    variants: Sequence[str],
+    baseline: Path | None = None,
+    *,
+    store: Path,
+    folder: Path | None = None,
+) -> tuple[Check, ...]:
+    """Check the chosen variants of a study or of a summary by a rule, all of them without a name."""
+    found = chosen(subjects(source, store, folder), variants)
+    check_names(rule, found)
+    return checks(found, rule, before=None if baseline is None else subjects(baseline, store, folder))
+
+
+def plain_outcome(found: Sequence[Check]) -> dict[str, object]:
+    """Return the outcome with every check for programs."""
+    return {"outcome": overall(found).value, "checks": [plain(check) for check in found]}
 
 
 def subjects(source: Path, store: Path, folder: Path | None) -> tuple[JudgedSubject, ...]:

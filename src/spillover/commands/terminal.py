@@ -106,6 +106,13 @@ class Terminal:
         if failed:
             raise typer.Exit(FAILED)
 
+    def place(self, study: Study | StudyResults, given: Path | None, *, called: str = "") -> Path:
+        """Return the folder of a study's report, before anything is computed for one that would be refused."""
+        from spillover.report.place import report_folder
+
+        with _writable(given):
+            return report_folder(given, study.name, study.origin, called=called)
+
     def report(
         self,
         study: Study,
@@ -146,11 +153,17 @@ class Terminal:
             paths = write_report(results, analysis, folder, formats=formats)
         if as_json:
             self.json(summary(results, analysis))
+            for path in main_files(paths):
+                self.notice(f"report: {path}")
             return
         self.out.print(hanging(text_summary(results, analysis), LIGHT_WIDTH, self.out))
-        page = folder / "index.html"
-        for path in [page] if page in paths else paths:
+        for path in main_files(paths):
             self.out.print(f"report: {path}", markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def main_files(paths: Sequence[Path]) -> Sequence[Path]:
+    """Return what of a report's files is looked at first: its page, or all of them where there is none."""
+    return [path for path in paths if path.name == Format.HTML.file_name] or paths
 
 
 def hanging(text: Text, indent: int, console: Console) -> Text:
@@ -166,11 +179,12 @@ def hanging(text: Text, indent: int, console: Console) -> Text:
 
 
 @contextmanager
-def _writable(folder: Path) -> Iterator[None]:
+def _writable(folder: Path | None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"cannot write the report to {folder}: {error}; name another folder with --report") from error
+        where = folder or "report"
+        raise UserError(f"cannot write the report to {where}: {error}; name another folder with --report") from error
 
 
 terminal = Terminal()

@@ -55,8 +55,7 @@ def complete(
     Raises:
         UserError: If the store, the study, the tracker or the time cannot serve.
     """
-    name = options.track or study.track
-    tracking = Tracking(name, study.name, store.root / "tracking") if name else None
+    tracking = tracking_of(study, store, options.track)
     remove_damaged(study, store, notice=notice)
     if not missing_steps(study, store):
         notice("nothing to do: every step is in the store")
@@ -77,3 +76,9 @@ def complete(
         if options.seconds is not None:
             study = within_budget(study, store, workshop, observer, seconds=options.seconds, notice=notice)
         return run_study(study, store, workshop, observer).failed
+
+
+def tracking_of(study: Study, store: Store, track: str | None) -> Tracking | None:
+    """Return where a study can be followed: in the tracker that is named, or its own; None without one."""
+    name = track or study.track
+    return Tracking(name, study.name, store.root / "tracking") if name else None
