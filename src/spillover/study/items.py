@@ -13,6 +13,7 @@ from pydantic_core import from_json
 from spillover.errors import SpilloverError
 from spillover.evaluation.choice import Scoring, answer_shares, chosen_answer
 from spillover.evaluation.metrics import METRICS
+from spillover.evaluation.text_metrics import unparsed
 from spillover.records import (
     BASE,
     AskedItem,
@@ -87,6 +88,18 @@ def _answer_text(prediction: Prediction, rule: Scoring) -> str:
     return chosen_answer(prediction, rule)
 
 
+def answer_fault(prediction: Prediction, task: Task) -> str:
+    """Return what may be the task's fault in a generated text rather than the model's; empty for none."""
+    if prediction.log_likelihoods:
+        return ""
+    if not prediction.raw_answer.strip():
+        return "empty answer"
+    if "unparsed" in task.metrics and unparsed([prediction], Scoring())[0, 0]:
+        return "no number given"
+    most = task.generation.max_new_tokens
+    return f"cut off at {most} tokens" if len(prediction.token_ids) >= most else ""
+
+
 class ItemReader:
     """Reads items from a store without loading a model or a tokenizer; keeps tasks' rows, the last cell's prompts and
     what the base answered in it, and the last answers.
@@ -147,6 +160,7 @@ class ItemReader:
                 _answer_text(prediction, rule),
                 float(scores[index]),
                 tuple(map(float, answer_shares(prediction, rule))) if prediction.options or rule.answers else (),
+                answer_fault(prediction, source.data.task) if isinstance(source, Predict) else "",
             )
             for index, prediction in zip(indices, files.parse_predictions(map(lines.__getitem__, indices)), strict=True)
         )

@@ -1,5 +1,5 @@
 "use strict";
-// Filters the items and shows a matrix cell's numbers at the keyboard. Text reaches the page as text nodes alone.
+// Finds rows, filters the items and shows a matrix cell's numbers at the keyboard. Text reaches the page as text nodes alone.
 (() => {
   const PAGE = 40;
   const INVISIBLE = /\n|\t|^ +| +$| {2,}|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/gm;
@@ -162,6 +162,7 @@
       by.direction.value = "0";
       for (const name of ["model", "task", "shots"]) by[name].value = cell.dataset[name];
       update();
+      at("items").closest("details").open = true;
       at("items").scrollIntoView();
       by.direction.focus({ preventScroll: true });
     };
@@ -202,7 +203,21 @@
     table.setAttribute("role", "grid");
   }
 
+  function find(region) {
+    const rows = [...region.querySelectorAll("tbody tr:not(.group), li")].map((row) => [row, row.textContent.toLowerCase()]);
+    const field = region.querySelector(".find");
+    field.hidden = false;
+    field.addEventListener("input", () => {
+      const wanted = field.querySelector("input").value.toLowerCase();
+      for (const [row, text] of rows) row.hidden = !text.includes(wanted);
+    });
+  }
+
   const open = at("item-data") ? explore() : null;
+  for (const region of document.querySelectorAll(".searched")) find(region);
+  const folds = [...document.querySelectorAll("details.fold")];
+  at("open-all").hidden = !folds.length;
+  at("open-all").addEventListener("click", () => { for (const fold of folds) fold.open = true; });
   for (const table of document.querySelectorAll("table.matrix")) walk(table, open);
   // A step to a cell out of view moves the page; what is told of the cell goes along.
   document.addEventListener("scroll", () => { if (!at("tip").hidden) place(at("tip"), document.activeElement); }, { passive: true, capture: true });
