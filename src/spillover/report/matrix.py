@@ -39,7 +39,7 @@ def matrix_section(results: StudyResults, analysis: Analysis) -> Section:
     parts: list[Part] = [
         note(
             "Variant minus base, with its interval. ★: significant at 5 % after Holm's adjustment over the matrix. "
-            "Guessing: one answer for all items, or chance. Enter or a double click shows a cell's items."
+            "Guessing: one answer for all items, or chance. Enter or double click: a cell's items."
         ),
         Scale(TINTS),
     ]

@@ -9,7 +9,7 @@ from spillover.analysis.power import limits
 from spillover.analysis.relations import RelationSummary
 from spillover.analysis.seeds import RecipeSummary
 from spillover.analysis.wording import interval_words, named, plain, signed
-from spillover.records import BASE, RIGHT_ANSWERS, Relation, StudyResults
+from spillover.records import BASE, Relation, StudyResults
 from spillover.report.figures import MOST_LINES, relation_panels
 from spillover.report.section import (
     Chart,
@@ -28,8 +28,8 @@ from spillover.report.section import (
     word,
 )
 
-KIND_TERMS = {RIGHT_ANSWERS: "share of them", "ROUGE-L": "words in common with the reference, 0 to 1"}
-"""What the commonest kinds of metric measure, in one line."""
+KIND_TERMS = {"ROUGE-L": "words in common with the reference, 0 to 1"}
+"""What kinds of metric measure whose name does not say it, in one line."""
 
 RELATION_TERMS: Mapping[str, str] = {
     Relation.IN_DOMAIN: "the task it was trained on",

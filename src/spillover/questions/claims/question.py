@@ -33,7 +33,9 @@ class ClaimsQuestion(Question[tuple[Claim, ...]]):
     name = "claims"
 
     def find(self, results: StudyResults, analysis: Analysis) -> tuple[Claim, ...] | None:
-        """Return every claim; None for a study of other tasks than the paper's."""
+        """Return every claim; None for other tasks than the paper's, and for models that were trained elsewhere."""
+        if not any(card.training for card in results.variants):
+            return None
         return claims(results, analysis.scores, level=analysis.level) or None
 
     def sections(self, results: StudyResults, analysis: Analysis, finding: tuple[Claim, ...]) -> Sequence[Section]:

@@ -162,7 +162,6 @@
       by.direction.value = "0";
       for (const name of ["model", "task", "shots"]) by[name].value = cell.dataset[name];
       update();
-      at("items").closest("details").open = true;
       at("items").scrollIntoView();
       by.direction.focus({ preventScroll: true });
     };
@@ -204,16 +203,21 @@
   }
 
   function find(region) {
-    const rows = [...region.querySelectorAll("tbody tr:not(.group), li")].map((row) => [row, row.textContent.toLowerCase()]);
+    let rows = null; // read when something is looked for, so that the page opens at once
     const field = region.querySelector(".find");
     field.hidden = false;
     field.addEventListener("input", () => {
+      rows ??= [...region.querySelectorAll("tbody tr:not(.group), li")].map((row) => [row, row.textContent.toLowerCase()]);
       const wanted = field.querySelector("input").value.toLowerCase();
       for (const [row, text] of rows) row.hidden = !text.includes(wanted);
     });
   }
 
-  const open = at("item-data") ? explore() : null;
+  const items = at("items") && at("items").closest("details");
+  let show = null;
+  const explored = () => (show ??= explore()); // the items are read when they are asked for
+  const open = items && ((cell) => { items.open = true; explored()(cell); });
+  if (items) items.addEventListener("toggle", explored);
   for (const region of document.querySelectorAll(".searched")) find(region);
   const folds = [...document.querySelectorAll("details.fold")];
   at("open-all").hidden = !folds.length;
