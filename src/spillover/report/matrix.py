@@ -14,6 +14,7 @@ from spillover.report.section import (
     Group,
     Part,
     Place,
+    Row,
     Scale,
     Section,
     Table,
@@ -97,7 +98,7 @@ def _by_cell(results: StudyResults, found: _Found, cards: Sequence[VariantCard])
     by_relation = _cells(results, found, cards)
     groups: list[Group] = []
     for relation, cells in by_relation.items():
-        rows = []
+        rows: list[Row] = []
         for cell in cells:
             base = found[BASE, cell]
             task = Entry(cell.tested_on, small=(f"{results.metrics[base.metric].name}, {base.item_count} items",))
@@ -114,11 +115,11 @@ def _by_variant(results: StudyResults, found: _Found, cards: Sequence[VariantCar
     titles = [f"{cell.tested_on}, {conditions[cell]} shots, {relation}" for relation, cell in cells]
     groups = [Group(((BASE, *(_base(results, found[BASE, cell]) for _, cell in cells)),))]
     for recipe in dict.fromkeys(card.name for card in cards):
-        rows = (
+        rows: list[Row] = [
             (card.id, *(_entry(results, found, card, cell) for _, cell in cells))
             for card in cards
             if card.name == recipe
-        )
+        ]
         groups.append(Group(tuple(rows), recipe))
     return (Column("variant"), *(Column(title, "center", is_name=True) for title in titles)), tuple(groups)
 
