@@ -220,6 +220,8 @@ class ItemAnswer:
     score: float
     shares: tuple[float, ...] = ()
     """Each option's share of one, in the order of the item's options; empty for free text."""
+    fault: str = ""
+    """What else than the model may be at fault for the score: a text that was cut off, or holds nothing to score."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,6 +178,10 @@ class ScoreCell(Step):
         """Return an answer as it is shown."""
         return chosen_answer(prediction, self.rule)
 
+    def answer_fault(self, prediction: Prediction) -> str:
+        """Return what may be the task's fault in an answer rather than the model's; empty for none."""
+        return ""
+
     def statistics(self, store: Store) -> tuple[tuple[str, ...], dict[str, FloatArray]]:
         """Return the finished step's item ids and, for each metric, its statistics ``(n, k)``."""
         return files.read_statistics(store.file(self, STATISTICS))

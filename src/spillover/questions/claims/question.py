@@ -54,7 +54,15 @@ class ClaimsQuestion(Question[tuple[Claim, ...]]):
             for part in claim.parts
         ]
         parts = (lead, _table(finding), Details("The cells behind each mean", tuple(behind)))
-        return [Section("claims", "The paper, claim by claim", parts, Place.ITEMS)]
+        return [
+            Section(
+                "claims",
+                "The paper, claim by claim",
+                parts,
+                Place.ITEMS,
+                summary="Do the eight claims of arXiv 2403.09162 hold here?",
+            )
+        ]
 
     def summary(self, finding: tuple[Claim, ...] | None) -> Mapping[str, object]:
         """Return every claim with its outcome."""

@@ -48,7 +48,13 @@ def mixing_section(found: Mixing) -> Section:
         *(part for item in found.interactions for part in _interaction(item)),
         *(part for facts in found.false_facts for part in _false_facts(facts)),
     )
-    return Section("mixing", "Which data to mix in", parts, Place.ANSWER)
+    return Section(
+        "mixing",
+        "Which data to mix in",
+        parts,
+        Place.ANSWER,
+        summary="What each added task does to each target, what to add, and every arm.",
+    )
 
 
 def _advice(found: Mixing) -> Iterator[Part]:
