@@ -93,6 +93,8 @@ def test_a_budget_with_no_design_to_drop_arms_of_is_refused_by_the_keys_there_ar
 
 
 def test_a_study_file_has_the_keys_of_the_study_and_of_its_questions():
-    assert study_file(()) is study_file(WITHOUT_MIXING) is StudyFile
+    assert study_file(()) is StudyFile
     assert study_file(QUESTIONS) is study_file(QUESTIONS)
-    assert study_file(QUESTIONS).model_fields.keys() - StudyFile.model_fields.keys() == {"mix"}
+    own = {questions: study_file(questions).model_fields.keys() for questions in (QUESTIONS, WITHOUT_MIXING)}
+    assert own[QUESTIONS] - StudyFile.model_fields.keys() == {"mix", "drift"}
+    assert own[QUESTIONS] - own[WITHOUT_MIXING] == {"mix"}

@@ -37,10 +37,19 @@ class Run:
         self.name = name
     def log(self, values, step):
         say(name=self.name, step=step, loss=values["loss"])
+    def log_artifact(self, artifact):
+        assert os.environ["RANK"] == "0" and artifact.path.endswith("index.html")
     def finish(self):
-        say(name=self.name, step="finished")
+        if self.name != "report":
+            say(name=self.name, step="finished")
 
-def init(project, name):
+class Artifact:
+    def __init__(self, name, type):
+        pass
+    def add_file(self, path):
+        self.path = path
+
+def init(project, name, **options):
     return Run(name)
 
 config = SimpleNamespace(update=lambda values, allow_val_change: None)

@@ -19,11 +19,10 @@ from tests.study.test_runner import Quiet, load, run
 
 def small_batches(change):
     """Make batches of a few rows, each written as soon as it is done."""
-    from spillover.evaluation import predict
     from spillover.models import generation, scoring
     from spillover.steps import partial
 
-    change(predict, "answer_score_batches", functools.partial(scoring.answer_score_batches, pack_tokens=100))
+    change(scoring, "answer_score_batches", functools.partial(scoring.answer_score_batches, pack_tokens=100))
     change(generation, "ROW_TOKENS", 100)
     change(generation, "ROWS_A_LINE", 2)
     change(partial.PartialCell.__init__, "__kwdefaults__", {"seconds": 0.0})
