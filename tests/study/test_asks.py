@@ -13,6 +13,7 @@ from spillover.questions import answered
 from spillover.records import BASE, PLAIN, AskedBy
 from spillover.report.page import markdown_page
 from spillover.steps.predict import Predict
+from spillover.steps.verdicts import Shares
 from spillover.steps.workshop import Workshop
 from spillover.store.store import Store
 from spillover.study.results import collect
@@ -241,3 +242,51 @@ def test_what_no_cell_can_be_asked_as_is_refused(tmp_path, asks, message):
         load(with_asks(tmp_path, text))
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_what_is_shown_and_answered_reaches_the_question_of_receipts(finished):
+    study, store, results = finished
+    read = {(items.asked, items.cell, items.scoring): items for items in results.collected["receipts"]}
+    step = asking(study, ask="copied")
+    items = read[AskedBy(BASE, "copied"), step.cell, "raw"]
+    prompts = [item.prompt.split("Classifier's Prediction: ")[-1] for item in step.asked_items(Workshop(store))]
+    assert list(items.shown) == [prompt.split(" ")[0] for prompt in prompts]
+    verdicts = asking(study, model="fticl/first/16/0", shots=0).answered(store)
+    assert list(items.own) == [verdict.raw_answer for verdict in verdicts]
+    assert list(items.final) == [row.raw_answer for row in step.answered(store)]
+    assert list(items.alone) == [row.raw_answer for row in asking(study).answered(store)]
+    assert sorted(items.shown) == sorted(items.own)
+    assert {items.asked.ask for items in read.values()} == {"receipts", "labels", "copied"}
+    page = markdown_page(results, answered(results, resample_count=20))
+    assert "A small model in the prompt" in page
+
+
+class MadeVerdicts:
+    """A classifier that is no language model: it knows the two answers and another label."""
+
+    labels = ("up", "no", "other")
+    reading = {"temperature": 2}
+
+    def __init__(self, step):
+        self.step = step
+
+    def shares(self, rows, store):
+        ups = np.array([0.2 + 0.06 * (int(row.id[-1], 36) % 10) for row in rows])
+        return Shares(self.labels, np.column_stack([ups / 2, (1 - ups) / 2, np.full(len(ups), 0.5)]))
+
+
+def test_any_source_of_verdicts_is_read_by_one_protocol_over_the_labels_that_both_know(finished):
+    study, store, _ = finished
+    step, data = asking(study, ask="receipts"), asking(study).data
+    other = replace(step, receipts=tuple((place, MadeVerdicts(data)) for place in ("demonstrations", "test")))
+    assert other.key != step.key
+    prompts, rows = other.form(Workshop(store)).prompts, other.examples(Workshop(store))[0]
+    for prompt, row in zip(prompts, rows, strict=True):
+        up = 0.2 + 0.06 * (int(row.id[-1], 36) % 10)
+        line = f"Classifier's Prediction: {'up' if up >= 0.5 else 'no'} (Confidence: {max(up, 1 - up):.3f})\nMood:"
+        assert prompt.endswith(line)
+
+
+def test_labels_that_no_answer_of_a_task_is_are_refused():
+    with pytest.raises(UserError, match="says nothing of a task with the answers a, b"):
+        Shares(("up", "no"), np.full((2, 2), 0.5)).within(("a", "b"))

@@ -11,9 +11,10 @@ from spillover.questions.drift.question import DRIFT
 from spillover.questions.frontier.question import FRONTIER
 from spillover.questions.generalization.question import GENERALIZATION
 from spillover.questions.mixing.question import MIXING
+from spillover.questions.receipts.question import RECEIPTS
 from spillover.records import StudyResults
 
-QUESTIONS: tuple[Question[Any], ...] = (GENERALIZATION, DRIFT, MIXING, FRONTIER, CALIBRATION, CLAIMS)
+QUESTIONS: tuple[Question[Any], ...] = (GENERALIZATION, DRIFT, MIXING, FRONTIER, CALIBRATION, RECEIPTS, CLAIMS)
 
 
 def answered(results: StudyResults, *, resample_count: int = RESAMPLE_COUNT, level: float = LEVEL) -> Analysis:

@@ -22,7 +22,7 @@ from spillover.steps.prepare import Prepare
 from spillover.steps.speed import Cost, Speed
 from spillover.steps.step import Step, Told
 from spillover.steps.variant import Variant
-from spillover.steps.verdicts import Verdicts
+from spillover.steps.verdicts import Shares, Verdicts
 from spillover.steps.workshop import Workshop, machine
 from spillover.store import files
 from spillover.store.identity import digest
@@ -152,7 +152,7 @@ class Predict(AskCell):
         from spillover.evaluation.predict import Asked, encode_cell
 
         prepared, task = self.data.rows(workshop), self.data.task
-        examples, dropped = self._examples(workshop)
+        examples, dropped = self.examples(workshop)
         form, generation = self.form(workshop), task.generation
         asked = Asked(
             self.cell,
@@ -168,7 +168,7 @@ class Predict(AskCell):
         encoder = workshop.encoder(self.base.path)
         return encode_cell(asked, encoder, context_length=self.context_length, dropped=dropped), dropped
 
-    def _examples(self, workshop: Workshop) -> tuple[tuple[Example, ...], Mapping[str, int]]:
+    def examples(self, workshop: Workshop) -> tuple[tuple[Example, ...], Mapping[str, int]]:
         """Return the rows that are asked, and those of the test that are left out (reason to count)."""
         if self.rows == "demonstrations":
             return self.data.rows(workshop).demonstrations, {}
@@ -177,8 +177,8 @@ class Predict(AskCell):
 
     def form(self, workshop: Workshop) -> Form:
         """Return what the prompts are made of: the slots of the ask, one after the other."""
-        examples, answers = self._examples(workshop)[0], self.data.task.answers
-        shown = choose(self.data.rows(workshop).demonstrations, self.cell.shots, seed=self.cell.demonstration_seed)
+        examples, answers = self.examples(workshop)[0], self.data.task.answers
+        shown = self.demonstrations(workshop)
         labels, plain = self.ask.labels, Template(self.template)
         if labels.then == "shuffled":
             shown = with_shuffled_targets(shown, seed=labels.seed)
@@ -200,11 +200,18 @@ class Predict(AskCell):
         return form
 
     def own_receipts(self, place: Place, rows: Sequence[Example], workshop: Workshop) -> list[Receipt]:
-        """Return what the classifier itself says of rows of a place; its longest label before it is asked."""
-        answers, verdicts = self.data.task.answers, dict(self.receipts)[place]
-        if not workshop.store.has(verdicts.step):
-            return [Receipt(max(answers, key=len), 1.0)] * len(rows)
-        return verdicts.shares(rows, workshop.store).within(answers).receipts()
+        """Return what the classifier itself says of rows of a place; the longest answer before it is asked."""
+        if not workshop.store.has(dict(self.receipts)[place].step):
+            return [Receipt(max(self.data.task.answers, key=len), 1.0)] * len(rows)
+        return self.shares(place, rows, workshop).receipts()
+
+    def shares(self, place: Place, rows: Sequence[Example], workshop: Workshop) -> Shares:
+        """Return how sure the classifier of a place is of each of the task's answers that it knows."""
+        return dict(self.receipts)[place].shares(rows, workshop.store).within(self.data.task.answers)
+
+    def demonstrations(self, workshop: Workshop) -> tuple[Example, ...]:
+        """Return the rows that are shown, with their own labels."""
+        return choose(self.data.rows(workshop).demonstrations, self.cell.shots, seed=self.cell.demonstration_seed)
 
     def shown_receipts(self, place: Place, rows: Sequence[Example], workshop: Workshop) -> list[Receipt]:
         """Return the receipts that are shown beside rows of a place."""
@@ -250,7 +257,7 @@ class Predict(AskCell):
         partial.remove()
 
     def asked_items(self, workshop: Workshop) -> list[AskedItem]:
-        store, examples, prompts = workshop.store, self._examples(workshop)[0], self.form(workshop).prompts
+        store, examples, prompts = workshop.store, self.examples(workshop)[0], self.form(workshop).prompts
         ids: Sequence[TokenIds | None] = [None] * len(examples)
         if files.PROMPT_IDS in store.manifest(self)["files"]:
             ids = files.read_prompt_ids(store.file(self, files.PROMPT_IDS))
