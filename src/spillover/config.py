@@ -17,6 +17,7 @@ from spillover.models.spec import ResolvedModel
 from spillover.question import Question
 from spillover.questions import QUESTIONS
 from spillover.records import BASE, PLAIN
+from spillover.settings import load_yaml, parse_settings
 from spillover.sources.harness import asked_tasks, harness_tasks, is_harness_name
 from spillover.sources.suites import SuiteTask
 from spillover.steps.adopt import Adopt
@@ -36,7 +37,6 @@ from spillover.tasks.ask import NamedAsk
 from spillover.tasks.mixture import Mixture, label_collisions
 from spillover.tasks.prepare import demonstration_count
 from spillover.tasks.relation import DataOfFamily, TrainedOn
-from spillover.tasks.settings import load_yaml, parse_settings
 from spillover.tasks.suite import Suite, load_suite
 from spillover.tasks.task import Task
 from spillover.training.optimization import TrainingSettings
@@ -177,6 +177,7 @@ def resolve_study(
         asks=asks,
         asked=_asked(settings, entries, asks, where=str(path)),
         compare=tuple((entry.a, entry.b) for entry in settings.compare),
+        origin=(str(path.absolute()),),
     )
     if asks or settings.compare:  # names that stand for nothing are refused here, and not after training
         assert study.asked_otherwise is not None

@@ -301,6 +301,8 @@ class StudyResults:
     """Cells of other asks that ask what the plain cell asks, and so are it."""
     collected: Mapping[str, Any] = field(default_factory=dict)
     """Question to what it read of the finished study, beyond its scores."""
+    origin: tuple[str, ...] = ()
+    """What tells the study from others of its name: whole paths of its file or folders, or words; in no report."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from spillover.commands.arguments import SummaryAsJson
+from spillover.commands.arguments import ReportPath, SummaryAsJson
 from spillover.commands.terminal import Terminal
 from spillover.errors import UserError
 
@@ -31,7 +32,6 @@ FromFolder = Annotated[
     Path | None, typer.Option("--from", help="A folder with the suite's release or with downloaded archives.")
 ]
 StorePath = Annotated[Path, typer.Option("--store", help="Where finished steps are kept.")]
-ReportPath = Annotated[Path, typer.Option("--report", help="Where the report is written.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads; default: all.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps or xpu.")]
@@ -53,7 +53,7 @@ def add_evaluate(app: typer.Typer, terminal: Terminal) -> None:
         test_limit: TestLimit = 250,
         folder: FromFolder = None,
         store: StorePath = Path("store"),
-        report_folder: ReportPath = Path("report"),
+        report_folder: ReportPath = None,
         precision: Precision = "auto",
         drift: Annotated[
             bool, typer.Option("--drift/--no-drift", help="Measure how far it moved from the base.")
@@ -64,17 +64,20 @@ def add_evaluate(app: typer.Typer, terminal: Terminal) -> None:
     ) -> None:
         """Measure an adapter or a whole model that was trained elsewhere, in every task of a suite."""
         from spillover.config import resolve_study
+        from spillover.questions import OF_OTHERS
         from spillover.store.store import Store
+        from spillover.study.completion import RunOptions
 
         given = str(adapter) if adapter else model
         if given is None or (adapter and model):
             raise UserError("evaluate needs --adapter or --model, one of the two: the folder of what was trained")
+        called = name or _name_of(given)
         settings: dict[str, object] = {
             "base": base,
             "suite": suite,
             "variants": [
                 {
-                    "name": name or _name_of(given),
+                    "name": called,
                     "adapter" if adapter else "model": given,
                     **({"train_on": trained_on} if trained_on else {}),
                 }
@@ -85,7 +88,16 @@ def add_evaluate(app: typer.Typer, terminal: Terminal) -> None:
             "precision": precision,
             "drift": drift,
         }
-        study = resolve_study(settings, Path("evaluate"), cache=terminal.cache(), folder=folder, notice=terminal.notice)
+        study = resolve_study(
+            settings,
+            Path("evaluate"),
+            cache=terminal.cache(),
+            folder=folder,
+            notice=terminal.notice,
+            questions=OF_OTHERS,
+        )
+        study = replace(study, name=called, origin=("evaluate", *map(_whole, (base, given, suite))))
+        place = terminal.place(study, report_folder)
         options = {
             "--base": base,
             "--adapter" if adapter else "--model": given,
@@ -100,8 +112,13 @@ def add_evaluate(app: typer.Typer, terminal: Terminal) -> None:
         }
         words = [word for option, value in options.items() if value is not None for word in (option, value)]
         command, kept = shlex.join(["spillover", "evaluate", *words]), Store(store)
-        failed = terminal.compute(study, kept, lambda: terminal.device(device, threads))
-        terminal.finish(failed, lambda: terminal.report(study, kept, report_folder, command, as_json=as_json))
+        failed = terminal.compute(study, kept, RunOptions(device=lambda: terminal.device(device, threads)))
+        terminal.finish(failed, lambda: terminal.report(study, kept, place, command, as_json=as_json))
+
+
+def _whole(name: str) -> str:
+    """Return a path with all its folders; a name of something else as it is."""
+    return str(Path(name).absolute()) if Path(name).exists() else name
 
 
 def _name_of(given: str) -> str:

@@ -26,7 +26,7 @@ from spillover.records import (
 )
 from spillover.steps.outside import changed_model
 from spillover.steps.speed import Cost, Speed
-from spillover.steps.step import Step
+from spillover.steps.step import Step, weights_in
 from spillover.steps.variant import Variant
 from spillover.steps.workshop import Workshop
 from spillover.store import files
@@ -87,6 +87,10 @@ class AskCell(Step):
 
     def outside_fault(self, cache: Path) -> str | None:
         return self.variant.outside_fault(cache) if self.variant else changed_model(self.base, cache)
+
+    def memory_bytes(self, shapes: Mapping[str, tuple[int, ...]]) -> int:
+        exact = 4 if self.checked_count and self.precision != "float32" else 0  # a copy that some items are asked of
+        return ({"float32": 4, "bfloat16": 2}[self.precision] + exact) * weights_in(shapes)
 
     @abstractmethod
     def asked_items(self, workshop: Workshop) -> Sequence[AskedItem]:

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from spillover.errors import UserError, unknown_name
 from spillover.records import PLAIN, AskedBy
+from spillover.settings import EACH_ONCE, ONE_OR_MORE, Settings, parse_settings
 from spillover.tasks.ask import EVERYWHERE, Ask, NamedAsk, Only
-from spillover.tasks.settings import EACH_ONCE, ONE_OR_MORE, Settings, parse_settings
 
 if TYPE_CHECKING:
     from spillover.tasks.suite import Suite

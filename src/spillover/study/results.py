@@ -81,6 +81,7 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         tuple(pair for pair in study.compared if {side.variant for side in pair} <= wanted),
         _unchanged([*steps, *others]),
         {question.name: found for question in study.questions if (found := question.collect(study, store)) is not None},
+        study.origin,
     )
 
 

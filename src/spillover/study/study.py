@@ -121,6 +121,8 @@ class Study:
     """Name of a variant, or `BASE`, to the asks it is asked by beside the primary one."""
     compare: tuple[tuple[str, str], ...] = ()
     """Pairs of ``MODEL`` or ``MODEL/ASK``; part of no key."""
+    origin: tuple[str, ...] = ()
+    """What tells it from other studies of its name: the whole path of its file; part of no key."""
     left_out: tuple[VariantPlan, ...] = ()
     """What a budget dropped: what it would train on is no validation row of the others either."""
 

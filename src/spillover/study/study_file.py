@@ -11,9 +11,9 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, create_model, mo
 
 from spillover.errors import unknown_name
 from spillover.records import BASE, PLAIN
+from spillover.settings import EACH_ONCE, ONE_OR_MORE, Settings, each_once
 from spillover.study.asks import AskEntry, AskName, ComparedEntry, Names
 from spillover.tasks.mixture import Mixture
-from spillover.tasks.settings import EACH_ONCE, ONE_OR_MORE, Settings, each_once
 from spillover.training.settings import Recipe
 from spillover.training.tracking import TRACKERS
 

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from spillover.prompts.receipts import Corruption, Place, Said, default_words, places_of
 from spillover.records import Cell
-from spillover.tasks.settings import EACH_ONCE, ONE_OR_MORE, Settings
+from spillover.settings import EACH_ONCE, ONE_OR_MORE, Settings
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 

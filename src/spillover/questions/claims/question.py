@@ -31,6 +31,7 @@ class ClaimsQuestion(Question[tuple[Claim, ...]]):
     """Do the eight claims of arXiv 2403.09162 hold here?"""
 
     name = "claims"
+    asks_of_others = False  # the claims are of fine-tuning as the paper did it
 
     def find(self, results: StudyResults, analysis: Analysis) -> tuple[Claim, ...] | None:
         """Return every claim; None for a study of other tasks than the paper's."""

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from spillover.analysis.wording import interval_words, plain, signed
-from spillover.questions.frontier.curves import Estimate, MatchedComparison
+from spillover.questions.frontier.curves import MatchedComparison, Ranged
 from spillover.questions.frontier.drawing import frontier_chart, styles_of
 from spillover.questions.frontier.frontier import Frontier, FrontierPoint
 from spillover.report.section import (
@@ -113,9 +113,9 @@ def _matched(comparison: MatchedComparison) -> Table:
     return table(f"Retained score at {comparison.at}", (*titles, number("reached in")), rows)
 
 
-def _estimated(item: Estimate, write: Callable[[float], str], *small: str) -> Entry:
+def _estimated(item: Ranged, write: Callable[[float], str], *small: str) -> Entry:
     return Entry(write(item.value), small=(_interval(item), *small), is_strong=True)
 
 
-def _interval(item: Estimate) -> str:
+def _interval(item: Ranged) -> str:
     return interval_words(item.low, item.high)
