@@ -16,6 +16,7 @@ from spillover.steps.predict import Predict
 from spillover.steps.verdicts import Shares
 from spillover.steps.workshop import Workshop
 from spillover.store.store import Store
+from spillover.study.cells import cell_name, find_score
 from spillover.study.results import collect
 from spillover.study.runner import run_study
 from tests.study.made_study import make_study
@@ -290,3 +291,11 @@ def test_any_source_of_verdicts_is_read_by_one_protocol_over_the_labels_that_bot
 def test_labels_that_no_answer_of_a_task_is_are_refused():
     with pytest.raises(UserError, match="says nothing of a task with the answers a, b"):
         Shares(("up", "no"), np.full((2, 2), 0.5)).within(("a", "b"))
+
+
+def test_a_cell_of_another_ask_has_a_name_by_which_it_is_found(finished):
+    study, _, _ = finished
+    (step,) = [step for step in study.asked_otherwise if step.predictions is asking(study, ask="copied")]
+    assert cell_name(study, step) == "base:first:2:1:0:copied"
+    assert find_score(study, "base:first:2:1:0:copied") is step
+    assert find_score(study, "base:first:2").predictions.cell.ask == PLAIN
