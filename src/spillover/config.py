@@ -16,11 +16,13 @@ from spillover.models.resolve import resolve_model
 from spillover.models.spec import ResolvedModel
 from spillover.question import Question
 from spillover.questions import QUESTIONS
+from spillover.records import BASE, PLAIN
 from spillover.settings import load_yaml, parse_settings
 from spillover.sources.harness import asked_tasks, harness_tasks, is_harness_name
 from spillover.sources.suites import SuiteTask
 from spillover.steps.adopt import Adopt
 from spillover.steps.prepare import Prepare
+from spillover.study.asks import require_sensible, resolved_asks
 from spillover.study.design import Part
 from spillover.study.study import Study, VariantPlan
 from spillover.study.study_file import (
@@ -31,6 +33,7 @@ from spillover.study.study_file import (
     VariantEntry,
     study_file,
 )
+from spillover.tasks.ask import NamedAsk
 from spillover.tasks.mixture import Mixture, label_collisions
 from spillover.tasks.prepare import demonstration_count
 from spillover.tasks.relation import DataOfFamily, TrainedOn
@@ -109,6 +112,14 @@ def resolve_study(
     precision = preferred_precision() if settings.precision == "auto" else settings.precision
     tests = _harness_tasks(path, settings, suite, cache)
     limits = _test_limits(settings, (*test_on, *tests), suite, where=str(path))
+    asks = resolved_asks(settings.asks, where=str(path))
+    require_sensible(
+        asks, settings.ask, suite, [*(task.name for task in test_on), *(task.name for task in tests)], where=str(path)
+    )
+    if settings.ask != PLAIN and tests:
+        raise UserError(
+            f"{path}: ask: {tests[0].name} is asked as lm-eval asks it, never as {settings.ask!r}; leave it out"
+        )
     harness, left_out = asked_tasks(
         tests,
         shots=None if settings.shots == "default" else settings.shots,
@@ -135,12 +146,14 @@ def resolve_study(
             limit=limits[task.name],
             protocol=settings.protocol,
             scoring=settings.scoring,
+            ask=settings.ask,
+            asks=asks,
         )
         for task in test_on
     )
     if harness and not any(task.may_enter_means for task in (*suite_tasks, *harness)):
         raise UserError("no tested task has a share such as accuracy as its metric; add one to test_on")
-    return Study(
+    study = Study(
         name=path.stem,
         base=base,
         suite=suite,
@@ -160,8 +173,35 @@ def resolve_study(
         adopted=adopted,
         track=settings.track,
         questions=tuple(questions),
+        ask=settings.ask,
+        asks=asks,
+        asked=_asked(settings, entries, asks, where=str(path)),
+        compare=tuple((entry.a, entry.b) for entry in settings.compare),
         origin=(str(path.absolute()),),
     )
+    if asks or settings.compare:  # names that stand for nothing are refused here, and not after training
+        assert study.asked_otherwise is not None
+        assert study.compared is not None
+    return study
+
+
+def _asked(
+    settings: StudyFile,
+    entries: Sequence[tuple[VariantEntry, Part | None]],
+    asks: Mapping[str, NamedAsk],
+    *,
+    where: str,
+) -> dict[str, tuple[str, ...]]:
+    """Return variant, or `BASE`, to the asks it is asked by beside the primary one."""
+    adopted = [entry for entry in settings.variants if isinstance(entry, AdoptedEntry)]
+    trained = {entry.name: entry.asked for entry, _ in entries}
+    found = {name: own for name, own in {**trained, **{entry.name: entry.asked for entry in adopted}}.items() if own}
+    of_base = tuple(asks) if settings.base_asked == "all" else settings.base_asked
+    for name, own in (*found.items(), ("base_asked", of_base)):
+        for ask in own:
+            if ask not in (PLAIN, *asks):
+                raise UserError(f"{where}: {name}: {unknown_name('ask', ask, {PLAIN, *asks})}")
+    return {**found, BASE: of_base}
 
 
 def _suite(path: Path, entry: SuiteEntry, folder: Path | None, notice: Callable[[str], None]) -> Suite:

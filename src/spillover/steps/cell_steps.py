@@ -13,6 +13,7 @@ from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
 from spillover.records import (
     BASE,
+    PLAIN,
     AskedItem,
     Cell,
     CellScores,
@@ -81,7 +82,8 @@ class AskCell(Step):
 
     @property
     def label(self) -> str:
-        return f"ask {self.model} {self.cell.tested_on} at {self.cell.shots} shots"
+        asked = "" if self.cell.ask == PLAIN else f" as {self.cell.ask}"
+        return f"ask {self.model} {self.cell.tested_on} at {self.cell.shots} shots{asked}"
 
     def outside_fault(self, cache: Path) -> str | None:
         return self.variant.outside_fault(cache) if self.variant else changed_model(self.base, cache)
@@ -150,7 +152,8 @@ class ScoreCell(Step):
 
     @property
     def label(self) -> str:
-        return f"score {self.predictions.model} {self.predictions.cell.tested_on}"
+        cell = self.predictions.cell
+        return f"score {self.predictions.model} {cell.tested_on}" + ("" if cell.ask == PLAIN else f" as {cell.ask}")
 
     def inputs(self) -> Mapping[str, Step]:
         return {"predictions": self.predictions}
@@ -166,17 +169,21 @@ class ScoreCell(Step):
 
     @property
     def rule(self) -> Scoring:
-        """How answers are compared."""
+        """How answers are compared, as far as it is known before any is given."""
         return Scoring()
+
+    def finished_rule(self, store: Store) -> Scoring:
+        """Return how the finished cell's answers are compared."""
+        return self.rule
 
     @property
     def is_answered(self) -> bool:
         """Whether the model chooses or writes something."""
         return True
 
-    def answer_text(self, prediction: Prediction) -> str:
-        """Return an answer as it is shown."""
-        return chosen_answer(prediction, self.rule)
+    def answer_text(self, prediction: Prediction, rule: Scoring) -> str:
+        """Return an answer as it is shown; ``rule`` is the finished cell's."""
+        return chosen_answer(prediction, rule)
 
     def answer_fault(self, prediction: Prediction) -> str:
         """Return what may be the task's fault in an answer rather than the model's; empty for none."""

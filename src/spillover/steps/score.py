@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from spillover.evaluation.choice import Scoring, ScoringKind
+from spillover.evaluation.choice import Scoring, ScoringKind, of_cell
 from spillover.evaluation.floors import constant_scores, floors
 from spillover.evaluation.metrics import METRICS, statistics
 from spillover.evaluation.text_metrics import unparsed
@@ -64,9 +64,13 @@ class Score(ScoreCell):
         answers = self.predictions.data.task.answers
         return Scoring(self.trained_answers, answers, self.scoring, self.is_length_normalised)
 
+    def finished_rule(self, store: Store) -> Scoring:
+        return of_cell(self.rule, self.predictions.answered(store)) if self.scoring == "batch" else self.rule
+
     def compute(self, folder: Path, workshop: Workshop, told: Told) -> None:
         predictions = self.predictions.answered(workshop.store)
-        values = {metric: statistics(metric, predictions, self.rule) for metric in self.metrics}
+        rule = of_cell(self.rule, predictions)
+        values = {metric: statistics(metric, predictions, rule) for metric in self.metrics}
         ids = [prediction.example_id for prediction in predictions]
         files.write_statistics(folder / STATISTICS, ids, values)
 
@@ -95,6 +99,7 @@ class Score(ScoreCell):
 
     def task_card(self, metrics: Mapping[str, MetricCard], store: Store) -> TaskCard:
         task, predictions = self.predictions.data.task, self.predictions.answered(store)
+        rule = of_cell(self.rule, predictions)
         targets = Counter(prediction.target for prediction in predictions)
         counts = [len(prediction.options) or len(task.answers) for prediction in predictions]
         return TaskCard(
@@ -109,6 +114,6 @@ class Score(ScoreCell):
             task.licence,
             sum(1 / count for count in counts) / len(counts) if task.is_classification else None,
             task.closed_book,
-            floors(predictions, self.rule, tuple(metrics)),
-            constant_scores(predictions, self.rule, tuple(metrics)),
+            floors(predictions, rule, tuple(metrics)),
+            constant_scores(predictions, rule, tuple(metrics)),
         )

@@ -10,6 +10,7 @@ from spillover.errors import UserError
 from spillover.evaluation.metrics import METRICS
 from spillover.records import (
     BASE,
+    PLAIN,
     Cell,
     CellChanges,
     CommonAnswer,
@@ -46,8 +47,11 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
     finished, skipped = _finished(study, store, command)
     wanted = {BASE, *(model.variant for model in finished)}
     steps = [step for step in study.scores if step.predictions.model in wanted]
+    others = [step for step in study.asked_otherwise if step.predictions.model in wanted]
+    skipped += [f"{step.label}: not done yet" for step in others if not store.has(step)]
+    others = [step for step in others if store.has(step)]
     asked = [step.predictions for step in steps]
-    tested = _tested(study, steps, store)
+    tested = _tested(study, [*steps, *others], store)
     tasks, scores = zip(*tested.values(), strict=True)
     changes, common = _answers(study, steps, dict(zip(tested, scores, strict=True)), store)
     return StudyResults(
@@ -57,7 +61,7 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         tasks,
         {(v.variant, task.name): relation(v.trained_on, task) for v in finished for task in study.test_on},
         {name: card for task in scores for name, card in task.metrics.items()},
-        tuple(scored for task in scores for scored in task.scores),
+        tuple(scored for task in scores for scored in task.scores if scored.cell.ask == study.ask),
         tuple(replace(step.prompt(store), cell=step.cell) for step in asked if step.variant is None),
         (*skipped, *(note for task in scores for note in task.notes)),
         _provenance(study, store, command),
@@ -71,7 +75,21 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         item_seconds(asked, store),
         tuple(question.name for question in study.questions),
         study.margin,
+        study.ask,
+        tuple(scored for task in scores for scored in task.scores if scored.cell.ask != study.ask),
+        {name: named.ask.words for name, named in study.asks.items()},
+        tuple(pair for pair in study.compared if {side.variant for side in pair} <= wanted),
+        _unchanged([*steps, *others]),
+        {question.name: found for question in study.questions if (found := question.collect(study, store)) is not None},
         study.origin,
+    )
+
+
+def _unchanged(steps: Sequence[ScoreCell]) -> frozenset[Cell]:
+    """Return the cells of other asks whose steps are those of the plain cell."""
+    keys = {step.predictions.cell: step.key for step in steps if step.predictions.variant is None}
+    return frozenset(
+        cell for cell, key in keys.items() if cell.ask != PLAIN and keys.get(replace(cell, ask=PLAIN)) == key
     )
 
 
@@ -194,7 +212,7 @@ def _mixture(trained: Finetune, training: Mapping[str, Any]) -> Mapping[str, Any
 
 
 def _provenance(study: Study, store: Store, command: str) -> dict[str, Any]:
-    leaves = [*study.scores, *study.models, *study.asked_beside, *study.validations]
+    leaves = [*study.scores, *study.asked_otherwise, *study.models, *study.asked_beside, *study.validations]
     spent = [store.manifest(step)["provenance"] for step in study.steps if store.has(step)]
     return {
         "command": command,

@@ -10,8 +10,9 @@ from typing import Annotated, ClassVar, Literal, Protocol, Self, cast
 from pydantic import AfterValidator, Discriminator, Field, Tag, create_model, model_validator
 
 from spillover.errors import unknown_name
-from spillover.records import BASE
+from spillover.records import BASE, PLAIN
 from spillover.settings import EACH_ONCE, ONE_OR_MORE, Settings, each_once
+from spillover.study.asks import AskEntry, AskName, ComparedEntry, Names
 from spillover.tasks.mixture import Mixture
 from spillover.training.settings import Recipe
 from spillover.training.tracking import TRACKERS
@@ -70,6 +71,8 @@ class VariantEntry(Settings):
     """Training settings that differ from the study's."""
     sweep: dict[str, SweptValues] = {}
     """Dotted path of a setting above, such as ``training.learning_rate``, to its values; one variant for each."""
+    asked: Names = ()
+    """Asks of the study that it is asked by, beside the primary one."""
 
 
 class TestedEntry(Settings):
@@ -97,6 +100,8 @@ class AdoptedEntry(Settings):
     """A folder, a hub id or a .gguf file."""
     train_on: str | None = None
     """The task it was trained on or, where that is none of the suite's, its family; relations follow from it."""
+    asked: Names = ()
+    """Asks of the study that it is asked by, beside the primary one."""
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Self:
@@ -151,8 +156,16 @@ class StudyFile(Settings):
     """``auto`` takes bfloat16 where the processor computes it fast."""
     protocol: Literal["clean", "literal"] = "clean"
     """``clean`` drops rows that equal a demonstration or have no answer; ``literal`` keeps them as released."""
-    scoring: Literal["raw", "contextual", "pmi"] = "raw"
-    """How answers are compared: ``raw`` log-likelihoods, or less what the model says without an input."""
+    scoring: Literal["raw", "contextual", "pmi", "batch"] = "raw"
+    """How answers are compared: ``raw`` log-likelihoods, or less what is said without an input or on average."""
+    ask: str = PLAIN
+    """The primary ask: how the cells of matrix, verdicts and everything else are asked."""
+    asks: dict[AskName, AskEntry] = {}
+    """Other ways of asking, by name; what each does to answers stands in a table of its own."""
+    base_asked: Literal["all"] | Names = "all"
+    """Asks that the base is asked by; by those of any variant it always is."""
+    compare: tuple[ComparedEntry, ...] = ()
+    """What is compared beyond each ask with the plain one, and each variant with the base."""
     training: dict[str, object] = {}
     """Training settings that differ from the suite's."""
     watch: int = Field(default=0, ge=0)
