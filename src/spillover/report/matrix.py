@@ -74,10 +74,16 @@ def _groups(
     tasks = {task.name: (index, task) for index, task in enumerate(results.tasks)}
     models = {card.id: str(index) for index, card in enumerate(results.variants)}
     conditions = condition_words(results)
-    cells = [cell for model, cell in found if model == BASE and all((variant, cell) in found for variant in variants)]
+    related = {
+        cell: results.relations[variant, cell.tested_on]
+        for _, cell in found
+        for variant in reversed(variants)
+        if (variant, cell) in found  # a classifier is not asked what has none of its labels
+    }
+    cells = [cell for model, cell in found if model == BASE and cell in related]
     for relation in Relation:
         rows: list[Row] = []
-        for cell in (cell for cell in cells if results.relations[variants[0], cell.tested_on] == relation):
+        for cell in (cell for cell in cells if related[cell] == relation):
             place, task = tasks[cell.tested_on]
             base = found[BASE, cell]
             metric = results.metrics[base.metric]
@@ -95,6 +101,8 @@ def _groups(
                             results.flip_floors.get((variant, cell)),
                             {"model": models[variant], **data},
                         )
+                        if (variant, cell) in found
+                        else "–"
                         for variant in variants
                     ),
                 )

@@ -9,12 +9,15 @@ from functools import cached_property
 from spillover.errors import UserError
 from spillover.evaluation.choice import ScoringKind
 from spillover.evaluation.metrics import LOSSES, METRICS
+from spillover.models.spec import ResolvedModel
 from spillover.prompts.template import Template, premise
 from spillover.records import Cell, Example
 from spillover.sources.asked_task import AskedModel, AskedTask
 from spillover.steps.predict import Predict
 from spillover.steps.prepare import Prepare
 from spillover.steps.score import Score
+from spillover.steps.supervise_cells import Classify
+from spillover.steps.supervise_variant import ClassifierVariant
 from spillover.steps.workshop import Workshop
 from spillover.tasks.prepare import Protocol
 from spillover.tasks.task import Task
@@ -43,6 +46,10 @@ class SuiteTask(AskedTask):
             needs = METRICS[name].needs
             if needs != "any answer" and not (self.task.answers or (needs == "a choice" and self.task.options)):
                 raise UserError(f"task {self.name!r}: the metric {name!r} needs {needs}; remove it from metrics")
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        return self.task.label_set
 
     @property
     def may_enter_means(self) -> bool:
@@ -78,6 +85,8 @@ class SuiteTask(AskedTask):
         Raises:
             UserError: A prompt cannot serve the scoring.
         """
+        if isinstance(model.variant, ClassifierVariant):
+            return [Score(self._classify(model.base, model.variant, cell), self.metrics, ()) for cell in self.cells]
         is_choice = self.task.is_classification
         words, scoring = () if is_choice else model.trained_answers, self.scoring if is_choice else "raw"
         return [Score(self._predict(model, cell), self.metrics, words, scoring) for cell in self.cells]
@@ -101,6 +110,9 @@ class SuiteTask(AskedTask):
             self._priors,
             model.checked_count(cell, self.cells),
         )
+
+    def _classify(self, base: ResolvedModel, variant: ClassifierVariant, cell: Cell) -> Classify:
+        return Classify(base, variant, self.data, cell, self.limit, self.protocol)
 
     @property
     def _priors(self) -> tuple[ScoringKind, ...]:

@@ -15,6 +15,7 @@ from spillover.records import MetricCard, TaskCard
 from spillover.steps.cell_steps import STATISTICS, ScoreCell, TaskScores
 from spillover.steps.predict import Predict
 from spillover.steps.step import Told
+from spillover.steps.supervise_cells import Classify
 from spillover.steps.workshop import Workshop
 from spillover.store import files
 from spillover.store.store import Store
@@ -26,7 +27,7 @@ class Score(ScoreCell):
 
     kind: ClassVar[str] = "score"
     version: ClassVar[int] = 2
-    predictions: Predict
+    predictions: Predict | Classify
     metrics: tuple[str, ...]
     trained_answers: tuple[str, ...]
     """Label words of the tasks the study trains on."""
@@ -79,6 +80,7 @@ class Score(ScoreCell):
             {name: METRICS[name].card for name in metrics},
             "accuracy" if "accuracy" in metrics else data.task.primary_metric,  # right or wrong, of choices
             tuple(scored for step in steps for scored in step.cell_scores(workshop.store, shared)),
+            tuple(dict.fromkeys(note for step in steps for note in step.predictions.notes)),
         )
 
     def task_card(self, metrics: Mapping[str, MetricCard], store: Store) -> TaskCard:
