@@ -74,3 +74,21 @@ def test_without_a_stated_training_task_no_relation_is_claimed(made, tmp_path):
     assert "my-adapter" in rows
     assert "in-domain" not in rows
     assert "cross-task" not in rows
+
+
+def test_a_classifiers_predictions_are_measured_alone_and_beside_a_fine_tune(made, tmp_path):
+    rows = [json.loads(line) for line in (made / "first.jsonl").read_text().splitlines()]
+    lines = [f"{row['text']},{row['answer']}" for row in rows]
+    (tmp_path / "ours.csv").write_text("\n".join(["text,label", *lines]) + "\n")
+    places = {"store": tmp_path / "store", "report": tmp_path / "report", "predictions": tmp_path / "ours.csv"}
+    for changes in ({"adapter": None}, {}):
+        assert (
+            call("evaluate", *options(made, tasks="first,words", **{"trained-on": "first"}, **places, **changes)) == 0
+        )
+    summary = json.loads((tmp_path / "report" / "summary.json").read_text())
+    assert {verdict["variant"] for verdict in summary["verdicts"]} == {"mine/first", "ours/first"}
+    table = (tmp_path / "report" / "measurements.csv").read_text().splitlines()
+    names = table[0].split(",")
+    own = [dict(zip(names, row.split(","), strict=False)) for row in table if row.startswith("ours/first")]
+    accuracy = [row for row in own if row["metric"] == "accuracy"]
+    assert {(row["tested_on"], float(row["value"])) for row in accuracy} == {("first", 1.0)}

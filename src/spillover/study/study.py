@@ -276,7 +276,7 @@ class Study:
                 }
                 for step in self.adopted
             ]
-            + list(written_classifiers(self.classifiers)),
+            + written_classifiers(self.classifiers),
             "test_on": [task.entry for task in self.test_on],
             "shots": {task.name: list(task.shots) for task in self.suite_tasks},
             "test_limit": {task.name: task.limit for task in self.test_on},

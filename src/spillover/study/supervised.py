@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -87,19 +87,16 @@ def given_step(entry: PredictionsEntry, base: ResolvedModel, path: Path, trained
     )
 
 
-def written_classifiers(steps: Iterable[ClassifierVariant]) -> Iterator[dict[str, Any]]:
-    """Yield the entries of a study file that mean the steps."""
-    by_name: dict[str, list[Supervise]] = {}
+def written_classifiers(steps: Iterable[ClassifierVariant]) -> list[dict[str, Any]]:
+    """Return the entries of a study file that mean the steps."""
+    entries: dict[str, dict[str, Any]] = {}
     for step in steps:
         if isinstance(step, Supervise):
-            by_name.setdefault(step.name, []).append(step)
+            supervised = {"supervised": step.settings.model_dump(mode="json")}
+            entry = entries.setdefault(step.name, {"name": step.name, "train_on": [], "sizes": [], **supervised})
+            for key, value in (("train_on", step.data.task.name), ("sizes", step.size)):
+                entry[key] = list(dict.fromkeys([*entry[key], value]))
         elif isinstance(step, TakeGiven):
             trained_on = {"train_on": step.trained_on.name} if step.trained_on else {}
-            yield {"name": step.name, "predictions": str(step.path), **trained_on}
-    for name, own in by_name.items():
-        yield {
-            "name": name,
-            "train_on": list(dict.fromkeys(step.data.task.name for step in own)),
-            "sizes": list(dict.fromkeys(step.size for step in own)),
-            "supervised": own[0].settings.model_dump(mode="json"),
-        }
+            entries[step.name] = {"name": step.name, "predictions": str(step.path), **trained_on}
+    return list(entries.values())
