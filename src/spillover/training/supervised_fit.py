@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -12,15 +12,26 @@ import torch
 from spillover.errors import SpilloverError
 from spillover.models.encoder import EncoderClassifier, Texts
 
-if TYPE_CHECKING:
-    from spillover.training.supervised import EncoderSettings
+
+class Optimization(Protocol):
+    """What the loop reads of `training.supervised.EncoderSettings`, which says what each is."""
+
+    train: Literal["all", "head"]
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    weight_decay: float
+    max_gradient_norm: float
+
+    def step_count(self, row_count: int) -> int:
+        """Return the optimizer steps on so many rows."""
 
 
 def fit_encoder(
     classifier: EncoderClassifier,
     texts: Sequence[Texts],
     golds: Sequence[int],
-    settings: EncoderSettings,
+    settings: Optimization,
     *,
     seed: int,
     progress: Callable[[float], None],
