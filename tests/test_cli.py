@@ -22,7 +22,9 @@ def test_a_study_runs_to_a_report_whose_verdicts_the_terminal_prints_last(made_s
     options = ["--store", tmp_path / "store", "--report", tmp_path / "report", "--threads", 1]
     assert call("run", made_study_file, *options) == 0
     printed = " ".join(capsys.readouterr().out.split())
+    assert f"report: {tmp_path / 'report' / 'index.html'}".replace(" ", "") in printed.replace(" ", "")
     summary = json.loads((tmp_path / "report" / "summary.json").read_text())
+    assert "claims" in summary
     assert {verdict["variant"] for verdict in summary["verdicts"]} == {
         "sft/first/16/0",
         "sft/words/16/0",
@@ -35,6 +37,12 @@ def test_a_study_runs_to_a_report_whose_verdicts_the_terminal_prints_last(made_s
 
     assert call("run", made_study_file, *options) == 0
     assert "nothing to do" in capsys.readouterr().err
+    another = made_study_file.with_name("another.yaml")
+    another.write_text(made_study_file.read_text())
+    for command in ("run", "report"):
+        assert call(command, another, *options[: 4 if command == "report" else 6]) == 2
+        assert "holds the report of another study, 'study'" in capsys.readouterr().err
+    another.unlink()
     assert call("status", made_study_file, "--store", tmp_path / "store") == 0
     assert "finetune" in capsys.readouterr().out
     assert call("plan", made_study_file, "--store", tmp_path / "store") == 0

@@ -22,6 +22,8 @@ WALKED = ("README.md", "ship.md", "lint.md", "suites.md")
 AFTERWARDS = ("commands.md", "python.md", "faq.md")
 """Pages whose reader has run the study of the quickstart."""
 ELSEWHERE = {
+    "assistants.md": "a server, which tests/commands/test_assistant talks to",
+    "gate.md": "exit codes of a pipeline: tests/commands/test_gate",
     "CONTRIBUTING.md": "its commands are those of developing",
     "install.md": "installing is tried with `make dist`, in an environment of its own",
     "lm-eval.md": "needs lm-eval and logs of it: tests/evaluation/harness",
@@ -163,7 +165,7 @@ def test_the_notebook_runs_from_top_to_bottom(prepared, tmp_path, monkeypatch):
         NotebookClient(notebook, timeout=600, kernel_name="python3").execute(cwd=str(folder))
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert "sft/siqa/8/0" in str(outputs)
-    assert (folder / "report" / "index.html").is_file()
+    assert (folder / "report" / "quickstart" / "index.html").is_file()
 
 
 def test_the_page_on_errors_names_what_the_tool_says():

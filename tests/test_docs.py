@@ -18,14 +18,14 @@ from pydantic import TypeAdapter
 import spillover
 from spillover.api import Comparison, Results
 from spillover.cli import app, main
-from spillover.commands.gate import RuleFile
+from spillover.commands.gating import RuleFile
 from spillover.evaluation.metrics import METRICS
 from spillover.questions import QUESTIONS
 from spillover.questions.mixing.cocktail import Cocktail
 from spillover.questions.mixing.factorial import Factorial
 from spillover.report.formats import Format
+from spillover.settings import load_yaml, parse_settings
 from spillover.study.study_file import StudyFile, VariantEntry, study_file
-from spillover.tasks.settings import load_yaml, parse_settings
 from spillover.tasks.suite import builtin_suites, load_suite
 from spillover.training.optimization import TrainingSettings
 from spillover.training.settings import Recipe, contradiction_with_stages, contradiction_with_training

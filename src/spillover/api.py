@@ -84,19 +84,21 @@ def run(
     from spillover.progress import progress
     from spillover.report.printing import SafeConsole
     from spillover.store.store import Store
-    from spillover.study.completion import complete
+    from spillover.study.completion import RunOptions, complete
     from spillover.study.halving import budget_seconds
 
     console = SafeConsole(stderr=True)
     failed = complete(
         study,
         Store(Path(store)),
-        device=lambda: chosen_device(device, threads),
+        RunOptions(
+            device=lambda: chosen_device(device, threads),
+            seconds=budget_seconds(budget) if budget else None,
+            checked=f"{study.name}.yaml" if lint else None,
+            track=track,
+        ),
         observing=progress(console),
         notice=lambda line: console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True),
-        seconds=budget_seconds(budget) if budget else None,
-        checked=f"{study.name}.yaml" if lint else None,
-        track=track,
     )
     return dataclasses.replace(
         load_results(study, store=store), failed=tuple(f"{step.label}: {reason}" for step, reason in failed)
@@ -193,21 +195,23 @@ class Results:
 
         return Comparison(compare(self.records, first, second))
 
-    def report(self, folder: str | Path = "report", *, formats: Sequence[str] = USUAL) -> Path:
+    def report(self, folder: str | Path | None = None, *, formats: Sequence[str] = USUAL) -> Path:
         """Write the report and return the path of its page, or of its first file where no page is asked for.
 
         Args:
-            folder: Where to.
+            folder: Where to; default: one of the study's own in ``report``.
             formats: Of ``html``, ``md``, ``latex``, ``csv``, ``parquet`` and ``json``.
         """
         from spillover.errors import unknown_name
+        from spillover.report.place import report_folder
         from spillover.report.write import write_report
 
         for name in formats:
             if name not in list(Format):
                 raise unknown_name("format", name, map(str, Format))
         kinds = sorted({Format(name) for name in formats}, key=list(Format).index)
-        return write_report(self.records, self.analysis, Path(folder), formats=kinds)[0]
+        place = report_folder(Path(folder) if folder else None, self.records.name, self.records.origin)
+        return write_report(self.records, self.analysis, place, formats=kinds)[0]
 
     def __repr__(self) -> str:
         from spillover.report.text import printable, text_summary

@@ -13,7 +13,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spillover.commands import catalogue, demo, diff, export, foreign, gate, lint, schema, show, status
+from spillover.commands import (
+    assistant,
+    card,
+    catalogue,
+    demo,
+    diff,
+    export,
+    foreign,
+    gate,
+    lint,
+    schema,
+    show,
+    status,
+)
 from spillover.commands.arguments import (
     AsJson,
     Budget,
@@ -62,7 +75,7 @@ def options(
 def run(
     study_file: StudyPath,
     store: StorePath = Path("store"),
-    report_folder: ReportPath = Path("report"),
+    report_folder: ReportPath = None,
     folder: FromFolder = None,
     precision: Precision = None,
     threads: Threads = None,
@@ -75,6 +88,7 @@ def run(
 ) -> None:
     """Do whatever is missing of a study, then write its report."""
     from spillover.store.store import Store
+    from spillover.study.completion import RunOptions, tracking_of
     from spillover.study.halving import budget_seconds
 
     seconds, kept = budget_seconds(budget) if budget else None, Store(store)
@@ -85,17 +99,27 @@ def run(
             follow(crew, lambda: terminal.study(study_file, folder, precision, trusted), kept)
             return
         study = terminal.study(study_file, folder, precision, trusted)
+        place = terminal.place(study, report_folder)
         failed = terminal.compute(
             study,
             kept,
-            lambda: crew.device if crew else terminal.device(device, threads),
-            crew=crew,
-            seconds=seconds,
-            checked=study_file if check else None,
-            track=track,
+            RunOptions(
+                device=lambda: crew.device if crew else terminal.device(device, threads),
+                announce=crew.announce if crew else None,
+                shards=crew.shards if crew else False,
+                seconds=seconds,
+                checked=str(study_file) if check else None,
+                track=track,
+            ),
         )
     command = _run_command(study_file, folder, study)
-    terminal.finish(failed, lambda: terminal.report(study, kept, report_folder, command, as_json=as_json))
+
+    def reported() -> None:
+        terminal.report(study, kept, place, command, as_json=as_json)
+        if (tracking := tracking_of(study, kept, track)) and tracking.keep_page(place / Format.HTML.file_name):
+            terminal.notice(f"the report's page is kept in {tracking.tracker} too")
+
+    terminal.finish(failed, reported)
 
 
 @app.command()
@@ -134,13 +158,15 @@ def plan(
 
 app.add_typer(status.commands)
 app.add_typer(gate.commands)
+app.add_typer(card.commands)
+app.add_typer(assistant.commands)
 
 
 @app.command()
 def report(
     study_file: StudyPath,
     store: StorePath = Path("store"),
-    report_folder: ReportPath = Path("report"),
+    report_folder: ReportPath = None,
     folder: FromFolder = None,
     precision: Precision = None,
     formats: Annotated[
@@ -159,7 +185,8 @@ def report(
     study, kept = terminal.study(study_file, folder, precision), Store(store)
     command = _run_command(study_file, folder, study)
     if not as_text and not as_json:
-        terminal.report(study, kept, report_folder, command, tuple(dict.fromkeys(formats or USUAL)))
+        place = terminal.place(study, report_folder)
+        terminal.report(study, kept, place, command, tuple(dict.fromkeys(formats or USUAL)))
         return
     from spillover.questions import answered
     from spillover.report.text_tables import text_report

@@ -16,6 +16,7 @@ from spillover.models.resolve import resolve_model
 from spillover.models.spec import ResolvedModel
 from spillover.question import Question
 from spillover.questions import QUESTIONS
+from spillover.settings import load_yaml, parse_settings
 from spillover.sources.harness import asked_tasks, harness_tasks, is_harness_name
 from spillover.sources.suites import SuiteTask
 from spillover.steps.adopt import Adopt
@@ -38,7 +39,6 @@ from spillover.study.supervised import given_step, supervised_steps
 from spillover.tasks.mixture import Mixture, label_collisions
 from spillover.tasks.prepare import demonstration_count
 from spillover.tasks.relation import DataOfFamily, TrainedOn
-from spillover.tasks.settings import load_yaml, parse_settings
 from spillover.tasks.suite import Suite, load_suite
 from spillover.tasks.task import Task
 from spillover.training.optimization import TrainingSettings
@@ -178,6 +178,7 @@ def resolve_study(
         classifiers=classifiers,
         track=settings.track,
         questions=tuple(questions),
+        origin=(str(path.absolute()),),
     )
 
 

@@ -9,13 +9,13 @@ from spillover.analysis.analysis import Analysis
 from spillover.analysis.verdict import Verdict
 from spillover.records import StudyResults
 from spillover.report.section import Section
+from spillover.settings import Settings
 from spillover.steps.step import Step
 from spillover.steps.variant import Variant
 from spillover.store.store import Store
 from spillover.study.design import Designed
 from spillover.study.study import Study
 from spillover.study.study_file import StudyFile
-from spillover.tasks.settings import Settings
 
 Found = TypeVar("Found")
 
@@ -29,6 +29,8 @@ class Question(Generic[Found]):
 
     name: ClassVar[str]
     """Of its finding and of its facts."""
+    asks_of_others: ClassVar[bool] = True
+    """Whether it is asked of what was trained, or measured, elsewhere too."""
     settings: ClassVar[type[Settings] | None] = None
     """The keys that it adds to study.yaml, each with a default that asks nothing; None adds none."""
 

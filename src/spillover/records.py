@@ -222,6 +222,8 @@ class ItemAnswer:
     score: float
     shares: tuple[float, ...] = ()
     """Each option's share of one, in the order of the item's options; empty for free text."""
+    fault: str = ""
+    """What else than the model may be at fault for the score: a text that was cut off, or holds nothing to score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +280,8 @@ class StudyResults:
     """Names of what is asked beyond the matrix; None asks everything."""
     margin: float = 0.02
     """Losses up to it count as nothing lost; a share: 0.02 is two answers in a hundred, or 2 points of 100."""
+    origin: tuple[str, ...] = ()
+    """What tells the study from others of its name: whole paths of its file or folders, or words; in no report."""
 
 
 @dataclass(frozen=True, slots=True)

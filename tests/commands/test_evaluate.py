@@ -5,6 +5,7 @@ import pytest
 
 from spillover.models.adapters import add_adapter
 from spillover.models.load import load_model
+from spillover.report.place import MARK
 from tests.study.made_study import make_study
 from tests.test_cli import call
 
@@ -65,26 +66,42 @@ def test_a_mistake_is_one_line_and_exit_2(made, tmp_path, capsys, changes, messa
     assert not (tmp_path / "store").exists()
 
 
-def test_without_a_stated_training_task_no_relation_is_claimed(made, tmp_path):
+def test_without_a_stated_training_task_no_relation_is_claimed(made, tmp_path, monkeypatch, capsys):
     shutil.copytree(made / "mine", tmp_path / "my adapter")
-    places = {"store": tmp_path / "store", "report": tmp_path / "report", "adapter": tmp_path / "my adapter"}
-    assert call("evaluate", *options(made, tasks="first", **places)) == 0
-    rows = (tmp_path / "report" / "measurements.csv").read_text()
+    monkeypatch.chdir(tmp_path)
+    assert call("evaluate", *options(made, tasks="first", adapter=tmp_path / "my adapter")) == 0
+    assert "report: report/my-adapter/index.html" in capsys.readouterr().out
+    rows = (tmp_path / "report" / "my-adapter" / "measurements.csv").read_text()
     assert "unstated" in rows
     assert "my-adapter" in rows
     assert "in-domain" not in rows
     assert "cross-task" not in rows
+    summary = json.loads((tmp_path / "report" / "my-adapter" / "summary.json").read_text())
+    assert summary["study"] == "my-adapter"
+    assert "best_of_shots_optimistic" in summary
+    assert "claims" not in summary  # they are of fine-tuning as the paper did it
+
+
+def test_the_same_adapter_on_another_base_does_not_take_the_place_of_the_first_report(made, tmp_path, capsys):
+    """Nothing is computed for a folder that is refused."""
+    report = tmp_path / "report"
+    report.mkdir()
+    origin = ["mine", "evaluate", "another", "../mine", "made"]
+    (report / MARK).write_text(json.dumps(origin))
+    places = {"store": tmp_path / "store", "report": report}
+    assert call("evaluate", *options(made, tasks="first", **places)) == 2
+    assert "holds the report of another study, 'mine', which would be overwritten" in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()
 
 
 def test_a_classifiers_predictions_are_measured_alone_and_beside_a_fine_tune(made, tmp_path):
     rows = [json.loads(line) for line in (made / "first.jsonl").read_text().splitlines()]
     lines = [f"{row['text']},{row['answer']}" for row in rows]
     (tmp_path / "ours.csv").write_text("\n".join(["text,label", *lines]) + "\n")
-    places = {"store": tmp_path / "store", "report": tmp_path / "report", "predictions": tmp_path / "ours.csv"}
-    for changes in ({"adapter": None}, {}):
-        assert (
-            call("evaluate", *options(made, tasks="first,words", **{"trained-on": "first"}, **places, **changes)) == 0
-        )
+    stated = {"tasks": "first,words", "trained-on": "first", "store": tmp_path / "store"}
+    for place, changes in (("alone", {"adapter": None}), ("report", {})):
+        places = {"report": tmp_path / place, "predictions": tmp_path / "ours.csv"}
+        assert call("evaluate", *options(made, **stated, **places, **changes)) == 0
     summary = json.loads((tmp_path / "report" / "summary.json").read_text())
     assert {verdict["variant"] for verdict in summary["verdicts"]} == {"mine/first", "ours/first"}
     table = (tmp_path / "report" / "measurements.csv").read_text().splitlines()

@@ -284,3 +284,18 @@ def test_149_unchanged_items_are_the_fewest_that_can_show_a_loss_below_two_point
         base = {"home": rows("home", home), "far": rows("far", np.ones(count, dtype=bool))}
         lights.append(imported(base, base, "home")["light"])
     assert lights == ["unclear", "keeps"]
+
+
+def test_an_import_has_a_folder_of_its_own_and_asks_no_claims_of_a_paper(tmp_path, monkeypatch, capsys):
+    right = mixed(40, 0.5)
+    found = {name: write_run(tmp_path / name, {"far": rows("far", right)}) for name in ("base", "tuned", "other")}
+    monkeypatch.chdir(tmp_path)
+    for variants in (["tuned"], ["tuned", "other"], ["tuned"]):
+        assert call("import", "lm-eval", found["base"], *(found[name] for name in variants)) == 0
+        place = f"report/{'-'.join(variants)}"
+        assert f"report: {place}/index.html" in capsys.readouterr().out
+        summary = json.loads((tmp_path / place / "summary.json").read_text())
+        assert [verdict["variant"] for verdict in summary["verdicts"]] == variants
+        assert "claims" not in summary
+    assert call("import", "lm-eval", found["base"], found["other"], "--report", "report/tuned") == 2
+    assert "holds the report of another study" in capsys.readouterr().err

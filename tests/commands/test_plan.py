@@ -43,6 +43,7 @@ def test_a_plan_says_time_disk_and_what_the_design_can_show(made_study_file, tmp
     assert len(plan["steps"]) == 57
     assert not any(step["done"] for step in plan["steps"])
     assert plan["disk_bytes"] > 0
+    assert plan["memory_bytes"] > 0
     assert set(plan["costs"]) == {"prepare", "finetune", "predict", "score", "drift"}
     assert all(plan["costs"][kind]["wall_seconds"] > 0 for kind in ("finetune", "predict", "drift"))
     rows = {(row["variant"], row["relation"]): row for row in plan["detectable"]}

@@ -4,7 +4,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from spillover.tasks.settings import load_yaml
+from spillover.settings import load_yaml
 from tests.commands.called import call
 
 ROOT = Path(__file__).parents[2]

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from spillover.commands.terminal import hanging
+from spillover.report.place import MARK
 from spillover.report.text import LIGHT_WIDTH
 from tests.commands.called import call
 
@@ -96,7 +97,7 @@ def test_formats_are_written_alone_where_they_are_named(finished_study, tmp_path
     options = ["report", path, "--store", store, "--report", tmp_path / "report"]
     assert call(*options, "--format", "latex", "--format", "csv") == 0
     names = sorted(entry.name for entry in (tmp_path / "report").iterdir())
-    assert names == ["measurements.csv", "report.tex", "study.yaml"]
+    assert names == [MARK, "measurements.csv", "report.tex", "study.yaml"]
     assert "report.tex" in capsys.readouterr().out
     assert call(*options, "--format", "csv", "--json") == 2
     assert "report takes one of --text, --json and --format" in capsys.readouterr().err

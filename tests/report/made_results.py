@@ -3,6 +3,7 @@
 import math
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -159,6 +160,23 @@ def made_results(hostile: str = "") -> StudyResults:
         changes=tuple(
             _changes(card.id, task, shots, scores, hostile) for card in variants for task in tasks for shots in SHOTS
         ),
+    )
+
+
+def repeated(results: StudyResults, count: int) -> StudyResults:
+    """Return a study with every variant ``count`` times."""
+    copies = {card.id: [f"{card.id}-{index}" for index in range(count)] for card in results.variants}
+    return replace(
+        results,
+        variants=tuple(
+            replace(card, id=name, name=f"{card.name}{index}")
+            for card in results.variants
+            for index, name in enumerate(copies[card.id])
+        ),
+        scores=tuple(replace(row, variant=name) for row in results.scores for name in copies.get(row.variant, [BASE])),
+        relations={(name, task): found for (own, task), found in results.relations.items() for name in copies[own]},
+        changes=tuple(replace(row, variant=name) for row in results.changes for name in copies[row.variant]),
+        flip_floors={},
     )
 
 

@@ -15,6 +15,7 @@ class PageReader(HTMLParser):
         self.attributes: list[tuple[str, str]] = []
         self.ids: list[str] = []
         self._texts: list[str] = []
+        self._first_layer: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
@@ -36,11 +37,20 @@ class PageReader(HTMLParser):
     def handle_data(self, data: str) -> None:
         if "style" not in self.open:
             self._texts.append(data)
+        folds = [place for place, tag in enumerate(self.open) if tag == "details"]
+        is_seen = all(self.open[place + 1 : place + 2] == ["summary"] for place in folds)
+        if is_seen and "more" not in self.ids and not {"style", "script", "head"} & set(self.open):
+            self._first_layer.append(data)
 
     @property
     def text(self) -> str:
         """All text but the styles'."""
         return "".join(self._texts)
+
+    @property
+    def first_layer(self) -> str:
+        """The text in sight before what is folded: to the section ``more``, without what details hold."""
+        return " ".join(self._first_layer)
 
 
 def read_page(html: str) -> PageReader:

@@ -1,3 +1,4 @@
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,10 +10,11 @@ from spillover.records import BASE, RIGHT_ANSWERS, Relation
 from spillover.report.figures import (
     forgetting_panels,
     loss_chart,
-    relation_chart,
+    relation_panels,
     series_of,
     shots_panels,
 )
+from spillover.report.section import Panel
 from tests.report.made_results import made_results
 
 RESULTS = made_results()
@@ -28,9 +30,8 @@ def names(svg: str) -> set[str]:
 
 
 def test_charts_are_plain_drawings_coloured_by_the_page() -> None:
-    svgs = [relation_chart(ANALYSIS), loss_chart(RESULTS)]
-    panels = (*shots_panels(RESULTS, ANALYSIS), *forgetting_panels(RESULTS))
-    svgs += [panel.svg for panel in panels]
+    panels = (*relation_panels(ANALYSIS), *shots_panels(RESULTS, ANALYSIS), *forgetting_panels(RESULTS))
+    svgs = [loss_chart(RESULTS), *(panel.svg for panel in panels)]
     for svg in svgs:
         assert names(svg) <= {"svg", "g", "path", "line", "text", "rect", "defs", "clipPath"}
         colors = {element.get(kind) for element in elements(svg) for kind in ("fill", "stroke")}
@@ -38,10 +39,39 @@ def test_charts_are_plain_drawings_coloured_by_the_page() -> None:
         assert not [element for element in elements(svg) if element.get("style") or element.get("href")]
 
 
-def test_the_relation_chart_names_every_variant_and_relation() -> None:
-    shown = {element.text for element in elements(relation_chart(ANALYSIS)) if element.text}
-    assert {card.id for card in RESULTS.variants} <= shown
-    assert {f"{item.relation}, {item.kind}" for item in ANALYSIS.relations} <= shown
+def words(panel: Panel) -> list[str]:
+    return [element.text for element in elements(panel.svg) if element.text]
+
+
+def test_the_relation_panels_name_every_variant_and_relation() -> None:
+    shown = {panel.title: set(words(panel)) for panel in relation_panels(ANALYSIS)}
+    for item in ANALYSIS.relations:
+        assert item.variant in shown[f"{item.relation}, {item.kind}"]
+
+
+def test_of_many_variants_a_panel_draws_the_lowest() -> None:
+    made = [item for item in ANALYSIS.relations if item.relation == Relation.CROSS_TASK][:1]
+    many = tuple(replace(made[0], variant=f"v{place:02}", mean_difference=-0.01 * place) for place in range(30))
+    (panel,) = relation_panels(replace(ANALYSIS, relations=many))
+    assert {word for word in words(panel) if word[0] == "v"} == {f"v{place:02}" for place in range(18, 30)}
+
+
+def test_every_tick_has_a_label_of_its_own_below_it() -> None:
+    panels = (*relation_panels(ANALYSIS), *shots_panels(RESULTS, ANALYSIS), *forgetting_panels(RESULTS))
+    for svg in [loss_chart(RESULTS), *(panel.svg for panel in panels)]:
+        groups = [item for item in elements(svg) if item.get("class", "").endswith("role-axis-label")]
+        ticks = [item for item in elements(svg) if item.get("class", "").endswith("role-axis-tick")]
+        assert len(groups) == len(ticks) > 0
+        for labels, marks in zip(groups, ticks, strict=True):
+            shown = [item for item in labels.iter() if item.text and item.get("opacity") != "0"]
+            assert len({item.text for item in shown}) == len(shown)
+            places = [float(re.findall(r"-?[\d.]+", str(mark.get("transform")))[0]) for mark in marks]
+            anchors = {item.get("text-anchor") for item in shown}
+            if anchors == {"middle"}:  # of a horizontal axis
+                own = [float(re.findall(r"-?[\d.]+", str(item.get("transform")))[0]) for item in shown]
+                assert all(min(abs(place - label) for place in places) < 1 for label in own)
+            else:
+                assert anchors == {"end"}
 
 
 def test_a_relation_that_a_variant_has_no_cells_of_has_no_line_for_it() -> None:
@@ -51,7 +81,7 @@ def test_a_relation_that_a_variant_has_no_cells_of_has_no_line_for_it() -> None:
         for item in ANALYSIS.relations
         if item.variant != alone or (item.relation, item.kind) == (Relation.CROSS_TASK, RIGHT_ANSWERS)
     )
-    shown = [element.text for element in elements(relation_chart(replace(ANALYSIS, relations=relations)))]
+    shown = [word for panel in relation_panels(replace(ANALYSIS, relations=relations)) for word in words(panel)]
     assert shown.count(RESULTS.variants[0].id) == 3
     assert shown.count(alone) == 1
 
@@ -78,9 +108,9 @@ def test_many_variants_stay_distinct() -> None:
 
 def test_hostile_names_stay_text_in_a_drawing() -> None:
     results = made_results("<script>alert(1)</script>\"'\x00\x1b]]>&")
-    svg = relation_chart(answered(results, resample_count=20))
-    assert "script" not in names(svg)
-    assert "<script>" not in svg
+    for panel in relation_panels(answered(results, resample_count=20)):
+        assert "script" not in names(panel.svg)
+        assert "<script>" not in panel.svg
 
 
 @pytest.mark.parametrize("step_count", [1, 500])

@@ -4,16 +4,34 @@ from dataclasses import replace
 from spillover.questions import answered
 from spillover.records import Relation
 from spillover.report.matrix import guessing_words, matrices
-from tests.report.made_results import made_results
+from spillover.report.section import Table
+from tests.report.made_results import made_results, repeated
 
 RESULTS = made_results()
 ANALYSIS = answered(RESULTS, resample_count=200)
 
 
-def test_there_is_one_matrix_per_task_trained_on_with_rows_by_relation() -> None:
-    found = matrices(RESULTS, ANALYSIS)
+def made(count: int) -> dict[str, Table]:
+    results = repeated(RESULTS, count)
+    return matrices(results, answered(results, resample_count=20))
+
+
+def test_few_variants_share_a_matrix_whose_cells_say_their_relation() -> None:
+    (matrix,) = matrices(RESULTS, ANALYSIS).values()
+    assert [column.title for column in matrix.columns[3:]] == [card.id for card in RESULTS.variants]
+    assert [(row[0].text, row[1]) for row in matrix.rows] == [
+        (task.name, shots) for task in RESULTS.tasks for shots in "02"
+    ]
+    for row in matrix.rows:
+        for column, cell in zip(matrix.columns[3:], row[3:], strict=True):
+            assert cell.small[-1] == RESULTS.relations[column.title, row[0].text]
+
+
+def test_more_variants_have_a_matrix_per_task_trained_on_with_rows_by_relation() -> None:
+    found = made(2)
     assert list(found) == ["siqa", "amazon"]
-    assert [column.title for column in found["siqa"].columns[4:]] == ["sft/siqa/128/0", "fticl/siqa/128/0"]
+    names = [column.title for column in found["siqa"].columns[3:]]
+    assert names == [f"{recipe}/siqa/128/0-{index}" for recipe in ("sft", "fticl") for index in range(2)]
     assert [group.heading for group in found["siqa"].groups] == list(Relation)[:3]
     assert [[(row[0].text, row[1]) for row in group.rows] for group in found["amazon"].groups] == [
         [("amazon", "0"), ("amazon", "2")],
@@ -22,9 +40,23 @@ def test_there_is_one_matrix_per_task_trained_on_with_rows_by_relation() -> None
     ]
 
 
+def test_of_many_variants_each_has_a_row_under_its_recipe_with_the_same_cells() -> None:
+    few, many = (made(count)["siqa"] for count in (2, 7))
+    recipes = [f"{recipe}{index}" for recipe in ("sft", "fticl") for index in range(7)]
+    assert [group.heading for group in many.groups] == ["", *recipes]
+    assert [row[0] for row in many.groups[2].rows] == ["sft/siqa/128/0-1"]
+    by_cell = {(row[0].text, row[1]): (row[2], row[3]) for row in few.rows}
+    for column, base, first in zip(many.columns[1:], many.rows[0][1:], many.groups[1].rows[0][1:], strict=True):
+        task, shots, _, _ = re.split(",? ", column.title)
+        assert (base.text, (first.text, first.data)) == (
+            by_cell[task, shots][0].text,
+            (by_cell[task, shots][1].text, by_cell[task, shots][1].data),
+        )
+
+
 def test_a_star_and_a_tint_follow_the_numbers() -> None:
     for row in (row for matrix in matrices(RESULTS, ANALYSIS).values() for row in matrix.rows):
-        for cell in row[4:]:
+        for cell in row[3:]:
             adjusted = re.search(r"after Holm ([\d.e-]+)", cell.title)
             assert bool(cell.star) == (adjusted is not None and float(adjusted[1]) < 0.05)
             if cell.tint != "flat":
@@ -35,17 +67,17 @@ def test_a_cell_leads_the_pages_script_to_its_items() -> None:
     cards, tasks = [card.id for card in RESULTS.variants], [task.name for task in RESULTS.tasks]
     for matrix in matrices(RESULTS, ANALYSIS).values():
         for row in matrix.rows:
-            for column, cell in zip(matrix.columns[4:], row[4:], strict=True):
+            for column, cell in zip(matrix.columns[3:], row[3:], strict=True):
                 assert cards[int(cell.data["model"])] == column.title
                 assert (tasks[int(cell.data["task"])], cell.data["shots"]) == (row[0].text, row[1])
 
 
-def test_rows_show_majority_accuracy_beside_accuracy_only() -> None:
-    rows = matrices(RESULTS, ANALYSIS)["siqa"].rows
-    assert {(row[0].small[0].split(",")[0], row[2]) for row in rows} == {
-        ("ROUGE-L", "–"),
-        ("accuracy", "0.53"),
-        ("accuracy", "0.36"),
+def test_rows_show_what_guessing_scores_beside_accuracy_only() -> None:
+    (matrix,) = matrices(RESULTS, ANALYSIS).values()
+    assert {(row[0].small[0].split(",")[0], row[2].small) for row in matrix.rows} == {
+        ("ROUGE-L", ()),
+        ("accuracy", ("guessing 0.53",)),
+        ("accuracy", ("guessing 0.36",)),
     }
 
 

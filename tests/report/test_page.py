@@ -11,19 +11,23 @@ import pytest
 from spillover.analysis.verdict import Light
 from spillover.analysis.wording import interval_words, signed
 from spillover.questions import CALIBRATION, CLAIMS, GENERALIZATION, answered
+from spillover.records import BASE
 from spillover.report.explorer import explorer
 from spillover.report.latex import latex_tables
 from spillover.report.page import html_page, markdown_page
+from spillover.report.section import Chart, Details, Lights, Part, Table
+from spillover.report.section import Text as TextPart
+from spillover.report.sections import report_sections
 from spillover.report.text import LIGHT_SYMBOLS, markdown, text_summary
 from tests.analysis.test_seeds import study_of
-from tests.report.made_results import made_results
+from tests.report.made_results import made_results, repeated
 from tests.report.page_reader import read_page
 
 RESULTS = made_results()
 ANALYSIS = answered(RESULTS, resample_count=200)
 PAGE = html_page(RESULTS, ANALYSIS)
 READER = read_page(PAGE)
-SECTIONS = re.findall(r'<section id="(\w+)">', PAGE)
+SECTIONS = re.findall(r'<section id="(\w+)"', PAGE)
 
 HOSTILE = (
     "<script>alert(1)</script>\"'</style></title><img src=x onerror=alert(2)>\u202e عربى 😀\n|`\ud800\x00"
@@ -33,15 +37,67 @@ HOSTILE = (
 
 def test_the_page_has_its_sections_in_order() -> None:
     wanted = (
-        "verdicts relations frontier matrix shots best gains choices calibration losses labels items claims drift "
-        "training protocol skipped provenance"
+        "verdicts relations frontier matrix worse more shots best gains choices calibration losses labels items claims "
+        "drift training protocol skipped provenance"
     )
     assert " ".join(SECTIONS) == wanted
 
 
-def test_every_link_of_the_page_leads_to_a_section() -> None:
+def test_the_first_layer_is_linked_and_the_rest_is_folded_with_a_line_each() -> None:
     links = {value for name, value in READER.attributes if name == "href"}
-    assert links == {f"#{section}" for section in SECTIONS} | {"data:,"}
+    first, _, folded = " ".join(SECTIONS).partition("more")
+    assert links == {f"#{section}" for section in [*first.split(), "more"]} | {"data:,"}
+    folds = re.findall(
+        r'<details class="fold"><summary><h2>.*?</h2> <span>(.+?)</span></summary>\n<section id="(\w+)"', PAGE
+    )
+    assert [found for _, found in folds] == folded.split()
+
+
+def test_the_first_layer_is_read_in_a_minute_or_two() -> None:
+    words = [word for word in READER.first_layer.split() if re.search(r"[^\W\d]", word)]  # numbers are no words
+    assert 300 < len(words) <= 700, len(words)
+
+
+@pytest.mark.parametrize("kept", ["all", "choices", "text", "one variant", "nothing else"])
+def test_no_section_is_empty(kept: str) -> None:
+    results = RESULTS
+    if kept in ("choices", "text"):
+        tasks = tuple(task for task in RESULTS.tasks if bool(task.answers) == (kept == "choices"))
+        names = {task.name for task in tasks}
+        scores = tuple(row for row in RESULTS.scores if row.cell.tested_on in names)
+        results = replace(RESULTS, tasks=tasks, scores=scores, flip_floors={}, changes=(), prompts=())
+    if kept == "one variant":
+        results = replace(RESULTS, variants=RESULTS.variants[:1])
+        results = replace(
+            results, scores=tuple(row for row in RESULTS.scores if row.variant in (BASE, results.variants[0].id))
+        )
+    if kept == "nothing else":
+        cards = tuple(replace(card, facts={}, training={}) for card in RESULTS.variants)
+        results = replace(RESULTS, variants=cards, prompts=(), skipped=(), provenance={}, changes=())
+    for section in report_sections(results, answered(results, resample_count=20)):
+        assert any(map(holds_something, section.parts)), section.id
+        assert all(part.parts for part in section.parts if isinstance(part, Details)), section.id
+        assert section.is_open != bool(section.summary), section.id
+
+
+def holds_something(part: Part) -> bool:
+    if isinstance(part, Table):
+        return bool(part.rows)
+    return isinstance(part, Chart | Lights) or (isinstance(part, TextPart) and part.kind in ("point", "block"))
+
+
+def test_a_page_of_500_cells_is_small_grouped_and_searchable() -> None:
+    results = repeated(RESULTS, 17)
+    analysis = answered(results, resample_count=5)
+    assert len(results.variants) * len(RESULTS.tasks) * 2 > 500
+    page = html_page(results, analysis)
+    assert len(page.encode()) < 5_000_000
+    regions = re.findall(r'<div class="searched">.*?aria-label="([^"]+)"', page, flags=re.S)
+    assert regions[0] == "Verdicts by light"
+    assert any(label.startswith("Differences to the base of variants trained on siqa") for label in regions)
+    groups = re.findall(r'<h3 class="(\w+)"><span class="light">. \w+</span>: (\d+) of (\d+)</h3>', page)
+    lights = Counter(item.light for item in analysis.verdicts)
+    assert groups == [(light, str(lights[light]), str(lights.total())) for light in LIGHT_SYMBOLS if lights[light]]
 
 
 def test_the_page_needs_nothing_else_and_runs_its_own_script_alone() -> None:
@@ -108,7 +164,7 @@ def test_what_does_not_hold_after_adjustment_is_marked_in_every_table() -> None:
 
 def test_every_difference_of_a_primary_metric_is_on_the_page() -> None:
     titles = [value for name, value in READER.attributes if name == "title" and "of the base on" in value]
-    assert len(titles) == 3 * 5 * 2
+    assert len(titles) == 3 * 5 * 2 + 5 * 2  # and of the base
 
 
 def test_prompts_show_line_ends_tabs_and_token_ids() -> None:
@@ -174,9 +230,9 @@ def test_a_study_without_drift_losses_prompts_or_free_text_still_has_a_page() ->
     )
     analysis = answered(bare, resample_count=50)
     page = html_page(bare, analysis)
-    wanted = "verdicts relations matrix choices calibration losses training protocol provenance"
-    assert re.findall(r'<section id="(\w+)">', page) == wanted.split()
-    assert re.findall(r'<a href="#(\w+)">', page) == re.findall(r'<section id="(\w+)">', page)
+    wanted = "verdicts relations matrix more choices calibration losses training protocol provenance"
+    assert re.findall(r'<section id="(\w+)"', page) == wanted.split()
+    assert re.findall(r'<a href="#(\w+)">', page) == wanted.split()[:4]
     assert "## Skipped" not in markdown_page(bare, analysis)
 
 
@@ -243,7 +299,7 @@ PAPER = next(claim.paper[0] for claim in ANALYSIS.of(CLAIMS) if claim.number == 
 """The paper's own figures beside a claim."""
 
 
-@pytest.mark.parametrize("line", ["## Verdicts", "### Trained on siqa", "## Provenance"])
+@pytest.mark.parametrize("line", ["## Verdicts", "## Every cell", "## What got worse, for example", "## Provenance"])
 def test_the_markdown_has_the_pages_parts(line: str) -> None:
     assert line in markdown_page(RESULTS, ANALYSIS).splitlines()
 

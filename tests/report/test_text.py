@@ -15,7 +15,7 @@ def test_the_summary_prints_every_verdict_sentence_as_it_is() -> None:
     Console(file=out, width=1000).print(text_summary(results, analysis))
     lines = out.getvalue().splitlines()
     assert lines[0].startswith("made-up quickstart")
-    assert [line.split(maxsplit=2)[1:] for line in lines[1:]] == [
+    assert [line.split(maxsplit=2)[1:] for line in lines[1:] if line[2] != " "] == [
         [verdict.light, verdict.sentence] for verdict in analysis.verdicts
     ]
 

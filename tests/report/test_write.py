@@ -9,13 +9,14 @@ import pytest
 
 from spillover.questions import GENERALIZATION, answered
 from spillover.records import Measurement
+from spillover.report.place import MARK
 from spillover.report.write import write_report
 from tests.report.made_results import made_results
 from tests.report.page_reader import read_page
 
 RESULTS = made_results()
 ANALYSIS = answered(RESULTS, resample_count=200)
-FILES = ["index.html", "measurements.csv", "report.md", "summary.json"]
+FILES = [MARK, "index.html", "measurements.csv", "report.md", "summary.json"]
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def test_the_report_is_four_files_and_nothing_else(folder: Path) -> None:
+def test_the_report_is_four_files_and_its_mark(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == FILES
 
 
@@ -75,6 +76,7 @@ def test_hostile_text_survives_in_every_file(tmp_path: Path) -> None:
 
 
 def test_a_second_report_replaces_the_first_and_leaves_other_files(tmp_path: Path) -> None:
+    write_report(RESULTS, ANALYSIS, tmp_path)
     (tmp_path / "index.html").write_text("old")
     (tmp_path / "study.yaml").write_text("base: tiny")
     write_report(RESULTS, ANALYSIS, tmp_path)

@@ -17,10 +17,10 @@ from spillover.artifacts.download import download
 from spillover.artifacts.indexes import PackageIndexes
 from spillover.config import load_study
 from spillover.errors import UserError
+from spillover.settings import parse_settings
 from spillover.store.store import Store
 from spillover.study.export import export
 from spillover.study.study_file import StudyFile
-from spillover.tasks.settings import parse_settings
 from spillover.training.processes import require_launched
 from tests.artifacts.archives import made_artifact, served
 

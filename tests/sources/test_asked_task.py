@@ -80,7 +80,8 @@ def test_plan_and_margin_count_it(finished):
     reach = margin_reach(study, Workshop(store))
     assert {task.name: task.unit_count for task in reach.tasks} == {"first": 10, "length": 5}
     scores = [step for step in study.scores if step.predictions.cell.tested_on == "length"]
-    assert expected_cost(scores, Workshop(store), speed=None).keys() == {"length-score"}
+    work = {step.key: 1.0 for step in scores}
+    assert expected_cost(scores, work, Workshop(store), speed=None).keys() == {"length-score"}
     assert study.resolved()["test_on"] == ["first", "length"]
     assert study.resolved()["test_limit"] == {"first": 10, "length": 9}
 

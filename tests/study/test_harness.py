@@ -357,7 +357,7 @@ def test_choices_have_a_flip_floor_at_their_largest_shot_count(finished):
 def test_wrong_answers_to_lm_evals_choices_are_flips_and_refused(finished):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from spillover.evaluation.harness.exactness import PlainLM, choice_flip_floor
+    from spillover.evaluation.harness.flip_floor import PlainLM, choice_flip_floor
 
     study, store, _ = finished
     step, path = asked(study, "warmth"), study.base.path

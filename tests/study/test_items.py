@@ -2,6 +2,8 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +11,8 @@ from transformers import AutoTokenizer
 
 from spillover.config import load_study
 from spillover.errors import SpilloverError
-from spillover.records import BASE
+from spillover.records import BASE, Prediction
+from spillover.steps.score import Score
 from spillover.steps.workshop import Workshop
 from spillover.store import files
 from spillover.store.store import Store
@@ -149,3 +152,23 @@ def test_a_row_that_the_task_no_longer_has_is_an_error_that_names_the_folder(fin
 def test_reading_items_loads_neither_torch_nor_transformers():
     code = "import sys, spillover.study.items; print(*{'torch', 'transformers'} & {*sys.modules})"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "token_count", "fault"),
+    [
+        ("the answer is 7", 3, ""),
+        ("seven", 3, "no number given"),
+        (" \n", 3, "empty answer"),
+        ("1 2 3", 8, "cut off at 8 tokens"),
+    ],
+)
+def test_what_else_than_the_model_may_be_at_fault_is_said_of_a_text(text, token_count, fault):
+    generation = SimpleNamespace(max_new_tokens=8)
+    task = SimpleNamespace(
+        metrics=("numeric_match", "unparsed"), generation=generation, answers=(), has_own_options=False
+    )
+    step = Score(SimpleNamespace(data=SimpleNamespace(task=task)), ("numeric_match",), (), "raw")
+    prediction = Prediction("a", "7", text, token_ids=tuple(range(token_count)))
+    assert step.answer_fault(prediction) == fault
+    assert step.answer_fault(replace(prediction, log_likelihoods=(-1.0, -2.0))) == ""

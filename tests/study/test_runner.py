@@ -12,12 +12,14 @@ import torch
 
 from spillover.config import load_study
 from spillover.errors import UserError
+from spillover.models.fingerprint import tensor_entries
 from spillover.models.spec import ResolvedModel
 from spillover.questions import answered
 from spillover.records import BASE, Relation
 from spillover.steps.finetune import Finetune
 from spillover.steps.predict import Predict
 from spillover.steps.score import Score
+from spillover.steps.step import weights_in
 from spillover.steps.workshop import Workshop
 from spillover.store.identity import digest
 from spillover.store.store import Store
@@ -276,3 +278,13 @@ def test_an_interrupted_run_exits_130_and_keeps_what_is_finished(made_study_file
     assert "run the same command to go on" in messages
     assert "Traceback" not in messages
     assert list(root.glob("prepare/*/manifest.json"))
+
+
+def test_the_memory_of_a_step_is_that_of_weights_gradients_and_moments(made_study_file):
+    study = load(made_study_file)
+    shapes = {entry.name: entry.shape for entry in tensor_entries(study.base.path)}
+    count = weights_in(shapes)
+    (full,) = {step.memory_bytes(shapes) for step in study.finetunes if step.recipe.parameters.kind == "full"}
+    assert full == count * (4 + 4 + 8)  # float32 weights, gradients and Adam's two moments
+    asked = next(step.predictions for step in study.scores)
+    assert asked.memory_bytes(shapes) == count * 4

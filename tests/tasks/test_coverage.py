@@ -4,8 +4,8 @@ import pytest
 
 from spillover.errors import SpilloverError
 from spillover.records import Example
+from spillover.settings import parse_settings
 from spillover.tasks.coverage import coverage, effective_number, output_format
-from spillover.tasks.settings import parse_settings
 from spillover.tasks.task import Task
 
 

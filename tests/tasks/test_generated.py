@@ -1,8 +1,8 @@
 import pytest
 
 from spillover.errors import UserError
+from spillover.settings import parse_settings
 from spillover.tasks.generated import GeneratedSource
-from spillover.tasks.settings import parse_settings
 
 
 def parse(**settings):

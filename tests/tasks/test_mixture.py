@@ -3,8 +3,8 @@ import random
 import pytest
 
 from spillover.errors import UserError
+from spillover.settings import parse_settings
 from spillover.tasks.mixture import Mixture, label_collisions, portions
-from spillover.tasks.settings import parse_settings
 from spillover.tasks.task import Task
 
 

@@ -1,8 +1,8 @@
 import pytest
 
 from spillover.errors import UserError
+from spillover.settings import parse_settings
 from spillover.tasks.rows import examples_of, with_groups
-from spillover.tasks.settings import parse_settings
 from spillover.tasks.table import RawRow
 from spillover.tasks.task import Task
 

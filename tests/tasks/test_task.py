@@ -1,7 +1,7 @@
 import pytest
 
 from spillover.errors import UserError
-from spillover.tasks.settings import parse_settings
+from spillover.settings import parse_settings
 from spillover.tasks.task import Task
 
 MINIMAL = {

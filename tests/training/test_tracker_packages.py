@@ -67,8 +67,11 @@ def mlflow_kept(folder: Path) -> Kept:
 
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     (experiment,) = (found for found in client.search_experiments() if found.name != "Default")
-    (run,) = client.search_runs([experiment.experiment_id])
-    assert run.info.status == "FINISHED"
+    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    page = client.download_artifacts(runs.pop("report").info.run_id, "report/index.html", str(folder))
+    assert Path(page).read_bytes() == next(folder.glob("report/*/index.html")).read_bytes()
+    (run,) = runs.values()
     series = {
         name: [(value.step, value.value) for value in client.get_metric_history(run.info.run_id, name)]
         for name in run.data.metrics
@@ -92,8 +95,13 @@ def trackio_kept(folder: Path) -> Kept:
 def wandb_kept(folder: Path) -> Kept:
     from wandb.proto.wandb_internal_pb2 import Record
 
-    (path,) = folder.glob("wandb/offline-run-*/run-*.wandb")
-    records = [Record.FromString(content) for content in _logged(path.read_bytes())]
+    kept = [
+        [Record.FromString(content) for content in _logged(path.read_bytes())]
+        for path in folder.glob("wandb/offline-run-*/run-*.wandb")
+    ]
+    named = {record.run.display_name: records for records in kept for record in records if record.HasField("run")}
+    assert any(record.HasField("artifact") for record in named.pop("report"))
+    (records,) = named.values()
     series: Series = {}
     for record in records:
         values = {".".join(item.nested_key) or item.key: item.value_json for item in record.history.item}

@@ -178,6 +178,7 @@ class MadePackage:
     def __init__(self, folder=None):
         self.folder = folder
         self.runs = []
+        self.files = []
         self.config = types.SimpleNamespace(update=self.keep)
         self.utils = types.SimpleNamespace(
             validation=types.SimpleNamespace(MAX_PARAM_VAL_LENGTH=500, MAX_PARAMS_TAGS_PER_BATCH=100)
@@ -197,8 +198,15 @@ class MadePackage:
     def finish(self):
         self.runs[-1]["is_finished"] = True
 
-    def init(self, project, name):  # wandb, trackio
+    def init(self, project, name, **options):  # wandb, trackio
         return self.open(project, name)
+
+    def Artifact(self, name, type):  # noqa: A002, N802  wandb, from here on
+        return types.SimpleNamespace(add_file=self.files.append)
+
+    def log_artifact(self, artifact, artifact_path=None):  # MLflow takes the file itself
+        assert not self.runs[-1]["is_finished"]
+        self.runs[-1]["kept"] = Path(artifact if artifact_path else self.files.pop()).read_bytes()
 
     def search_experiments(self, filter_string):  # MLflow, from here on
         return []
@@ -241,8 +249,10 @@ def test_every_training_that_the_command_starts_is_tracked(tmp_path, monkeypatch
     use_package("wandb", package, monkeypatch)
     options = ["--store", tmp_path / "store", "--report", tmp_path / "report", "--threads", 1, "--device", "cpu"]
     assert call("run", path, *options) == 0
-    assert [run["name"] for run in package.runs] == ["sft/first/16/0", "sft/words/16/0", "fticl/first/16/0"]
     assert all(run["project"] == "study" and run["is_finished"] for run in package.runs)
+    kept = package.runs.pop()
+    assert (kept["name"], kept["kept"]) == ("report", (tmp_path / "report" / "index.html").read_bytes())
+    assert [run["name"] for run in package.runs] == ["sft/first/16/0", "sft/words/16/0", "fticl/first/16/0"]
     assert [run["settings"]["recipe.demonstrations.count"] for run in package.runs] == [0, 0, 2]
     logs = [json.loads(path.read_text()) for path in (tmp_path / "store").rglob("training.json")]
     assert sorted(run["losses"] for run in package.runs) == sorted(log["losses"] for log in logs)
@@ -258,3 +268,29 @@ def test_every_tracker_gets_the_project_and_the_name_of_the_run(tracker, tmp_pat
         log = fit(tiny_model(), made_rows(3), TrainingSettings(epochs=1), seed=0, tracked=tracked)
     run = {"project": "it-s 5-", "name": "sft/first/16/0", "is_finished": True}
     assert package.runs == [{**run, "losses": log.losses, "settings": {"size": 16}}]
+
+
+@pytest.mark.parametrize("tracker", TRACKERS)
+def test_a_page_is_an_artifact_where_the_tracker_keeps_any(tracker, tmp_path, monkeypatch):
+    package, page = MadePackage(tmp_path), tmp_path / "index.html"
+    page.write_text("the page")
+    use_package(tracker, package, monkeypatch)
+    keeps = tracker in ("mlflow", "wandb")
+    assert Tracking(tracker, "it's 5%", tmp_path).keep_page(page) == keeps
+    run = {"project": "it-s 5-", "name": "report", "is_finished": True, "losses": [], "settings": {}}
+    assert package.runs == ([{**run, "kept": b"the page"}] if keeps else [])
+
+
+@pytest.mark.parametrize("tracker", ["mlflow", "wandb"])
+def test_a_tracker_that_takes_no_artifact_is_one_error_and_its_run_is_finished(tracker, tmp_path, monkeypatch):
+    package, page = MadePackage(tmp_path), tmp_path / "index.html"
+    page.write_text("the page")
+    use_package(tracker, package, monkeypatch)
+
+    def full(*given, **named):
+        raise OSError("quota exceeded")
+
+    monkeypatch.setattr(package, "log_artifact", full)
+    with pytest.raises(TrackerError, match=rf"tracker '{tracker}' failed \(quota exceeded\)"):
+        Tracking(tracker, "study", tmp_path).keep_page(page)
+    assert [run["is_finished"] for run in package.runs] == [True]

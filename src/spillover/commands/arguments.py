@@ -7,7 +7,10 @@ import typer
 
 StudyPath = Annotated[Path, typer.Argument(help="The study file.", show_default=False)]
 StorePath = Annotated[Path, typer.Option("--store", help="Where finished steps are kept.")]
-ReportPath = Annotated[Path, typer.Option("--report", help="Where the report is written.")]
+ReportPath = Annotated[
+    Path | None,
+    typer.Option("--report", help="The folder that the report is written to; default: one of its own in report."),
+]
 FromFolder = Annotated[
     Path | None, typer.Option("--from", help="A folder with the suite's release or with downloaded archives.")
 ]

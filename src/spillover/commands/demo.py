@@ -17,19 +17,21 @@ STUDY = "quickstart.yaml"
 @commands.command()
 def demo(
     store: StorePath = Path("store"),
-    report_folder: ReportPath = Path("report"),
+    report_folder: ReportPath = None,
     threads: Threads = 1,
     device: Device = "auto",
     precision: Precision = None,
 ) -> None:
     """Fine-tune two variants of a small model and report what they lost: minutes on a processor, seconds again."""
     from spillover.store.store import Store
+    from spillover.study.completion import RunOptions
 
     study_file, kept = written_study(Path()), Store(store)
     study = terminal.study(study_file, None, precision)
-    failed = terminal.compute(study, kept, lambda: terminal.device(device, threads))
+    place = terminal.place(study, report_folder)
+    failed = terminal.compute(study, kept, RunOptions(device=lambda: terminal.device(device, threads)))
     command = f"spillover demo --precision {study.precision}"
-    terminal.finish(failed, lambda: terminal.report(study, kept, report_folder, command))
+    terminal.finish(failed, lambda: terminal.report(study, kept, place, command))
     terminal.say(f"study: {study_file}; change it, then: spillover run {study_file}")
 
 

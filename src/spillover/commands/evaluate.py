@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from spillover.commands.arguments import SummaryAsJson
+from spillover.commands.arguments import ReportPath, SummaryAsJson
 from spillover.commands.terminal import Terminal
 from spillover.errors import UserError
 
@@ -35,7 +36,6 @@ FromFolder = Annotated[
     Path | None, typer.Option("--from", help="A folder with the suite's release or with downloaded archives.")
 ]
 StorePath = Annotated[Path, typer.Option("--store", help="Where finished steps are kept.")]
-ReportPath = Annotated[Path, typer.Option("--report", help="Where the report is written.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads; default: all.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps or xpu.")]
@@ -58,7 +58,7 @@ def add_evaluate(app: typer.Typer, terminal: Terminal) -> None:
         test_limit: TestLimit = 250,
         folder: FromFolder = None,
         store: StorePath = Path("store"),
-        report_folder: ReportPath = Path("report"),
+        report_folder: ReportPath = None,
         precision: Precision = "auto",
         drift: Annotated[
             bool, typer.Option("--drift/--no-drift", help="Measure how far it moved from the base.")
@@ -69,25 +69,29 @@ def add_evaluate(app: typer.Typer, terminal: Terminal) -> None:
     ) -> None:
         """Measure what was trained elsewhere, an adapter, a whole model or a classifier, in every task of a suite."""
         from spillover.config import resolve_study
+        from spillover.questions import OF_OTHERS
         from spillover.store.store import Store
+        from spillover.study.completion import RunOptions
 
         if not (adapter or model or predictions) or (adapter and model):
             raise UserError(
                 "evaluate needs --adapter or --model, one of the two: the folder of what was trained; or, alone or "
                 "beside it, --predictions"
             )
-        given = {"adapter": adapter and str(adapter), "model": model, "predictions": predictions and str(predictions)}
-        measured = {kind: what for kind, what in given.items() if what}
+        said = {"adapter": adapter and str(adapter), "model": model, "predictions": predictions and str(predictions)}
+        measured = {kind: what for kind, what in said.items() if what}
+        given = tuple(measured.values())
+        called = name or _name_of(given[0])
         settings: dict[str, object] = {
             "base": base,
             "suite": suite,
             "variants": [
                 {
-                    "name": name if name and place == 0 else _name_of(what),
+                    "name": _name_of(what) if index else called,
                     kind: what,
                     **({"train_on": trained_on} if trained_on else {}),
                 }
-                for place, (kind, what) in enumerate(measured.items())
+                for index, (kind, what) in enumerate(measured.items())
             ],
             "test_on": _listed(tasks),
             "shots": "default" if shots == "default" else _counts(shots),
@@ -95,7 +99,16 @@ def add_evaluate(app: typer.Typer, terminal: Terminal) -> None:
             "precision": precision,
             "drift": drift,
         }
-        study = resolve_study(settings, Path("evaluate"), cache=terminal.cache(), folder=folder, notice=terminal.notice)
+        study = resolve_study(
+            settings,
+            Path("evaluate"),
+            cache=terminal.cache(),
+            folder=folder,
+            notice=terminal.notice,
+            questions=OF_OTHERS,
+        )
+        study = replace(study, name=called, origin=("evaluate", *map(_whole, (base, *given, suite))))
+        place = terminal.place(study, report_folder)
         options = {
             "--base": base,
             **{f"--{kind}": what for kind, what in measured.items()},
@@ -110,8 +123,13 @@ def add_evaluate(app: typer.Typer, terminal: Terminal) -> None:
         }
         words = [word for option, value in options.items() if value is not None for word in (option, value)]
         command, kept = shlex.join(["spillover", "evaluate", *words]), Store(store)
-        failed = terminal.compute(study, kept, lambda: terminal.device(device, threads))
-        terminal.finish(failed, lambda: terminal.report(study, kept, report_folder, command, as_json=as_json))
+        failed = terminal.compute(study, kept, RunOptions(device=lambda: terminal.device(device, threads)))
+        terminal.finish(failed, lambda: terminal.report(study, kept, place, command, as_json=as_json))
+
+
+def _whole(name: str) -> str:
+    """Return a path with all its folders; a name of something else as it is."""
+    return str(Path(name).absolute()) if Path(name).exists() else name
 
 
 def _name_of(given: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +31,7 @@ def lm_eval(arguments: Annotated[list[str] | None, typer.Argument(help="As after
 @importing.command("lm-eval")
 def import_lm_eval(
     folders: Annotated[list[Path], typer.Argument(help="Output folders of lm-eval runs with --log_samples.")],
-    report_folder: ReportPath = Path("report"),
+    report_folder: ReportPath = None,
     base: Annotated[Path | None, typer.Option("--base", help="Which folder is the base; default: the first.")] = None,
     trained_on: TrainedOn = None,
     as_json: SummaryAsJson = False,
@@ -39,13 +41,13 @@ def import_lm_eval(
 
     command = shlex.join(["spillover", "import", "lm-eval", *map(str, folders)])
     found = read_runs(folders, base=base or folders[0], trained_on=trained_on or (), command=command)
-    _report(found, report_folder, as_json)
+    _report(found, folders, report_folder, as_json)
 
 
 @importing.command("inspect")
 def import_inspect(
     logs: Annotated[list[Path], typer.Argument(help="Logs of Inspect (.eval or .json), or folders of them.")],
-    report_folder: ReportPath = Path("report"),
+    report_folder: ReportPath = None,
     base: Annotated[str | None, typer.Option("--base", help="The base's name; default: the first log's model.")] = None,
     trained_on: TrainedOn = None,
     as_json: SummaryAsJson = False,
@@ -54,10 +56,15 @@ def import_inspect(
     from spillover.evaluation.harness.inspect_logs import read_logs
 
     command = shlex.join(["spillover", "import", "inspect", *map(str, logs)])
-    _report(read_logs(logs, base=base, trained_on=trained_on or (), command=command), report_folder, as_json)
+    found = read_logs(logs, base=base, trained_on=trained_on or (), command=command)
+    _report(found, logs, report_folder, as_json)
 
 
-def _report(results: StudyResults, folder: Path, as_json: bool) -> None:
-    from spillover.questions import answered
+def _report(results: StudyResults, sources: Sequence[Path], given: Path | None, as_json: bool) -> None:
+    """Report what was read, in a folder called after the variants; the same sources, in any order, are one study."""
+    from spillover.questions import OF_OTHERS, answered
 
-    terminal.write(results, answered(results), folder, as_json=as_json)
+    origin = tuple(sorted(str(path.absolute()) for path in sources))
+    results = replace(results, questions=tuple(question.name for question in OF_OTHERS), origin=origin)
+    place = terminal.place(results, given, called="-".join(card.id for card in results.variants))
+    terminal.write(results, answered(results), place, as_json=as_json)

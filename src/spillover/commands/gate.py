@@ -2,50 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from xml.etree import ElementTree
+from typing import Annotated
 
 import typer
-from pydantic import Field
 
-from spillover.analysis.gate import (
-    MAX_LOSS,
-    Check,
-    JudgedSubject,
-    Outcome,
-    Rule,
-    checks,
-    from_plain,
-    overall,
-    overview,
-)
 from spillover.commands.arguments import AsJson, FromFolder, StorePath
 from spillover.commands.terminal import terminal
-from spillover.errors import UserError, unknown_name
-from spillover.report.text import markdown, printable
-from spillover.tasks.settings import Settings, load_yaml, parse_settings
 
 commands = typer.Typer()
-
-EXITS = {Outcome.PASS: 0, Outcome.FAIL: 3, Outcome.UNDECIDED: 4}
-"""Exit codes; a mistake of the user is 2, as everywhere."""
-Loss = Annotated[float, Field(ge=0, le=1)]
-
-
-class RuleFile(Settings):
-    """What a file of rules says."""
-
-    max_loss: Loss = MAX_LOSS
-    """Of a relation."""
-    max_task_loss: Loss | None = None
-    """Of every single task."""
-    named: dict[str, Loss] = {}
-    """Relation, kind of metric or task to what may be lost there."""
-    undecided: Literal["undecided", "fail", "pass"] = "undecided"
-    """What an undecided check counts as."""
 
 
 @commands.command()
@@ -79,138 +44,20 @@ def gate(
     as_json: AsJson = False,
 ) -> None:
     """Say whether variants may pass: exit 0 when none lost more than allowed, 3 when one did, 4 when undecided."""
-    rule = _rule(rules, max_loss or (), max_task_loss, undecided)
-    subjects = _chosen(_subjects(source, store, folder), variant or ())
-    _check_names(rule, subjects)
-    found = checks(subjects, rule, before=None if baseline is None else _subjects(baseline, store, folder))
+    from spillover.analysis.gate import overall, overview
+    from spillover.commands import gating
+
+    rule = gating.rule(rules, max_loss or (), max_task_loss, undecided)
+    found = gating.checked(source, rule, variant or (), baseline, store=store, folder=folder)
     outcome = overall(found)
     if junit:
-        _write(junit, _junit(source, found), mode="w")
+        gating.write(junit, gating.junit(source, found), mode="w")
     if markdown_file:
-        _write(markdown_file, _step_summary(source, found), mode="a")
+        gating.write(markdown_file, gating.step_summary(source, found), mode="a")
     if as_json:
-        terminal.json({"outcome": outcome.value, "checks": [_plain(check) for check in found]})
+        terminal.json(gating.plain_outcome(found))
     else:
         for line in overview(found):
-            terminal.say(printable(line))
-    if EXITS[outcome]:
-        raise typer.Exit(EXITS[outcome])
-
-
-def _rule(path: Path | None, losses: Sequence[str], task_loss: float | None, undecided: str | None) -> Rule:
-    """Return the rule of a file, over which the command line's options go."""
-    plain: dict[str, Any] = {}
-    if path is not None:
-        if not isinstance(loaded := load_yaml(path), Mapping):
-            raise UserError(f"{path} holds no mapping; expected max_loss, max_task_loss, named or undecided")
-        plain = dict(loaded)
-    named = dict(plain.get("named") or {})
-    for text in losses:
-        name, _, amount = text.rpartition("=")
-        try:
-            value = float(amount)
-        except ValueError:
-            raise UserError(f"--max-loss is {text!r}; expected a share such as 0.05, or NAME=0.05") from None
-        if name:
-            named[name] = value
-        else:
-            plain["max_loss"] = value
-    if task_loss is not None:
-        plain["max_task_loss"] = task_loss
-    if undecided is not None:
-        plain["undecided"] = undecided
-    read = parse_settings(RuleFile, {**plain, "named": named}, where=str(path) if path else "the gate's options")
-    return Rule(read.max_loss, read.max_task_loss, read.named, Outcome(read.undecided))
-
-
-def _subjects(source: Path, store: Path, folder: Path | None) -> tuple[JudgedSubject, ...]:
-    """Return what is judged in a study whose steps are finished, or in a stored summary."""
-    if source.suffix != ".json":
-        from spillover.analysis.gate import judged
-        from spillover.questions import answered
-        from spillover.store.store import Store
-        from spillover.study.results import collect
-
-        study = terminal.study(source, folder)
-        analysis = answered(collect(study, Store(store), command=f"spillover run {source}"))
-        if missing := [line for line in study.skipped if line]:
-            terminal.notice(f"not tested: {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else ""))
-        return judged(analysis.judged, {verdict.variant: verdict.light for verdict in analysis.verdicts})
-    try:
-        summary = json.loads(source.read_text(encoding="utf-8"))
-        return from_plain(summary["judged"])
-    except OSError as error:
-        raise UserError(f"{source} cannot be read ({error.strerror}); name a study file or a summary.json") from None
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-        raise UserError(
-            f"{source} is no summary.json of this version's reports; write it again with: spillover report STUDY"
-        ) from None
-
-
-def _chosen(subjects: tuple[JudgedSubject, ...], names: Sequence[str]) -> tuple[JudgedSubject, ...]:
-    """Return the subjects of the given names: a subject's, a variant's id, or a variant's short name."""
-    found = []
-    for name in names:
-        own = [item for item in subjects if name in (item.name, *item.variants)]
-        own = own or [item for item in subjects if any(one.split("/")[0] == name for one in item.variants)]
-        if not own:
-            raise unknown_name("variant", name, {item.name for item in subjects})
-        found += own
-    return tuple(dict.fromkeys(found)) if names else subjects
-
-
-def _check_names(rule: Rule, subjects: Sequence[JudgedSubject]) -> None:
-    """Refuse a rule for something that nothing is called: it would let everything pass."""
-    readings = [reading for subject in subjects for reading in subject.readings]
-    known = {part for reading in readings for part in (reading.relation, reading.kind, *reading.tasks)}
-    for name in rule.named:
-        if name not in known:
-            raise unknown_name("relation, kind of metric or task", name, known)
-
-
-def _plain(check: Check) -> dict[str, str]:
-    return {
-        "variant": check.subject,
-        "reading": check.reading,
-        "outcome": check.outcome.value,
-        "sentence": check.sentence,
-    }
-
-
-def _junit(source: Path, found: Sequence[Check]) -> str:
-    """Return a test case a check; one that is undecided is an error, which pipelines show apart from a failure."""
-    counts = {outcome: sum(check.outcome is outcome for check in found) for outcome in Outcome}
-    suite = ElementTree.Element(
-        "testsuite",
-        name=f"spillover gate {source.name}",
-        tests=str(len(found)),
-        failures=str(counts[Outcome.FAIL]),
-        errors=str(counts[Outcome.UNDECIDED]),
-    )
-    for check in found:
-        case = ElementTree.SubElement(
-            suite, "testcase", classname=printable(check.subject), name=printable(check.reading)
-        )
-        if check.outcome is not Outcome.PASS:
-            kind = "failure" if check.outcome is Outcome.FAIL else "error"
-            ElementTree.SubElement(case, kind, message=printable(check.sentence))
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(suite, encoding="unicode") + "\n"
-
-
-def _step_summary(source: Path, found: Sequence[Check]) -> str:
-    rows = [
-        f"| {check.outcome} | {markdown(check.subject)} | {markdown(check.reading)} | {markdown(check.sentence)} |"
-        for check in found
-    ]
-    head = f"### spillover gate: {overall(found)}\n\n{markdown(source.name)}\n\n"
-    return (
-        head + "\n".join(["| outcome | variant | reading | difference |", "| --- | --- | --- | --- |", *rows]) + "\n\n"
-    )
-
-
-def _write(path: Path, text: str, *, mode: Literal["w", "a"]) -> None:
-    try:
-        with path.open(mode, encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}); name another file") from None
+            terminal.say(line)
+    if gating.EXITS[outcome]:
+        raise typer.Exit(gating.EXITS[outcome])

@@ -15,7 +15,7 @@ from spillover.store.store import Store
 from spillover.study.machine_speed import Calibration, Machine
 from spillover.study.plan import Detectable, detectable_differences, expected_cost, planned_work, suggestions
 from spillover.study.reach import Reach, margin_reach
-from spillover.study.runner import disk_bytes, missing_steps
+from spillover.study.runner import disk_bytes, memory_bytes, missing_steps
 
 if TYPE_CHECKING:
     from spillover.steps.step import Step
@@ -35,6 +35,8 @@ class Plan:
     """Keys of the steps that are to do."""
     skipped: tuple[str, ...]
     disk_bytes: int
+    memory_bytes: int
+    """The most that a missing step holds in weights, gradients and moments, where it is computed."""
     costs: Mapping[str, Cost] | None
     """Kind of step to what the missing ones take; None where nothing was measured."""
     calibration: Calibration | None
@@ -81,6 +83,7 @@ def made_plan(
         frozenset(step.key for step in missing),
         study.skipped,
         disk_bytes(study, missing),
+        memory_bytes(study, missing),
         costs,
         calibration,
         rows,
@@ -120,6 +123,7 @@ def summary(plan: Plan) -> str:
     """Return how much is to do and what it takes, in one line."""
     takes = [f"about {duration(plan.total.cpu_seconds)} of processor time"] if plan.costs else []
     takes.append(f"about {plan.disk_bytes / 1e9:.1f} GB of disk")
+    takes.append(f"{plan.memory_bytes / 1e9:.1f} GB of memory for weights, gradients and moments, activations on top")
     return f"{len(plan.missing)} of {len(plan.steps)} steps to do, {', '.join(takes)}"
 
 
@@ -159,6 +163,7 @@ def plain_plan(plan: Plan) -> dict[str, object]:
         ],
         "skipped": list(plan.skipped),
         "disk_bytes": plan.disk_bytes,
+        "memory_bytes": plan.memory_bytes,
         "costs": None if plan.costs is None else {kind: asdict(cost) for kind, cost in plan.costs.items()},
         "measured_seconds": plan.calibration.seconds if plan.calibration else None,
         "machine_is_busy": plan.is_busy,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from itertools import takewhile
@@ -76,21 +77,32 @@ def show(
 
     study = terminal.study(study_file, folder, precision)
     found = read_cell_items(study, Store(store), find_score(study, cell))
+    items = chosen_items(found, only, item or ())
+    shown = items[: limit or None]
+    if as_json:
+        terminal.json(plain_items(found, shown, len(items)))
+    else:
+        _print(found, shown, len(items), token_ids=token_ids)
+
+
+def chosen_items(found: CellItems, only: Only | None, names: Sequence[str] = ()) -> list[CellItem]:
+    """Return the items of a cell that were lost, or won, or are named; all of them without a choice."""
     items = list(found.items)
-    if unknown := set(item or ()) - {row.asked.example_id for row in items}:
+    if unknown := set(names) - {row.asked.example_id for row in items}:
         raise unknown_name("item of the cell", min(unknown), [row.asked.example_id for row in items])
     if only and not found.has_variant:
         raise UserError("--only compares a variant with the base; name a variant's cell")
-    if item:
-        items = [row for row in items if row.asked.example_id in item]
+    if names:
+        items = [row for row in items if row.asked.example_id in names]
     if only:
         items = [row for row in items if (row.change < 0 if only is Only.REGRESSIONS else row.change > 0)]
-    shown = items[: limit or None]
-    if as_json:
-        facts = {"variant": found.variant, **asdict(found.cell), "metric": found.metric, "item_count": len(items)}
-        terminal.json({**facts, "items": [_plain(row) for row in shown]})
-    else:
-        _print(found, shown, len(items), token_ids=token_ids)
+    return items
+
+
+def plain_items(found: CellItems, shown: Sequence[CellItem], count: int) -> dict[str, object]:
+    """Return some of a cell's ``count`` chosen items for programs."""
+    facts = {"variant": found.variant, **asdict(found.cell), "metric": found.metric, "item_count": count}
+    return {**facts, "items": [_plain(row) for row in shown]}
 
 
 def _plain(row: CellItem) -> dict[str, object]:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from spillover.records import StudyResults
     from spillover.steps.step import Step
     from spillover.store.store import Store
+    from spillover.study.completion import RunOptions
     from spillover.study.study import Study
-    from spillover.training.processes import Crew
 
 DONE, FAILED, USER_MISTAKE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes."""
@@ -86,36 +86,12 @@ class Terminal:
             trust(trusted, cache=self.cache())
         return load_study(path, cache=self.cache(), folder=folder, precision=precision, notice=self.notice)
 
-    def compute(
-        self,
-        study: Study,
-        store: Store,
-        device: Callable[[], str],
-        *,
-        crew: Crew | None = None,
-        seconds: float | None = None,
-        checked: Path | None = None,
-        track: str | None = None,
-    ) -> Failed:
-        """Do whatever is missing of a study, or what ``seconds`` leave of it; return what failed, and why.
-
-        ``checked`` is the study's file where lint's errors stop it before anything is computed.
-        """
+    def compute(self, study: Study, store: Store, options: RunOptions) -> Failed:
+        """Do whatever is missing of a study, or what its time leaves of it; return what failed, and why."""
         from spillover.progress import progress
         from spillover.study.completion import complete
 
-        return complete(
-            study,
-            store,
-            device=device,
-            observing=progress(self.messages),
-            notice=self.notice,
-            announce=crew.announce if crew else None,
-            shards=crew.shards if crew else False,
-            seconds=seconds,
-            checked=str(checked) if checked else None,
-            track=track,
-        )
+        return complete(study, store, options, observing=progress(self.messages), notice=self.notice)
 
     def finish(self, failed: Failed, report: Callable[[], None]) -> None:
         """Say what failed and report what did not; exit 1 if steps failed."""
@@ -129,6 +105,13 @@ class Terminal:
                 raise
         if failed:
             raise typer.Exit(FAILED)
+
+    def place(self, study: Study | StudyResults, given: Path | None, *, called: str = "") -> Path:
+        """Return the folder of a study's report, before anything is computed for one that would be refused."""
+        from spillover.report.place import report_folder
+
+        with _writable(given):
+            return report_folder(given, study.name, study.origin, called=called)
 
     def report(
         self,
@@ -170,11 +153,17 @@ class Terminal:
             paths = write_report(results, analysis, folder, formats=formats)
         if as_json:
             self.json(summary(results, analysis))
+            for path in main_files(paths):
+                self.notice(f"report: {path}")
             return
         self.out.print(hanging(text_summary(results, analysis), LIGHT_WIDTH, self.out))
-        page = folder / "index.html"
-        for path in [page] if page in paths else paths:
+        for path in main_files(paths):
             self.out.print(f"report: {path}", markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def main_files(paths: Sequence[Path]) -> Sequence[Path]:
+    """Return what of a report's files is looked at first: its page, or all of them where there is none."""
+    return [path for path in paths if path.name == Format.HTML.file_name] or paths
 
 
 def hanging(text: Text, indent: int, console: Console) -> Text:
@@ -190,11 +179,12 @@ def hanging(text: Text, indent: int, console: Console) -> Text:
 
 
 @contextmanager
-def _writable(folder: Path) -> Iterator[None]:
+def _writable(folder: Path | None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"cannot write the report to {folder}: {error}; name another folder with --report") from error
+        where = folder or "report"
+        raise UserError(f"cannot write the report to {where}: {error}; name another folder with --report") from error
 
 
 terminal = Terminal()

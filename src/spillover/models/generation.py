@@ -24,7 +24,7 @@ ROW_TOKENS = 16_000
 """Tokens on the cache's lines (rows x (longest query + new)) decoded at a time; 0.7 GB for 135M float32 parameters."""
 DEVICE_SHARE = 4
 """On a CUDA device, whose passes cost nearly the same for few rows as for many, the lines take one part in so many of
-its memory instead."""
+the memory that is free instead."""
 REFILL_SHARE = 4
 """Finished rows are replaced when they are one in so many, so that the next queries come in full packs."""
 ROWS_A_LINE = 4
@@ -113,8 +113,8 @@ def row_tokens(model: PreTrainedModel) -> int:
     """Return how many tokens the lines may hold where the model is."""
     if model.device.type != "cuda":
         return ROW_TOKENS
-    memory: int = torch.cuda.get_device_properties(model.device).total_memory
-    return max(ROW_TOKENS, memory // DEVICE_SHARE // cached_bytes(model))
+    free, _ = torch.cuda.mem_get_info(model.device)
+    return max(ROW_TOKENS, free // DEVICE_SHARE // cached_bytes(model))
 
 
 def cached_bytes(model: PreTrainedModel) -> int:

@@ -15,6 +15,9 @@ from spillover.records import StudyResults
 
 QUESTIONS: tuple[Question[Any], ...] = (GENERALIZATION, DRIFT, MIXING, FRONTIER, CALIBRATION, CLAIMS)
 
+OF_OTHERS = tuple(question for question in QUESTIONS if question.asks_of_others)
+"""What is asked of what was trained, or measured, elsewhere."""
+
 
 def answered(results: StudyResults, *, resample_count: int = RESAMPLE_COUNT, level: float = LEVEL) -> Analysis:
     """Compare every variant with the base, and ask what the study asks; see `spillover.analysis.analysis.analyse`."""

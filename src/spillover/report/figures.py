@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from spillover.analysis.analysis import Analysis
 from spillover.analysis.readings import Change
+from spillover.analysis.relations import RelationSummary
 from spillover.records import BASE, Relation, StudyResults, TaskCard
 from spillover.report.section import Panel, Series
 from spillover.report.text import printable
@@ -26,6 +27,12 @@ GUESSING = "guessing"
 LOSS_POINTS = 120
 """Points of a loss curve; each is the mean of a block of steps, because single steps are noise."""
 
+MOST_LINES = 12
+"""Variants that a panel of the forest plot names; the table holds all."""
+
+FOREST_WIDTH = 310
+"""Pixels; with its margins less than a phone's 390 less those of the page."""
+
 Row = Mapping[str, str | float | int]
 
 
@@ -39,8 +46,34 @@ def series_of(results: StudyResults) -> tuple[Series, ...]:
     return tuple(styles)
 
 
-def relation_chart(analysis: Analysis) -> Markup:
-    """Draw the mean difference of every variant with its interval, one band per relation."""
+def relation_panels(analysis: Analysis) -> tuple[Panel, ...]:
+    """Draw the mean difference of every variant with its interval, one panel per relation and kind of metric.
+
+    All panels of a kind have one scale. Of more than `MOST_LINES` variants the lowest are drawn.
+    """
+    order = list(Relation)
+    groups: dict[tuple[Relation, str], list[RelationSummary]] = {}
+    for item in sorted(analysis.relations, key=lambda item: order.index(item.relation)):
+        groups.setdefault((item.relation, item.kind), []).append(item)
+    panels = []
+    for (relation, kind), items in groups.items():
+        own = [item for item in analysis.relations if item.kind == kind]
+        ends = [0.0, *(end for item in own for end in _ends(item))]
+        sign = 1 if items[0].higher_is_better else -1
+        drawn_items = items
+        if len(items) > MOST_LINES:
+            drawn_items = sorted(items, key=lambda item: sign * item.mean_difference)[:MOST_LINES]
+        panels.append(Panel(f"{relation}, {kind}", "", _forest(drawn_items, (min(ends), max(ends)))))
+    return tuple(panels)
+
+
+def _ends(item: RelationSummary) -> tuple[float, float]:
+    found = item.mean_difference
+    return found if item.low is None else item.low, found if item.high is None else item.high
+
+
+def _forest(items: Sequence[RelationSummary], domain: tuple[float, float]) -> Markup:
+    """Draw lines below their names, so that a long name takes nothing from the line and all fits a phone."""
     import altair as alt
 
     colors = {
@@ -52,57 +85,37 @@ def relation_chart(analysis: Analysis) -> Markup:
     }
     rows: list[Row] = [
         {
+            "place": str(place),
             "variant": printable(item.variant),
-            "relation": f"{item.relation}, {printable(item.kind)}",
             "difference": item.mean_difference,
-            "low": item.mean_difference if item.low is None else item.low,
-            "high": item.mean_difference if item.high is None else item.high,
+            "low": _ends(item)[0],
+            "high": _ends(item)[1],
             "change": (item.change or Change.UNCLEAR).value,
         }
-        for item in analysis.relations
+        for place, item in enumerate(items)
     ]
-    color = alt.Color(
-        "change:N",
-        legend=None,
-        scale=alt.Scale(domain=[item.value for item in Change], range=[colors[item] for item in Change]),
-    )
-    order = list(Relation)
-    present = [
-        f"{relation}, {printable(kind)}"
-        for relation, kind in sorted(
-            dict.fromkeys((item.relation, item.kind) for item in analysis.relations),
-            key=lambda one: order.index(one[0]),
-        )
-    ]
-    axis = alt.Axis(title=None, labelLimit=260, domain=False, ticks=False, labelPadding=8)
-    y = alt.Y("variant:N", sort=None, axis=axis)
-    x_axis = alt.Axis(tickCount=6, labelOverlap="greedy", labelSeparation=8)
+    changes = [item.value for item in Change]
+    color = alt.Color("change:N", legend=None, scale=alt.Scale(domain=changes, range=[colors[item] for item in Change]))
+    shapes = ["triangle-right", "triangle-left", "square", "circle", "diamond"]
+    y = alt.Y("place:N", sort=None, axis=None)
+    scale = alt.Scale(domain=list(domain))
+    x_axis = alt.Axis(tickCount=5)
     source = alt.Chart(alt.NamedData(name=ROWS))
     zero = source.mark_rule(color="var(--ink)", strokeWidth=1).encode(x=alt.datum(0))
-    lines = source.mark_rule(strokeWidth=2.5).encode(x=alt.X("low:Q", axis=x_axis), x2="high:Q", y=y, color=color)
-    points = source.mark_point(size=70, filled=True, opacity=1).encode(
-        x=alt.X("difference:Q", title="mean difference to the base", axis=x_axis),
+    lines = source.mark_rule(strokeWidth=2.5, yOffset=7).encode(
+        x=alt.X("low:Q", axis=x_axis, scale=scale), x2="high:Q", y=y, color=color
+    )
+    points = source.mark_point(size=70, filled=True, opacity=1, yOffset=7).encode(
+        x=alt.X("difference:Q", title=None, axis=x_axis, scale=scale),
         y=y,
         color=color,
-        shape=alt.Shape(
-            "change:N",
-            legend=None,
-            scale=alt.Scale(
-                domain=[item.value for item in Change],
-                range=["triangle-right", "triangle-left", "square", "circle", "diamond"],
-            ),
-        ),
+        shape=alt.Shape("change:N", legend=None, scale=alt.Scale(domain=changes, range=shapes)),
     )
-    header = alt.Header(title=None, labelOrient="top", labelAnchor="start", labelFontWeight="bold", labelPadding=4)
-    chart = (
-        alt.layer(zero, lines, points)
-        .properties(width=520, height=alt.Step(26))
-        .facet(row=alt.Row("relation:N", sort=present, header=header), spacing=10)
-        .resolve_scale(y="independent")  # a variant without the relation has no line there
+    names = source.mark_text(align="left", dy=-7, limit=FOREST_WIDTH, color="var(--ink)", fontSize=12).encode(
+        x=alt.value(0), y=y, text="variant:N"
     )
-    # Vega measures text with another font than the reader sees; long labels need room on the left.
-    spare = 8 + 1.5 * min(40, max(len(str(row["variant"])) for row in rows))
-    return svg(chart, rows, spare=spare)
+    chart = alt.layer(zero, lines, points, names).properties(width=FOREST_WIDTH, height=alt.Step(32))
+    return svg(chart, rows, spare=14)
 
 
 def shots_panels(results: StudyResults, analysis: Analysis) -> tuple[Panel, ...]:
@@ -230,10 +243,10 @@ def chart_spec(chart: "altair.TopLevelMixin", *, spare: float = 4) -> dict[str, 
     axis |= {f"{part}Color": "var(--soft)" for part in ("label", "title")}
     styled = chart.configure(
         background="transparent",
-        padding={"left": spare, "right": 8, "top": 4, "bottom": 4},
+        padding={"left": spare, "right": 14, "top": 4, "bottom": 4},
         font="system-ui, sans-serif",
         view={"stroke": None},
-        axis={**axis, "labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal"},
+        axis={**axis, "labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal", "labelFlush": False},
         axisLeft={"titlePadding": 12},
         header={"labelColor": "var(--ink)", "labelFontSize": 12},
     )

@@ -8,6 +8,7 @@ from itertools import groupby, pairwise
 
 from markupsafe import Markup, escape
 
+from spillover.analysis.verdict import Verdict
 from spillover.report.section import (
     Chart,
     Column,
@@ -29,6 +30,9 @@ from spillover.report.text import LIGHT_SYMBOLS, LONGEST_SENTENCE, printable, vi
 
 _CLASSES = {"number": "n", "interval": "interval", "words": "words", "word": "word", "center": "c", "text": ""}
 _TAGS = {"strong": "strong", "em": "em", "code": "code"}
+MANY = 24
+"""Rows of a table, or verdicts, from which on they scroll by themselves and can be searched."""
+
 _SOLID = ' pathLength="1"'
 _SHAPES = {
     "circle": '<circle cx="17" cy="6" r="3.6" fill="{0}"/>',
@@ -39,10 +43,19 @@ _SHAPES = {
 
 
 def html_section(section: Section, below: str = "") -> Markup:
-    """Return a section with its heading; ``below`` is HTML that ends it."""
+    """Return a section with its heading; ``below`` is HTML that ends it.
+
+    What is folded is opened by its link and by the browser's own search, because the anchor lies within the details.
+    """
     tag = f' <span class="tag">{escape(section.tag)}</span>' if section.tag else ""
     heading = f"<h2>{_safe(section.title)}{tag}</h2>"
-    return Markup(f'<section id="{escape(section.id)}">\n{heading}\n{html_parts(section.parts)}{below}</section>\n')
+    label = escape(printable(section.title))
+    inner = f"{html_parts(section.parts)}{below}</section>"
+    opening = f'<section id="{escape(section.id)}" aria-label="{label}">'
+    if section.is_open:
+        return Markup(f"{opening}\n{heading}\n{inner}\n")
+    summary = f"<summary>{heading} <span>{_safe(section.summary)}</span></summary>"
+    return Markup(f'<details class="fold">{summary}\n{opening}\n{inner}</details>\n')
 
 
 def html_parts(parts: Iterable[Part]) -> Markup:
@@ -95,7 +108,17 @@ def _(part: Table) -> str:
         for column in part.columns
     )
     body = "\n".join(_group(part, group) for group in part.groups)
-    return _scroll(part.label, f"<table{style}>\n{caption}<thead><tr>{head}</tr></thead>\n{body}\n</table>")
+    made = f"<table{style}>\n{caption}<thead><tr>{head}</tr></thead>\n{body}\n</table>"
+    return _searched(part.label, made) if len(part.rows) > MANY else _scroll(part.label, made)
+
+
+def _searched(label: str, inner: str) -> str:
+    """Return what has many rows in a region of a screen's height, below a field by which the page's script finds some.
+
+    The script shows the field; without it there is the browser's own search.
+    """
+    field = '<label class="find" hidden>find <input type="search" autocomplete="off" spellcheck="false"></label>'
+    return f'<div class="searched">{field}\n{_scroll(label, inner, "scroll tall")}</div>'
 
 
 def _group(part: Table, group: Group) -> str:
@@ -182,14 +205,30 @@ def _(part: Details) -> str:
 
 @_html.register
 def _(part: Lights) -> str:
-    cards = "\n".join(
+    count = len(part.verdicts)
+    if count <= MANY:
+        return _cards(part.verdicts)
+    lights = [light for light in LIGHT_SYMBOLS if any(item.light == light for item in part.verdicts)]
+    groups = {light: [item for item in part.verdicts if item.light == light] for light in lights}
+    shown = "\n".join(
+        f'<h3 class="{light}"><span class="light">{LIGHT_SYMBOLS[light]} {light}</span>: {len(own):,} of {count:,}</h3>'
+        f"\n{_cards(own)}"
+        for light, own in groups.items()
+    )
+    return _searched("Verdicts by light", shown)
+
+
+def _cards(verdicts: Iterable[Verdict]) -> str:
+    return f'<ul class="verdicts">\n{"".join(map(_card, verdicts))}</ul>'
+
+
+def _card(item: Verdict) -> str:
+    more = _numbers(item.numbers) + _numbers(map(_sentence, item.evidence))
+    return (
         f'<li class="{item.light}">\n<span class="light"><span aria-hidden="true">{LIGHT_SYMBOLS[item.light]}</span> '
         f"{item.light}</span>\n<div><h3>{_name(item.variant)}</h3><p>{_bdi(item.reading, LONGEST_SENTENCE)}.</p>"
-        f"{_numbers(item.numbers)}{_numbers(map(_sentence, item.ends))}"
-        f"{_numbers(map(_sentence, item.evidence))}</div>\n</li>"
-        for item in part.verdicts
+        f"{_numbers(map(_sentence, item.ends))}<details><summary>numbers</summary>{more}</details></div>\n</li>\n"
     )
-    return f'<ul class="verdicts">\n{cards}\n</ul>'
 
 
 def _sentence(words: str) -> str:
@@ -223,8 +262,8 @@ def _legend(series: Iterable[Series]) -> str:
     return f'<ul class="legend">\n{items}\n</ul>\n' if items else ""
 
 
-def _scroll(label: str, inner: str) -> str:
-    return f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(printable(label))}">\n{inner}\n</div>'
+def _scroll(label: str, inner: str, style: str = "scroll") -> str:
+    return f'<div class="{style}" role="region" tabindex="0" aria-label="{escape(printable(label))}">\n{inner}\n</div>'
 
 
 def _class(name: str) -> str:

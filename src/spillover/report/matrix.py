@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from spillover.analysis.analysis import Analysis
-from spillover.analysis.wording import interval_words, plain, signed
-from spillover.records import BASE, Cell, FlipFloor, Measurement, MetricCard, Relation, StudyResults, TaskCard
+from spillover.analysis.wording import enumerated, interval_words, plain, signed
+from spillover.records import BASE, Cell, Measurement, Relation, StudyResults, TaskCard, VariantCard
 from spillover.report.section import (
     Column,
+    Details,
     Entry,
     Group,
     Part,
@@ -27,88 +28,121 @@ from spillover.report.tables import TINTS, cell_of, condition_words, tint
 
 STAR = "significant after Holm"
 
+MOST_TOGETHER = 4
+"""Variants that share one table, whatever they were trained on; it is as wide as the page then."""
+
+MOST_COLUMNS = 12
+"""Variants that stand side by side; of more each has a row of its own."""
+
 
 def matrix_section(results: StudyResults, analysis: Analysis) -> Section:
     """Return the matrices with what their tints and stars mean."""
     parts: list[Part] = [
-        text(
-            "The base's score, the accuracy of always giving the most frequent answer, and each variant's difference "
-            "to the base with its interval. ★ marks a difference that is significant at 5 % after Holm's adjustment "
-            "over all cells and variants; hover a cell for both scores and, where it was measured, the flip floor, or "
-            "walk the cells with the arrow keys; Enter (or a double click) shows its items. Where each row has "
-            "options of its own, the accuracy of guessing at random takes the place of the most frequent answer."
+        note(
+            "Variant minus base, with its interval. ★: significant at 5 % after Holm's adjustment over the matrix. "
+            "Guessing: one answer for all items, or chance. Enter or double click: a cell's items."
         ),
         Scale(TINTS),
     ]
-    for trained_on, matrix in matrices(results, analysis).items():
-        parts += [heading("Trained on ", name(trained_on)), matrix]
-    honest = note(
-        "No interval is given where it would not be honest: with fewer than ten independent items, or where fewer "
-        "than ten of them differ and the metric is no share; hovering says which."
+    made = matrices(results, analysis)
+    for trained_on, matrix in made.items():
+        parts += [*((heading("Trained on ", name(trained_on)),) if len(made) > 1 else ()), matrix]
+    reading = text(
+        "Hover a cell, or walk the cells with the arrow keys, for both scores and, where it was measured, the flip "
+        "floor. Guessing is the accuracy of always giving the most frequent answer; where each row has options of its "
+        "own, that of guessing at random; of free text, what one text for all items scores. No interval is given "
+        "where it would not be honest: with fewer than ten independent items, or where fewer than ten of them differ "
+        "and the metric is no share; hovering says which."
     )
-    return Section("matrix", "Every cell", (*parts, honest), Place.MATRIX)
+    return Section("matrix", "Every cell", (*parts, Details("More on cells", (reading,))), Place.MATRIX, is_open=True)
 
 
 def matrices(results: StudyResults, analysis: Analysis) -> dict[str, Table]:
-    """Return task trained on to the differences of the primary metrics, rows grouped by relation."""
+    """Return what variants were trained on, to the differences of their primary metrics.
+
+    Rows are cells and columns variants; of more than `MOST_COLUMNS` variants it is the other way round, and rows are
+    grouped by recipe. Up to `MOST_TOGETHER` variants share one table, more have one a training task, whose rows are
+    grouped by relation.
+    """
     primary = {task.name: task.primary_metric for task in results.tasks}
     found = {(row.variant, cell_of(row)): row for row in analysis.measurements if row.metric == primary[row.tested_on]}
     made = {}
-    for trained_on in dict.fromkeys(card.trained_on for card in results.variants):
-        variants = [card.id for card in results.variants if card.trained_on == trained_on]
-        facts = (Column("tested on"), number("shots"), number("majority"), number(BASE))
+    for cards in _together(results.variants):
+        trained_on = enumerated(dict.fromkeys(card.trained_on for card in cards))
+        is_turned = len(cards) > MOST_COLUMNS
+        columns, groups = (_by_variant if is_turned else _by_cell)(results, found, cards)
         made[trained_on] = Table(
             f"Differences to the base of variants trained on {trained_on}, with {analysis.level:.0%} intervals",
-            (*facts, *(Column(variant, "center", is_name=True) for variant in variants)),
-            tuple(_groups(results, found, variants)),
+            columns,
+            groups,
             style="matrix",
-            fact_count=len(facts),
+            fact_count=1 if is_turned else 3,
             is_printed=True,
         )
     return made
 
 
-def _groups(
-    results: StudyResults, found: Mapping[tuple[str, Cell], Measurement], variants: Sequence[str]
-) -> Iterator[Group]:
-    tasks = {task.name: (index, task) for index, task in enumerate(results.tasks)}
-    models = {card.id: str(index) for index, card in enumerate(results.variants)}
+def _together(cards: Sequence[VariantCard]) -> list[Sequence[VariantCard]]:
+    if len(cards) <= MOST_TOGETHER:
+        return [cards] if cards else []
+    tasks = dict.fromkeys(card.trained_on for card in cards)
+    return [[card for card in cards if card.trained_on == task] for task in tasks]
+
+
+_Found = Mapping[tuple[str, Cell], Measurement]
+_Drawn = tuple[tuple[Column, ...], tuple[Group, ...]]
+
+
+def _by_cell(results: StudyResults, found: _Found, cards: Sequence[VariantCard]) -> _Drawn:
     conditions = condition_words(results)
-    related = {
-        cell: results.relations[variant, cell.tested_on]
-        for _, cell in found
-        for variant in reversed(variants)
-        if (variant, cell) in found  # a classifier is not asked what has none of its labels
-    }
-    cells = [cell for model, cell in found if model == BASE and cell in related]
-    for relation in Relation:
+    by_relation = _cells(results, found, cards)
+    groups: list[Group] = []
+    for relation, cells in by_relation.items():
         rows: list[Row] = []
-        for cell in (cell for cell in cells if related[cell] == relation):
-            place, task = tasks[cell.tested_on]
+        for cell in cells:
             base = found[BASE, cell]
-            metric = results.metrics[base.metric]
-            data = {"task": str(place), "shots": str(cell.shots)}
-            rows.append(
-                (
-                    Entry(cell.tested_on, small=(f"{metric.name}, {base.item_count} items",)),
-                    conditions[cell],
-                    guessing_words(task) or "–",
-                    Entry(plain(base.value), is_strong=True),
-                    *(
-                        _entry(
-                            found[variant, cell],
-                            metric,
-                            results.flip_floors.get((variant, cell)),
-                            {"model": models[variant], **data},
-                        )
-                        if (variant, cell) in found
-                        else "–"
-                        for variant in variants
-                    ),
-                )
-            )
-        if rows:
-            yield Group(tuple(rows), relation.value)
+            task = Entry(cell.tested_on, small=(f"{results.metrics[base.metric].name}, {base.item_count} items",))
+            entries = (_entry(results, found, card, cell, says_relation=relation is None) for card in cards)
+            rows.append((task, conditions[cell], _base(results, base), *entries))
+        groups.append(Group(tuple(rows), relation.value if relation else ""))
+    facts = (Column("tested on"), number("shots"), number(BASE))
+    return (*facts, *(Column(card.id, "center", is_name=True) for card in cards)), tuple(groups)
+
+
+def _by_variant(results: StudyResults, found: _Found, cards: Sequence[VariantCard]) -> _Drawn:
+    conditions = condition_words(results)
+    cells = [(relation, cell) for relation, own in _cells(results, found, cards).items() for cell in own]
+    titles = [f"{cell.tested_on}, {conditions[cell]} shots, {relation}" for relation, cell in cells]
+    groups = [Group(((BASE, *(_base(results, found[BASE, cell]) for _, cell in cells)),))]
+    for recipe in dict.fromkeys(card.name for card in cards):
+        rows: list[Row] = [
+            (card.id, *(_entry(results, found, card, cell) for _, cell in cells))
+            for card in cards
+            if card.name == recipe
+        ]
+        groups.append(Group(tuple(rows), recipe))
+    return (Column("variant"), *(Column(title, "center", is_name=True) for title in titles)), tuple(groups)
+
+
+def _cells(results: StudyResults, found: _Found, cards: Sequence[VariantCard]) -> dict[Relation | None, list[Cell]]:
+    """Return the cells of any variant by their relation, all under None where variants differ in it."""
+    of = {
+        cell: results.relations[card.id, cell.tested_on]
+        for _, cell in found
+        for card in cards
+        if (card.id, cell) in found  # a classifier is not asked what has none of its labels
+    }
+    cells = [cell for model, cell in found if model == BASE and cell in of]
+    if len({card.trained_on for card in cards}) > 1:
+        return {None: cells}
+    return {relation: own for relation in Relation if (own := [cell for cell in cells if of[cell] == relation])}
+
+
+def _base(results: StudyResults, base: Measurement) -> Entry:
+    task = next(task for task in results.tasks if task.name == base.tested_on)
+    guessing = guessing_words(task)
+    title = f"{plain(base.value)} of the base on {base.item_count} items"
+    return Entry(plain(base.value), small=(f"guessing {guessing}",) if guessing else (), is_strong=True, title=title)
 
 
 def guessing_words(task: TaskCard) -> str:
@@ -123,7 +157,13 @@ def guessing_words(task: TaskCard) -> str:
     return "" if task.chance_accuracy is None else f"{plain(task.chance_accuracy)} (chance)"
 
 
-def _entry(row: Measurement, metric: MetricCard, floor: FlipFloor | None, data: Mapping[str, str]) -> Entry:
+def _entry(
+    results: StudyResults, found: _Found, card: VariantCard, cell: Cell, *, says_relation: bool = False
+) -> Entry:
+    if (card.id, cell) not in found:
+        return Entry("–")
+    row, floor = found[card.id, cell], results.flip_floors.get((card.id, cell))
+    metric = results.metrics[row.metric]
     interval = interval_words(row.low, row.high)
     own = "" if row.value_low is None else f" {interval_words(row.value_low, row.value_high)}"
     remark = f"; {row.note}" if row.note else ""
@@ -136,14 +176,15 @@ def _entry(row: Measurement, metric: MetricCard, floor: FlipFloor | None, data: 
             f"; flip floor {floor.flipped_count} of {floor.item_count} items, log-likelihoods at most "
             f"{floor.largest_difference:.1e} nats off"
         )
+    models, tasks = [own.id for own in results.variants], [task.name for task in results.tasks]
     size = abs(row.difference) / (100 if metric.unit == "points" else 1)
     return Entry(
         signed(row.difference),
-        small=(interval,),
+        small=(interval, *((results.relations[card.id, cell.tested_on].value,) if says_relation else ())),
         is_strong=True,
         star=STAR if row.is_clear else "",
         tint=tint(size, is_better=(row.difference > 0) == metric.higher_is_better),
         title=f"{plain(row.value)}{own} against {plain(row.base_value)} of the base on {row.item_count} items: "
         f"{signed(row.difference)} {interval}{remark}",
-        data=data,
+        data={"model": str(models.index(card.id)), "task": str(tasks.index(cell.tested_on)), "shots": str(cell.shots)},
     )

@@ -34,8 +34,8 @@ def html_page(results: StudyResults, analysis: Analysis) -> str:
     script = (TEMPLATES / "explorer.js").read_text(encoding="utf-8")
     limit = max(SHORTEST_PROMPT, min(LONGEST_PROMPT, PROMPT_BUDGET // max(1, len(results.prompts))))
     sections, items = report_sections(results, analysis), explorer(results)
-    links = [(section.place, section.id, section.short or section.id.capitalize()) for section in sections]
-    links += [(Place.EXPLORER, "items", "Items")] if items else []
+    opened = [section for section in sections if section.is_open]
+    folded = [section for section in sections if not section.is_open]
     environment = _environment()
     prompts = environment.get_template("prompts.html.j2").render(
         cards=_prompts(results), visible=partial(visible, limit=limit), id_limit=limit // 12
@@ -43,7 +43,8 @@ def html_page(results: StudyResults, analysis: Analysis) -> str:
     return environment.get_template("page.html.j2").render(
         results=results,
         lead=html_words(lead(results, analysis)),
-        sections=sections,
+        opened=opened,
+        folded=folded,
         html_section=lambda section: html_section(section, prompts if section.id == "protocol" else ""),
         Place=Place,
         style=Markup(style),
@@ -51,7 +52,6 @@ def html_page(results: StudyResults, analysis: Analysis) -> str:
         script=Markup(script),
         script_hash=_digest(script),
         explorer=items,
-        links=sorted(links, key=lambda link: link[0]),
         condition=condition_words(results).__getitem__,
         short=partial(visible, limit=SHORTEST_PROMPT * 2),
         visible=partial(visible, limit=limit),

@@ -33,7 +33,13 @@ def protocol_section(results: StudyResults) -> Section:
     scoring = _SCORINGS[str(results.provenance.get("scoring", "raw"))]
     tasks = table("Tested tasks", columns, [_row(results, task, floors.get(task.name)) for task in results.tasks])
     parts = (tasks, exactness, note(strong("Choices."), f" Answers were compared by {scoring}."))
-    return Section("protocol", "Protocol", parts, Place.PROVENANCE)
+    return Section(
+        "protocol",
+        "Protocol",
+        parts,
+        Place.PROVENANCE,
+        summary="What was asked, with how many items, how exactly, and the prompts as the models saw them.",
+    )
 
 
 def _row(results: StudyResults, task: TaskCard, floor: FlipFloor | None) -> Row:

@@ -11,7 +11,13 @@ from spillover.report.section import Part, Place, Section, block, point, table, 
 
 def skipped_section(results: StudyResults) -> Section:
     """Return the cells of the grid that were not run."""
-    return Section("skipped", "Skipped cells", tuple(map(point, results.skipped)), Place.PROVENANCE)
+    return Section(
+        "skipped",
+        "Skipped cells",
+        tuple(map(point, results.skipped)),
+        Place.PROVENANCE,
+        summary="What was asked for and could not be run, and why.",
+    )
 
 
 def provenance_section(results: StudyResults) -> Section:
@@ -25,7 +31,13 @@ def provenance_section(results: StudyResults) -> Section:
         parts += [text("This command reproduces the study:"), block(str(command))]
     if rows:
         parts.append(table("Provenance", ("fact", "value"), rows, style="facts"))
-    return Section("provenance", "Provenance", tuple(parts), Place.PROVENANCE)
+    return Section(
+        "provenance",
+        "Provenance",
+        tuple(parts),
+        Place.PROVENANCE,
+        summary="The command, versions, seeds and digests that make the study again.",
+    )
 
 
 def flat_rows(facts: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:

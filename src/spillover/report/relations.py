@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from spillover.analysis.analysis import Analysis
 from spillover.analysis.power import limits
 from spillover.analysis.relations import RelationSummary
 from spillover.analysis.seeds import RecipeSummary
 from spillover.analysis.wording import interval_words, named, plain, signed
-from spillover.records import BASE, StudyResults
-from spillover.report.figures import relation_chart
+from spillover.records import BASE, Relation, StudyResults
+from spillover.report.figures import MOST_LINES, relation_panels
 from spillover.report.section import (
     Chart,
+    Details,
     Entry,
-    Panel,
     Part,
     Place,
     Row,
@@ -22,31 +22,60 @@ from spillover.report.section import (
     interval,
     note,
     number,
+    strong,
     table,
     text,
     word,
 )
 
+KIND_TERMS = {"ROUGE-L": "words in common with the reference, 0 to 1"}
+"""What kinds of metric measure whose name does not say it, in one line."""
+
+RELATION_TERMS: Mapping[str, str] = {
+    Relation.IN_DOMAIN: "the task it was trained on",
+    Relation.OUT_OF_DOMAIN: "the same kind of task on other data",
+    Relation.CROSS_TASK: "other kinds of task",
+    Relation.UNSTATED: "nobody says what it was trained on",
+}
+"""What each relation means, in one line."""
+
 
 def relations_section(results: StudyResults, analysis: Analysis) -> Section:
     """Return the chart and the table of relations, what holds over seeds, and what the study is too small to show."""
-    return Section("relations", "What fine-tuning did, by relation", tuple(_parts(results, analysis)), Place.RELATIONS)
+    parts = tuple(_parts(results, analysis))
+    return Section("relations", "What fine-tuning did, by relation", parts, Place.RELATIONS, is_open=True)
 
 
 def _parts(results: StudyResults, analysis: Analysis) -> Iterator[Part]:
     if not analysis.relations:
         return
+    present = {word for item in analysis.relations for word in (item.relation, item.kind)}
+    terms = [
+        piece
+        for word, meaning in {**RELATION_TERMS, **KIND_TERMS}.items()
+        if word in present
+        for piece in (" ", strong(str(word)), f": {meaning}.")
+    ]
+    level = f"{analysis.level:.0%}"
+    yield note(*terms[1:])
+    count = len({item.variant for item in analysis.relations})
+    yield Chart(
+        "Mean difference to the base with its interval, per relation and variant; the table below holds the numbers",
+        lambda: relation_panels(analysis),
+        caption=f"Mean difference to the base, with its {level} interval. ▶ gained, ◀ lost, ■ nothing lost (a loss of "
+        f"{results.margin} or more is refuted), ● no clear change, ◆ cannot lose here."
+        f"{f' Of {count} variants, the {MOST_LINES} lowest of each.' if count > MOST_LINES else ''}",
+        is_wide=True,
+    )
+    yield Details("The numbers of the chart", tuple(_numbers(results, analysis)))
+
+
+def _numbers(results: StudyResults, analysis: Analysis) -> Iterator[Part]:
     level = f"{analysis.level:.0%}"
     yield text(
         "Means over cells (tested task × shots) of each task's primary metric, every cell weighing the same. Scores "
-        "of different kinds, such as accuracy and ROUGE-L, have no common mean and stand in rows of their own."
-    )
-    yield Chart(
-        "Mean difference to the base with its interval, per relation and variant; the table below holds the numbers",
-        lambda: [Panel("", "", relation_chart(analysis))],
-        caption=f"Mean difference to the base and its {level} interval. ▶ gained, ◀ lost, ■ nothing lost (a loss of "
-        f"{results.margin} or more is refuted), ● no clear change, ◆ cannot lose here. Gained and lost are after "
-        "Holm's adjustment over the study; intervals are not adjusted.",
+        "of different kinds, such as accuracy and ROUGE-L, have no common mean and stand in rows of their own. Gained "
+        "and lost are after Holm's adjustment over the study; intervals are not adjusted."
     )
     columns = (
         *("variant", word("relation"), "metric", number("base"), number("variant"), number("difference"), interval()),

@@ -277,6 +277,10 @@ class Section:
     """A word of warning beside the title."""
     short: str = ""
     """Its title in the list of sections, where its anchor does not say it."""
+    is_open: bool = False
+    """Whether it is read first; the page folds all others under their title and ``summary``."""
+    summary: str = ""
+    """What a folded section answers, in one line."""
 
 
 Found = TypeVar("Found", contravariant=True)

@@ -14,28 +14,24 @@ from spillover.report.relations import relations_section
 from spillover.report.section import Details, Part, Section, Table, Text, name, sections_of, text
 from spillover.report.shots import shots_section
 from spillover.report.training import training_section
+from spillover.report.worse import worse_section
 
 
 def lead(results: StudyResults, analysis: Analysis) -> Text:
     """Return what was compared, and what a difference is."""
     count = len(results.variants)
-    size = results.base.get("parameter_count")
-    facts = [str(results.base.get("kind") or ""), f"{size:,} parameters" if isinstance(size, int) and size else ""]
-    shown = ", ".join(filter(None, facts)) if facts[0] else ""
     trained_on = enumerated(dict.fromkeys(card.trained_on for card in results.variants))
     families = enumerated(dict.fromkeys(task.family for task in results.tasks))
     shots = enumerated(sorted({scores.cell.shots for scores in results.scores}))
     return text(
         name(str(results.base.get("name", "The base model"))),
-        *((" (", name(shown), ")") if shown else ()),
         f" was fine-tuned into {count} variant{'s' if count != 1 else ''} on ",
         name(trained_on),
-        f". Every variant and the untouched base were then scored on the same items of {len(results.tasks)} tasks (",
+        f"; then each, and the untouched base, answered the same items of {len(results.tasks)} tasks (",
         name(families),
-        f") at {shots} shots, with byte-identical prompts. A difference is variant minus base at the same shots; its "
-        f"{analysis.level:.0%} interval is paired, item by item, items of one source together. It covers the choice of "
-        "items, not of training seed or demonstrations"
-        f"{', which the table over seeds does' if analysis.recipes else ''}.",
+        f") at {shots} shots (examples in the prompt). Differences are variant minus base; their {analysis.level:.0%} "
+        "intervals say how far other items could move them, not "
+        f"{'other demonstrations' if analysis.recipes else 'other training seeds'}.",
     )
 
 
@@ -44,6 +40,7 @@ def report_sections(results: StudyResults, analysis: Analysis) -> list[Section]:
     core = (
         relations_section(results, analysis),
         matrix_section(results, analysis),
+        worse_section(results),
         shots_section(results, analysis),
         training_section(results),
         protocol_section(results),

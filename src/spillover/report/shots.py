@@ -18,4 +18,10 @@ def shots_section(results: StudyResults, analysis: Analysis) -> Section:
         legend=series_of(results),
     )
     has_several = len({scores.cell.shots for scores in results.scores}) > 1
-    return Section("shots", "Scores by shots", (chart,) if has_several else (), Place.MATRIX)
+    return Section(
+        "shots",
+        "Scores by shots",
+        (chart,) if has_several else (),
+        Place.CELLS,
+        summary="Does a variant still learn from demonstrations in its prompt?",
+    )

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from spillover.analysis.verdict import Light
     from spillover.records import StudyResults
 
-LIGHT_SYMBOLS: Mapping[Light, str] = {"keeps": "✓", "unclear": "○", "mixed": "◑", "loses": "✗", "untested": "–"}
-"""A symbol beside each light's word, so that no meaning rests on colour."""
+LIGHT_SYMBOLS: Mapping[Light, str] = {"loses": "✗", "mixed": "◑", "unclear": "○", "untested": "–", "keeps": "✓"}
+"""A symbol beside each light's word, so that no meaning rests on colour; those first that ask for a decision."""
 
 LIGHT_STYLES: Mapping[Light, str] = {
     "keeps": "green",

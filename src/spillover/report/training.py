@@ -50,7 +50,9 @@ def training_section(results: StudyResults) -> Section:
         point(name(card.id), " ", code(json.dumps(card.recipe, default=str, ensure_ascii=False)))
         for card in results.variants
     ]
-    return Section("training", "Training", (*parts, Details("Recipes", tuple(recipes))), Place.PROVENANCE)
+    parts.append(Details("Recipes", tuple(recipes)))
+    summary = "Losses, rows left out, what was forgotten on the way, and what each run cost."
+    return Section("training", "Training", tuple(parts), Place.PROVENANCE, summary=summary)
 
 
 def _run(card: VariantCard) -> Row:

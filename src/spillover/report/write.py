@@ -14,6 +14,7 @@ from spillover.records import Measurement, StudyResults
 from spillover.report.formats import USUAL, Format
 from spillover.report.latex import latex_tables
 from spillover.report.parquet import measurements_parquet
+from spillover.report.place import MARK, mark, refuse_others
 from spillover.report.section import shown
 
 COLUMNS = tuple(item.name for item in dataclasses.fields(Measurement))
@@ -25,9 +26,14 @@ def write_report(
     """Write a file a format into ``folder`` and return their paths.
 
     Everything is made before anything is written, then written aside and renamed into place.
+
+    Raises:
+        UserError: If the folder holds the report of another study.
     """
+    refuse_others(folder, results.name, results.origin)
     # Data before pages: they cost least, and writing them refuses a number that is none.
-    files = {kind.file_name: _content(kind, results, analysis) for kind in reversed(formats)}
+    files: dict[str, str | bytes] = {MARK: mark(folder, results.name, results.origin)}
+    files |= {kind.file_name: _content(kind, results, analysis) for kind in reversed(formats)}
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".report-") as aside:
         for name, content in files.items():

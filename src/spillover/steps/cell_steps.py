@@ -25,7 +25,7 @@ from spillover.records import (
 )
 from spillover.steps.outside import changed_model
 from spillover.steps.speed import Cost, Speed
-from spillover.steps.step import Step
+from spillover.steps.step import Step, weights_in
 from spillover.steps.variant import Variant
 from spillover.steps.workshop import Workshop
 from spillover.store import files
@@ -85,6 +85,10 @@ class AskCell(Step):
 
     def outside_fault(self, cache: Path) -> str | None:
         return self.variant.outside_fault(cache) if self.variant else changed_model(self.base, cache)
+
+    def memory_bytes(self, shapes: Mapping[str, tuple[int, ...]]) -> int:
+        exact = 4 if self.checked_count and self.precision != "float32" else 0  # a copy that some items are asked of
+        return ({"float32": 4, "bfloat16": 2}[self.precision] + exact) * weights_in(shapes)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -178,6 +182,10 @@ class ScoreCell(Step):
     def answer_text(self, prediction: Prediction) -> str:
         """Return an answer as it is shown."""
         return chosen_answer(prediction, self.rule)
+
+    def answer_fault(self, prediction: Prediction) -> str:
+        """Return what may be the task's fault in an answer rather than the model's; empty for none."""
+        return ""
 
     def statistics(self, store: Store) -> tuple[tuple[str, ...], dict[str, FloatArray]]:
         """Return the finished step's item ids and, for each metric, its statistics ``(n, k)``."""

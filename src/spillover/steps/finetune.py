@@ -17,7 +17,7 @@ from spillover.steps.mixed import mixed_rows, replayed_rows
 from spillover.steps.prepare import Prepare
 from spillover.steps.rows import Encoding, Rows
 from spillover.steps.speed import Cost, Speed
-from spillover.steps.step import Step, Told
+from spillover.steps.step import Step, Told, weights_in
 from spillover.steps.variant import ADAPTER, Variant, changed_fingerprint, save_whole, saved_weight_count
 from spillover.steps.workshop import Workshop
 from spillover.store import files
@@ -127,6 +127,15 @@ class Finetune(Variant):
 
     def weight_count(self, shapes: Mapping[str, tuple[int, ...]]) -> int:
         return saved_weight_count(self.recipe.parameters, shapes, is_adapter=self.saves_adapter)
+
+    def memory_bytes(self, shapes: Mapping[str, tuple[int, ...]]) -> int:
+        trained = self.recipe.parameters.saved_weight_count(shapes)
+        held: float = {"float32": 4, "bfloat16": 2}[self.recipe.parameters.base_dtype(self.precision)]
+        if bits := self.recipe.parameters.base_bits:
+            held = bits / 8
+        moments = 8 if self.settings.optimizer == "adamw" else 2
+        is_beside = self.saves_adapter  # else the trained weights are the base's own
+        return int(held * weights_in(shapes)) + trained * (4 * is_beside + 4 + moments)
 
     def recipe_card(self) -> dict[str, Any]:
         recipe = self.recipe.training_identity()

@@ -66,7 +66,7 @@ class AskHarness(AskCell):
 
     def compute(self, folder: Path, workshop: Workshop, told: Told) -> None:
         """Ask a model and write its answers, as lm-eval takes them and in the terms of this package."""
-        from spillover.evaluation.harness.exactness import PlainLM, choice_flip_floor
+        from spillover.evaluation.harness.flip_floor import PlainLM, choice_flip_floor
         from spillover.evaluation.harness.lm import EngineLM
         from spillover.models.tokenizer import load_tokenizer
 

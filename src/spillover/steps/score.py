@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 from spillover.evaluation.choice import Scoring, ScoringKind
 from spillover.evaluation.floors import constant_scores, floors
 from spillover.evaluation.metrics import METRICS, statistics
-from spillover.records import MetricCard, TaskCard
+from spillover.evaluation.text_metrics import unparsed
+from spillover.records import MetricCard, Prediction, TaskCard
 from spillover.steps.cell_steps import STATISTICS, ScoreCell, TaskScores
 from spillover.steps.predict import Predict
 from spillover.steps.step import Told
@@ -69,6 +70,17 @@ class Score(ScoreCell):
         values = {metric: statistics(metric, predictions, self.rule) for metric in self.metrics}
         ids = [prediction.example_id for prediction in predictions]
         files.write_statistics(folder / STATISTICS, ids, values)
+
+    def answer_fault(self, prediction: Prediction) -> str:
+        task = self.predictions.data.task
+        if prediction.log_likelihoods:
+            return ""
+        if not self.answer_text(prediction).strip():
+            return "empty answer"
+        if "unparsed" in task.metrics and unparsed([prediction], self.rule)[0, 0]:
+            return "no number given"
+        most = task.generation.max_new_tokens
+        return f"cut off at {most} tokens" if len(prediction.token_ids) >= most else ""
 
     @classmethod
     def task_scores(cls, steps: Sequence[Score], workshop: Workshop) -> TaskScores:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -89,12 +90,23 @@ class Step(ABC):
         """Return how many weights the step writes, in float32, given the shapes of its base's tensors."""
         return 0
 
+    def memory_bytes(self, shapes: Mapping[str, tuple[int, ...]]) -> int:
+        """Return about how many bytes of weights, gradients and moments the step holds at once, given the shapes of its
+        base's tensors; activations come on top.
+        """
+        return 0
+
     @cached_property
     def key(self) -> str:
         """The step's identity."""
         inputs = {name: step.key for name, step in self.inputs().items()}
         content = {"kind": self.kind, "version": self.version, "fields": self.fields(), "inputs": inputs}
         return digest(content)
+
+
+def weights_in(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """Return how many weights tensors of such shapes hold."""
+    return sum(math.prod(shape) for shape in shapes.values())
 
 
 def with_inputs(steps: Iterable[Step]) -> list[Step]:

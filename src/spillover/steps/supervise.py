@@ -123,6 +123,9 @@ class Supervise(ClassifierVariant):
     def weight_count(self, shapes: Mapping[str, tuple[int, ...]]) -> int:
         return self.encoder.parameter_count if self.encoder else 0
 
+    def memory_bytes(self, shapes: Mapping[str, tuple[int, ...]]) -> int:
+        return 16 * self.weight_count(shapes)  # float32 weights, their gradients and two moments
+
     @property
     def lightness(self) -> float:
         """What a token of it costs, in tokens of the base."""
@@ -277,6 +280,9 @@ class OutOfFold(Step):
 
     def outside_fault(self, cache: Path) -> str | None:
         return self.classifier.outside_fault(cache)
+
+    def memory_bytes(self, shapes: Mapping[str, tuple[int, ...]]) -> int:
+        return self.classifier.memory_bytes(shapes)
 
     def compute(self, folder: Path, workshop: Workshop, told: Told) -> None:
         workshop.let_go()

@@ -57,6 +57,9 @@ class Classify(AskCell):
     def cost(self, work: float, workshop: Workshop, speed: Speed) -> Cost:
         return speed.asked_token * work
 
+    def memory_bytes(self, shapes: Mapping[str, tuple[int, ...]]) -> int:
+        return 4 * self.variant.weight_count(shapes)
+
     def compute(self, folder: Path, workshop: Workshop, told: Told) -> None:
         rows, dropped = self.rows(workshop)
         answers = self.data.task.answers

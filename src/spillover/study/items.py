@@ -116,6 +116,7 @@ class ItemReader:
                 step.answer_text(prediction),
                 float(scores[index]),
                 tuple(map(float, answer_shares(prediction, rule))) if prediction.options or rule.answers else (),
+                step.answer_fault(prediction),
             )
             for index, prediction in zip(indices, files.parse_predictions(map(lines.__getitem__, indices)), strict=True)
         )

@@ -78,6 +78,7 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         item_seconds(asked, store),
         tuple(question.name for question in study.questions),
         study.margin,
+        study.origin,
     )
 
 

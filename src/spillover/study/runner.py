@@ -167,6 +167,14 @@ def disk_bytes(study: Study, missing: Sequence[Step]) -> int:
     return sum(step.weight_count(shapes) for step in writing) * BYTES_A_WEIGHT
 
 
+def memory_bytes(study: Study, missing: Sequence[Step]) -> int:
+    """Return about the most bytes of weights, gradients and moments that a missing step holds at once."""
+    if not missing:
+        return 0
+    shapes = {entry.name: entry.shape for entry in tensor_entries(study.base.path)}
+    return max(step.memory_bytes(shapes) for step in missing)
+
+
 def computed(step: Step, folder: Path, workshop: Workshop, told: Told | None = None) -> Mapping[str, Any]:
     """Write a step's files into ``folder`` and return how, when and on what it was computed."""
     wall, cpu, started = time.monotonic(), time.process_time(), time.time()

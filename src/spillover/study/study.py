@@ -112,6 +112,8 @@ class Study:
     """The tracker that trainings are sent to; part of no key."""
     questions: tuple[Asks, ...] = ()
     """What is asked beyond the matrix."""
+    origin: tuple[str, ...] = ()
+    """What tells it from other studies of its name: the whole path of its file; part of no key."""
     left_out: tuple[VariantPlan, ...] = ()
     """What a budget dropped: what it would train on is no validation row of the others either."""
 

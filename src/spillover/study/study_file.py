@@ -11,8 +11,8 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, create_model, mo
 
 from spillover.errors import unknown_name
 from spillover.records import BASE
+from spillover.settings import EACH_ONCE, ONE_OR_MORE, Settings, each_once
 from spillover.tasks.mixture import Mixture
-from spillover.tasks.settings import EACH_ONCE, ONE_OR_MORE, Settings, each_once
 from spillover.training.settings import Recipe
 from spillover.training.supervised import AnySupervised
 from spillover.training.tracking import TRACKERS

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pydantic import Field, model_validator
 
 from spillover.errors import unknown_name
+from spillover.settings import Settings
 from spillover.tasks.facts import TELLINGS, fact_rows
-from spillover.tasks.settings import Settings
 from spillover.tasks.skills import SKILLS, skill_row
 from spillover.tasks.table import RawRow
 

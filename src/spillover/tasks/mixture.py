@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from spillover.errors import UserError
 from spillover.prompts.demonstrations import normalised
-from spillover.tasks.settings import ONE_OR_MORE, Settings
+from spillover.settings import ONE_OR_MORE, Settings
 from spillover.tasks.task import Task
 
 Budget = Literal["additive", "matched", "steps"]

@@ -16,9 +16,9 @@ from spillover.artifacts.catalog import artifact
 from spillover.artifacts.fetch import fetch
 from spillover.artifacts.files import own_path, read_whole
 from spillover.errors import UserError
+from spillover.settings import ONE_OR_MORE, Settings
 from spillover.tasks.facts import TELLINGS
 from spillover.tasks.generated import GeneratedSource
-from spillover.tasks.settings import ONE_OR_MORE, Settings
 from spillover.tasks.table import Format, RawRow, table_rows
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]

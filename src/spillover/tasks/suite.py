@@ -12,7 +12,7 @@ from pydantic import Field
 from spillover.artifacts.files import own_path
 from spillover.errors import UserError, unknown_name
 from spillover.prompts.template import Template
-from spillover.tasks.settings import Settings, load_yaml, parse_settings
+from spillover.settings import Settings, load_yaml, parse_settings
 from spillover.tasks.source import Places, release_file, source_digests
 from spillover.tasks.task import Prompt, Task
 

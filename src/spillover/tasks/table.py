@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from spillover.errors import UserError
-from spillover.tasks.settings import LONE_SURROGATE
+from spillover.settings import LONE_SURROGATE
 
 Format = Literal["csv", "tsv", "jsonl", "json", "text", "lines", "parquet"]
 _STATED = re.compile(r'"?sep=(.)"?[,;\t ]*\r?(?:\n|$)', re.I)

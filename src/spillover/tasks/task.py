@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from spillover.prompts.template import Template
-from spillover.tasks.settings import ONE_OR_MORE, Settings
+from spillover.settings import ONE_OR_MORE, Settings
 from spillover.tasks.source import Sha256, Sources
 
 Texts = Annotated[

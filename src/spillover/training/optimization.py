@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from spillover.tasks.settings import Settings
+from spillover.settings import Settings
 
 OptimizerName = Literal["adamw", "adamw-8bit", "paged-adamw-8bit"]
 

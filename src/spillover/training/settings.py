@@ -8,14 +8,14 @@ from pydantic import Field, model_validator
 
 from spillover.prompts.demonstrations import choose, draw
 from spillover.records import Example
+from spillover.settings import Settings
 from spillover.tasks.mixture import Mixture
-from spillover.tasks.settings import Settings
 from spillover.training.afterwards.dare import Dare
 from spillover.training.afterwards.graft import Graft
 from spillover.training.afterwards.interpolate import Interpolate
 from spillover.training.afterwards.lora_scale import LoraScale
 from spillover.training.afterwards.none import Unchanged
-from spillover.training.choice import by_kind
+from spillover.training.by_kind import by_kind
 from spillover.training.constraints.generality_budget import GeneralityBudget
 from spillover.training.constraints.half import HalfFineTuning
 from spillover.training.constraints.kl import KL

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Discriminator, Field
 
 from spillover.prompts.demonstrations import seeded_order
 from spillover.records import FloatArray
-from spillover.tasks.settings import Settings
+from spillover.settings import Settings
 
 if TYPE_CHECKING:
     from spillover.models.spec import ResolvedModel

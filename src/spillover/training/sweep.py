@@ -8,7 +8,7 @@ from itertools import permutations, product
 from typing import Any
 
 from spillover.errors import UserError, unknown_name
-from spillover.tasks.settings import parse_settings
+from spillover.settings import parse_settings
 from spillover.training.optimization import TrainingSettings
 from spillover.training.settings import Recipe
 

@@ -59,6 +59,42 @@ class Tracking:
         """Return what one training is sent to; ``name`` is the run's and ``settings`` is plain data, nested or not."""
         return TrackedTraining(self.tracker, project=self.project, name=name, settings=settings, folder=self.folder)
 
+    def keep_page(self, page: Path) -> bool:
+        """Send a report's page to MLflow or Weights & Biases as the artifact of a run named ``report``.
+
+        Returns:
+            Whether it was sent: the other trackers keep no artifacts.
+
+        Raises:
+            TrackerError: If the tracker failed.
+        """
+        from accelerate.tracking import MLflowTracker, WandBTracker
+
+        project = _accepted(self.project)
+        if self.tracker == "mlflow":
+            with _told_as_one_error(self.tracker):
+                import mlflow
+
+                opened = MLflowTracker(project, run_name="report")
+                opened.start()
+                try:
+                    mlflow.log_artifact(str(page), artifact_path="report")
+                finally:
+                    opened.finish()
+        elif self.tracker == "wandb":
+            with _told_as_one_error(self.tracker):
+                import wandb
+
+                artifact = wandb.Artifact("report", type="report")
+                artifact.add_file(str(page))
+                run = WandBTracker(project, name="report", job_type="report")
+                run.start()
+                try:
+                    run.run.log_artifact(artifact)
+                finally:
+                    run.finish()
+        return self.tracker in ("mlflow", "wandb")
+
 
 class TrackedTraining:
     """One run of a tracker: opened by a training's first stage, gone on with by the next, finished with the context.
@@ -98,19 +134,18 @@ class TrackedTraining:
         if self._accelerator:
             return
         self._accelerator = accelerator
-        # Weights & Biases refuses these characters and longer names; accelerate asks MLflow for the name in quotes.
-        project = re.sub(r"[/\\#?%:']", "-", self._project)[:128]
+        project = _accepted(self._project)
         if self.tracker == "tensorboard":  # knows no projects: its run is a folder
             project = f"{project}/{self._name}"
         names = {"mlflow": {"run_name": self._name}, "trackio": {"name": self._name}, "wandb": {"name": self._name}}
-        with self._told_as_one_error():
+        with _told_as_one_error(self.tracker):
             accelerator.init_trackers(project, config=self._settings, init_kwargs=names)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Send values measured after so many steps of the present stage."""
         assert self._accelerator, "begin comes first"
         self._last = self._before + step
-        with self._told_as_one_error():
+        with _told_as_one_error(self.tracker):
             self._accelerator.log(dict(values), step=self._last)
 
     def __enter__(self) -> TrackedTraining:
@@ -121,19 +156,25 @@ class TrackedTraining:
     ) -> None:
         # Not by accelerator.end_training(), which also parts the processes that have more to train together.
         # What went wrong before is the reason: a run that could not be opened cannot be finished either.
-        with suppress(Exception) if error else self._told_as_one_error():
+        with suppress(Exception) if error else _told_as_one_error(self.tracker):
             for tracker in self._accelerator.trackers if self._accelerator else ():
                 tracker.finish()
 
-    @contextmanager
-    def _told_as_one_error(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:  # every tracker has errors of its own
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise TrackerError(
-                f"tracker {self.tracker!r} failed ({reason}); see to it, or leave track out: the same command goes on"
-            ) from error
+
+@contextmanager
+def _told_as_one_error(tracker: str | GeneralTracker) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # every tracker has errors of its own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise TrackerError(
+            f"tracker {tracker!r} failed ({reason}); see to it, or leave track out: the same command goes on"
+        ) from error
+
+
+def _accepted(project: str) -> str:
+    """Return a project's name without what Weights & Biases refuses, nor quotes, in which accelerate asks MLflow."""
+    return re.sub(r"[/\\#?%:']", "-", project)[:128]
 
 
 def flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, Setting]:

@@ -48,7 +48,13 @@ def choices_section(results: StudyResults, analysis: Analysis) -> Section:
     )
     columns: tuple[Column | str, ...] = ("variant", "tested on", number("shots"), *map(number, CHOICE_METRICS.values()))
     parts = (lead, table("Other metrics of choices", columns, rows, fact_count=3)) if rows else ()
-    return Section("choices", "More than accuracy", parts, short="More than accuracy")
+    return Section(
+        "choices",
+        "More than accuracy",
+        parts,
+        short="More than accuracy",
+        summary="Macro-F1, MCC, calibration error and Brier score, where answers are chosen.",
+    )
 
 
 def _entry(row: Measurement | None) -> Entry:
@@ -72,7 +78,7 @@ def calibration_section(found: Sequence[Reliability]) -> Section:
     numbers = table("Calibration in numbers", columns, [row for item in found for row in _rows(item)])
     chart = Chart("Accuracy by confidence, the table below holds the numbers", partial(_panels, found))
     parts = (lead, chart, Details("The numbers of every bin", (numbers,))) if found else ()
-    return Section("calibration", "Calibration", parts)
+    return Section("calibration", "Calibration", parts, summary="Is a model as often right as it is sure?")
 
 
 def _rows(item: Reliability) -> Iterator[Row]:

@@ -31,6 +31,7 @@ class ClaimsQuestion(Question[tuple[Claim, ...]]):
     """Do the eight claims of arXiv 2403.09162 hold here?"""
 
     name = "claims"
+    asks_of_others = False  # the claims are of fine-tuning as the paper did it
 
     def find(self, results: StudyResults, analysis: Analysis) -> tuple[Claim, ...] | None:
         """Return every claim; None for a study of other tasks than the paper's."""
@@ -53,7 +54,15 @@ class ClaimsQuestion(Question[tuple[Claim, ...]]):
             for part in claim.parts
         ]
         parts = (lead, _table(finding), Details("The cells behind each mean", tuple(behind)))
-        return [Section("claims", "The paper, claim by claim", parts, Place.ITEMS)]
+        return [
+            Section(
+                "claims",
+                "The paper, claim by claim",
+                parts,
+                Place.ITEMS,
+                summary="Do the eight claims of arXiv 2403.09162 hold here?",
+            )
+        ]
 
     def summary(self, finding: tuple[Claim, ...] | None) -> Mapping[str, object]:
         """Return every claim with its outcome."""

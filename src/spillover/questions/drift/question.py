@@ -12,11 +12,11 @@ from spillover.questions.drift.findings import DriftFindings, drift_findings
 from spillover.questions.drift.step import Drift
 from spillover.records import StudyResults
 from spillover.report.section import Section
+from spillover.settings import Settings
 from spillover.steps.step import Step
 from spillover.steps.variant import Variant
 from spillover.store.store import Store
 from spillover.study.study import Study
-from spillover.tasks.settings import Settings
 
 
 class DriftSettings(Settings):

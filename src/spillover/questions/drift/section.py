@@ -61,7 +61,13 @@ def drift_section(results: StudyResults, found: DriftFindings) -> Section:
             legend=styles[1:],
         ),
     ]
-    return Section("drift", "How far the model moved", (*parts, *_correlations(found)), Place.RECORD)
+    return Section(
+        "drift",
+        "How far the model moved",
+        (*parts, *_correlations(found)),
+        Place.RECORD,
+        summary="How much the weights and the predictions changed, where, and whether that goes with lost score.",
+    )
 
 
 def _variants(found: DriftFindings) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, ClassVar
 from spillover.models.fingerprint import tensor_entries
 from spillover.models.memory import give_back_memory
 from spillover.steps.speed import Cost, Speed
-from spillover.steps.step import Step, Told
+from spillover.steps.step import Step, Told, weights_in
 from spillover.steps.variant import Variant
 from spillover.steps.workshop import Workshop
 from spillover.store import files
@@ -61,10 +60,13 @@ class Drift(Step):
 
         # A token is one multiply-add a weight.
         shapes = {entry.name: entry.shape for entry in tensor_entries(self.variant.base.path)}
-        return DECOMPOSE * decomposition_cost(shapes) / sum(math.prod(shape) for shape in shapes.values())
+        return DECOMPOSE * decomposition_cost(shapes) / weights_in(shapes)
 
     def cost(self, work: float, workshop: Workshop, speed: Speed) -> Cost:
         return speed.loading * 2 + speed.asked_token * work
+
+    def memory_bytes(self, shapes: Mapping[str, tuple[int, ...]]) -> int:
+        return 4 * weights_in(shapes)
 
     def outside_fault(self, cache: Path) -> str | None:
         return self.variant.outside_fault(cache)

@@ -12,7 +12,7 @@ from spillover.records import FloatArray
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class Ranged:
     """A number and its interval over the resamples."""
 
     value: float
@@ -51,9 +51,9 @@ class MatchedScore:
     lowest_target: float
     highest_target: float
     """The target scores that its points span."""
-    retained: Estimate | None
+    retained: Ranged | None
     """Interpolated between neighbouring points, never beyond them; None where they do not span the target score."""
-    difference: Estimate | None
+    difference: Ranged | None
     """To the plain recipe at the same target score; None where either does not reach it."""
     reached_share: float
     """Share of the resamples in which the points span the target score; the intervals are over these."""
@@ -65,13 +65,13 @@ class MatchedComparison:
 
     at: str
     """Whose target score, in words."""
-    target: Estimate
+    target: Ranged
     scores: tuple[MatchedScore, ...]
 
 
-def estimate(values: FloatArray, level: float | None) -> Estimate:
+def estimate(values: FloatArray, level: float | None) -> Ranged:
     """Return the first of ``(1 + resample_count,)`` values with the others' percentiles, see `percentile_level`."""
-    return Estimate(float(values[0]), *percentiles_or_none(values[1:], level))
+    return Ranged(float(values[0]), *percentiles_or_none(values[1:], level))
 
 
 def segments_of(points: Sequence[CurvePoint], base: CurvePoint) -> list[Segment]:
@@ -161,7 +161,7 @@ def _matched_score(
     )
 
 
-def _estimate_where_reached(values: FloatArray, level: float | None) -> Estimate | None:
+def _estimate_where_reached(values: FloatArray, level: float | None) -> Ranged | None:
     reached = values[np.isfinite(values)]
     if not np.isfinite(values[0]) or len(reached) < 2:
         return None

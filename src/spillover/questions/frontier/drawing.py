@@ -59,9 +59,9 @@ def frontier_chart(frontier: Frontier, *, domain_only: bool = False) -> Markup:
     shapes = alt.Scale(domain=domain, range=[style.shape for style in styles])
     dashes = alt.Scale(domain=domain, range=[list(style.dash) for style in styles])
     source = alt.Chart(alt.NamedData(name=ROWS))
-    x = alt.X("gain:Q", title="gain in-domain", axis=alt.Axis(tickCount=7))
+    x = alt.X("gain:Q", title="gain in-domain", axis=alt.Axis(tickCount=5))
     where = "change out of domain" if domain_only else "change out of domain and across tasks"
-    y = alt.Y("change:Q", title=where, axis=alt.Axis(tickCount=7))
+    y = alt.Y("change:Q", title=where, axis=alt.Axis(tickCount=5))
     color = alt.Color("recipe:N", legend=None, scale=colors)
     pieces = (
         source.transform_filter(alt.datum.kind == "piece")
@@ -79,7 +79,7 @@ def frontier_chart(frontier: Frontier, *, domain_only: bool = False) -> Markup:
         front.mark_point(size=190, filled=False, color="var(--ink)", strokeWidth=1.2, opacity=1),
         front.mark_text(align="left", dx=9, dy=-9, limit=160, color="var(--ink)").encode(text="name:N"),
     )
-    return svg(chart.properties(width=560, height=300), rows)
+    return svg(chart.properties(width=290, height=230), rows)
 
 
 def _pieces(frontier: Frontier) -> list[tuple[str, tuple[str, str]]]:

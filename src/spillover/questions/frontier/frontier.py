@@ -16,8 +16,8 @@ from spillover.analysis.resampled import percentile_level
 from spillover.analysis.scatter import seed_noise
 from spillover.questions.frontier.curves import (
     CurvePoint,
-    Estimate,
     MatchedComparison,
+    Ranged,
     estimate,
     matched_comparisons,
     segments_of,
@@ -42,23 +42,23 @@ class FrontierPoint:
     """The study's entry that it is a point of."""
     seed_count: int
     """Training seeds that its scores are means over."""
-    target: Estimate
+    target: Ranged
     """T: the mean in-domain score."""
-    retained: Estimate
+    retained: Ranged
     """S: the mean score out of domain and across tasks."""
-    harmonic: Estimate
+    harmonic: Ranged
     """2 T S / (T + S)."""
-    arithmetic: Estimate
+    arithmetic: Ranged
     """(T + S) / 2."""
-    gain: Estimate
+    gain: Ranged
     """T less the base's."""
-    change: Estimate
+    change: Ranged
     """S less the base's."""
     is_on_front: bool
     """True when no other point is as good in both scores and better in one."""
     front_share: float
     """Share of the resamples in which the point is on the front."""
-    domain_change: Estimate | None
+    domain_change: Ranged | None
     """Mean out-of-domain score less the base's; None unless it is a part of what is retained and not all of it."""
     is_on_domain_front: bool
     """True when no other point is as good in domain and out of domain and better in one."""
@@ -167,9 +167,9 @@ class _Point:
 
     variants: tuple[str, ...]
     curve: CurvePoint
-    gain: Estimate
-    change: Estimate
-    domain_change: Estimate | None
+    gain: Ranged
+    change: Ranged
+    domain_change: Ranged | None
     unit_count: int
     """Independent items of the smallest task."""
 
@@ -207,7 +207,7 @@ class _Plane:
             for own in keys
         ]
         gain, change, domain_change = (
-            Estimate(mean.difference, mean.found.low, mean.found.high) if mean else Estimate(0.0, 0.0, 0.0)
+            Ranged(mean.difference, mean.found.low, mean.found.high) if mean else Ranged(0.0, 0.0, 0.0)
             for mean in differences_to_base
         )
         recipe, *settings = re.split("[~@]", model or cards[0].name)

@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from spillover.analysis.wording import interval_words, plain, signed
-from spillover.questions.frontier.curves import Estimate, MatchedComparison
+from spillover.questions.frontier.curves import MatchedComparison, Ranged
 from spillover.questions.frontier.drawing import frontier_chart, styles_of
 from spillover.questions.frontier.frontier import Frontier, FrontierPoint
 from spillover.report.section import (
     Chart,
     Column,
+    Details,
     Entry,
     Panel,
     Part,
@@ -19,6 +20,7 @@ from spillover.report.section import (
     Row,
     Section,
     Table,
+    Text,
     heading,
     name,
     note,
@@ -27,6 +29,10 @@ from spillover.report.section import (
     text,
 )
 
+TERMS = (
+    "Right: gained on its task. Up: kept elsewhere. Circled and named: on the front, no other recipe gains as much and "
+    "keeps more. Lines join settings of one recipe."
+)
 RULE = (
     "The target score is the mean over in-domain cells, the retained score the mean over all cells out of domain and "
     "across tasks, of primary metrics that are shares, those of one kind together; every cell and every training seed "
@@ -46,33 +52,41 @@ MEANS = (
 
 
 def frontier_section(found: Sequence[Frontier]) -> Section:
-    """Return every frontier of a study."""
-    parts = [part for frontier in found for part in _frontier(frontier)]
-    return Section("frontier", "Which recipe keeps the most", (text(RULE), *parts, note(MEANS)), Place.ANSWER)
+    """Return every frontier of a study, the first one's chart in sight."""
+    first, *others = found
+    parts: list[Part] = [note(TERMS), _title(first), _chart(first)]
+    parts.append(Details("The numbers, and recipes at one target score", (text(RULE), *_numbers(first), note(MEANS))))
+    if others:
+        more = tuple(part for item in others for part in (_title(item), _chart(item), *_numbers(item)))
+        parts.append(Details(f"{len(others)} more: other training tasks, sizes and kinds of metric", more))
+    return Section("frontier", "Which recipe keeps the most", tuple(parts), Place.ANSWER, is_open=True)
 
 
-def _frontier(frontier: Frontier) -> list[Part]:
+def _title(frontier: Frontier) -> Text:
     kinds = (name(frontier.target_kind), " gained, ", name(frontier.retained_kind), " kept")
-    parts: list[Part] = [
-        heading("Trained on ", name(frontier.trained_on), f", {frontier.size:,} rows: ", *kinds),
-        Chart(
-            "Gain in-domain against change elsewhere, a point per variant; the table below holds the numbers",
-            lambda: [Panel("", "", frontier_chart(frontier))],
-            caption="Differences to the base: right is gained, up is kept. Circled and named: on the front. Lines "
-            "join neighbouring settings of one recipe; weight interpolation begins at the base.",
-            legend=styles_of(frontier),
-        ),
-    ]
-    if frontier.points[0].domain_change:
-        parts.append(
-            Chart(
-                "Gain in-domain against change out of domain, a point per variant; the table below holds the numbers",
-                lambda: [Panel("", "", frontier_chart(frontier, domain_only=True))],
-                caption="The same against other data of the same kind of task alone, without the other tasks. Circled "
-                "and named: on the front of these two.",
-            )
-        )
-    parts.append(_points(frontier))
+    return heading("Trained on ", name(frontier.trained_on), f", {frontier.size:,} rows: ", *kinds)
+
+
+def _chart(frontier: Frontier) -> Chart:
+    """Return the chart, and beside it one of out-of-domain change alone where other tasks are in the first."""
+
+    def draw() -> list[Panel]:
+        panels = [Panel("everywhere else", "", frontier_chart(frontier))]
+        if frontier.points[0].domain_change:
+            alone = frontier_chart(frontier, domain_only=True)
+            panels.append(Panel("out of domain alone", "without the other tasks", alone))
+        return panels
+
+    return Chart(
+        "Gain in-domain against change elsewhere, a point per variant; the table below holds the numbers",
+        draw,
+        legend=styles_of(frontier),
+        is_wide=True,
+    )
+
+
+def _numbers(frontier: Frontier) -> list[Part]:
+    parts: list[Part] = [_points(frontier)]
     for comparison in frontier.matched:
         target = f": {plain(comparison.target.value)} {_interval(comparison.target)}"
         parts += [heading("At ", name(comparison.at), target), _matched(comparison)]
@@ -113,9 +127,9 @@ def _matched(comparison: MatchedComparison) -> Table:
     return table(f"Retained score at {comparison.at}", (*titles, number("reached in")), rows)
 
 
-def _estimated(item: Estimate, write: Callable[[float], str], *small: str) -> Entry:
+def _estimated(item: Ranged, write: Callable[[float], str], *small: str) -> Entry:
     return Entry(write(item.value), small=(_interval(item), *small), is_strong=True)
 
 
-def _interval(item: Estimate) -> str:
+def _interval(item: Ranged) -> str:
     return interval_words(item.low, item.high)

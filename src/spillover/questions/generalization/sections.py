@@ -9,10 +9,17 @@ from spillover.analysis.wording import interval_words, plain, signed
 from spillover.questions.generalization.best_of_shots import BestOfShots
 from spillover.questions.generalization.in_context import InContextGain
 from spillover.questions.generalization.losses import AccuracyDrop, Part
-from spillover.questions.generalization.verdicts import LABEL_SHARE, LABEL_SHARE_MENTIONED, RULE, TASK_FACTOR
+from spillover.questions.generalization.verdicts import (
+    LABEL_SHARE,
+    LABEL_SHARE_MENTIONED,
+    LIGHT_TERMS,
+    RULE,
+    TASK_FACTOR,
+)
 from spillover.records import BASE, StudyResults
 from spillover.report.section import (
     Column,
+    Details,
     Entry,
     Lights,
     Place,
@@ -33,8 +40,17 @@ from spillover.report.tables import cell_of, condition_words
 def verdicts_section(results: StudyResults, analysis: Analysis) -> Section:
     """Return the verdict of every variant, and the rule that it follows."""
     rule = RULE.format(margin=results.margin, task_margin=TASK_FACTOR * results.margin)
-    parts = (Lights(analysis.verdicts), note(strong("The rule."), f" {rule}"))
-    return Section("verdicts", "Verdicts", parts if analysis.verdicts else (), Place.VERDICT)
+    present = {item.light for item in analysis.verdicts}
+    terms = [
+        piece
+        for light, meaning in LIGHT_TERMS.items()
+        if light in present
+        for piece in (" ", strong(light), f": {meaning.format(margin=results.margin)}.")
+    ]
+    if all(card.id == f"{card.name}/{card.trained_on}/{card.size}/{card.seed}" for card in results.variants):
+        terms.append(" Names are recipe/trained on/rows/seed.")
+    parts = (Lights(analysis.verdicts), note(*terms[1:]), Details("The rule behind the verdicts", (text(rule),)))
+    return Section("verdicts", "Verdicts", parts if analysis.verdicts else (), Place.VERDICT, is_open=True)
 
 
 def best_section(results: StudyResults, found: Sequence[BestOfShots]) -> Section:
@@ -57,7 +73,14 @@ def best_section(results: StudyResults, found: Sequence[BestOfShots]) -> Section
         for item in found
     ]
     parts = (lead, table("Best over shots", columns, rows, fact_count=2)) if rows else ()
-    return Section("best", "Best over shots", parts, tag="optimistic", short="Best of shots")
+    return Section(
+        "best",
+        "Best over shots",
+        parts,
+        tag="optimistic",
+        short="Best of shots",
+        summary="The variant's best shot count against the base's; no verdict uses it.",
+    )
 
 
 def gains_section(results: StudyResults, found: Sequence[InContextGain]) -> Section:
@@ -81,7 +104,13 @@ def gains_section(results: StudyResults, found: Sequence[InContextGain]) -> Sect
         for item in found
     ]
     parts = (lead, table("In-context gains", columns, rows, fact_count=2)) if rows else ()
-    return Section("gains", "What demonstrations add", parts, short="In-context gain")
+    return Section(
+        "gains",
+        "What demonstrations add",
+        parts,
+        short="In-context gain",
+        summary="Score with demonstrations less score without, variant and base.",
+    )
 
 
 def losses_section(results: StudyResults, found: Sequence[AccuracyDrop]) -> Section:
@@ -114,7 +143,14 @@ def losses_section(results: StudyResults, found: Sequence[AccuracyDrop]) -> Sect
         for item in found
     ]
     parts = (lead, table("Parts of accuracy drops", columns, rows, fact_count=3)) if rows else ()
-    return Section("losses", "Where accuracy was lost", parts, Place.CAUSES, short="Lost accuracy")
+    return Section(
+        "losses",
+        "Where accuracy was lost",
+        parts,
+        Place.CAUSES,
+        short="Lost accuracy",
+        summary="Was it a preferred label, the form of the answer, or what is left?",
+    )
 
 
 def _part(part: Part) -> Entry:
@@ -140,7 +176,14 @@ def labels_section(results: StudyResults, analysis: Analysis) -> Section:
         *(Column(model, "number", is_name=True) for model in models),
     )
     parts = (lead, table("Label shares", columns, rows, fact_count=2)) if rows else ()
-    return Section("labels", "Label words in place of text", parts, Place.CAUSES, short="Label words")
+    return Section(
+        "labels",
+        "Label words in place of text",
+        parts,
+        Place.CAUSES,
+        short="Label words",
+        summary="How often a generated text is only a label of the training task.",
+    )
 
 
 def _share(share: float | None) -> Entry:

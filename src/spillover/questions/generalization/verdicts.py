@@ -1,6 +1,6 @@
 """The sentence and the light that sum up a variant, and what would settle an open one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from spillover.analysis.idle import IdleCell
 from spillover.analysis.inference import unit_margin
@@ -23,6 +23,15 @@ RULE = (
     "after Holm's adjustment over all variants, relations, kinds of metric and tasks of the study; intervals are 95 %, "
     "not adjusted."
 )
+
+LIGHT_TERMS: Mapping[Light, str] = {
+    "loses": "some task, or kind of tasks, is significantly below the base",
+    "mixed": "something is significantly below the base, something else above",
+    "unclear": "too few items to exclude a loss of {margin:g}",
+    "untested": "no test outside its own task could have shown a loss",
+    "keeps": "shown to have lost less than {margin:g}",
+}
+"""What each light means in one line, see `RULE`; those first that ask for a decision."""
 
 LABEL_SHARE = "label_share"
 """The metric that counts generations which are a bare label word."""

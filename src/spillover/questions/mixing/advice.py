@@ -7,7 +7,7 @@ from typing import Literal
 from spillover.analysis.contrasts import Estimate
 from spillover.analysis.wording import interval_words, signed
 from spillover.questions.mixing.arms import Arm, ArmScores
-from spillover.questions.mixing.choice import Choice, chosen, settings_of
+from spillover.questions.mixing.chosen import Choice, chosen, settings_of
 from spillover.questions.mixing.gains import ArmResult
 
 Confidence = Literal["high", "moderate", "low", "none"]

@@ -11,9 +11,9 @@ from pydantic import Field, model_validator
 
 from spillover.questions.mixing.arm import MIXTURE
 from spillover.questions.mixing.design import Design, Sizes, Tasks, check_once, name_of
+from spillover.settings import EACH_ONCE, ONE_OR_MORE
 from spillover.study.design import Designed
 from spillover.tasks.mixture import Budget, Member, Order
-from spillover.tasks.settings import EACH_ONCE, ONE_OR_MORE
 
 ArmName = Literal[
     "alone",

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from spillover.questions.mixing.arm import PlannedArm
+from spillover.settings import EACH_ONCE, ONE_OR_MORE, Settings
 from spillover.steps.validate import FEWEST
 from spillover.study.design import Designed
 from spillover.study.study_file import VariantEntry
 from spillover.tasks.mixture import Member, Mixture, Order
-from spillover.tasks.settings import EACH_ONCE, ONE_OR_MORE, Settings
 from spillover.training.settings import Recipe
 
 FIXED = frozenset({"alone", "all", "general-alone", "extra-steps"})

@@ -9,7 +9,7 @@ from pydantic import Discriminator, Tag
 
 from spillover.questions.mixing.cocktail import Cocktail
 from spillover.questions.mixing.factorial import Factorial
-from spillover.tasks.settings import ONE_OR_MORE, Settings
+from spillover.settings import ONE_OR_MORE, Settings
 
 
 def _design(value: object) -> str:

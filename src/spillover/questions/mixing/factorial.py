@@ -9,9 +9,9 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from spillover.questions.mixing.design import Design, Sizes, Tasks, check_once, name_of
+from spillover.settings import EACH_ONCE, ONE_OR_MORE
 from spillover.study.design import Designed
 from spillover.tasks.mixture import Budget, Member, Order
-from spillover.tasks.settings import EACH_ONCE, ONE_OR_MORE
 
 IF_FEWER = "lower general_rows or specialist_rows, or name more tasks"
 """An arm states its amounts, so that a source which has fewer rows is refused."""

@@ -9,7 +9,7 @@ from spillover.analysis.wording import enumerated, interval_words, plain, signed
 from spillover.questions.mixing.advice import Recommendation
 from spillover.questions.mixing.amount import Coefficient, Interaction
 from spillover.questions.mixing.arm_table import every_arm
-from spillover.questions.mixing.choice import Choice
+from spillover.questions.mixing.chosen import Choice
 from spillover.questions.mixing.entries import NOTHING, beside, difference, form_words, heat_entry, known, level
 from spillover.questions.mixing.mixing import CocktailGain, FalseFacts, Mixing, SynergyMatrix
 from spillover.report.section import (
@@ -48,7 +48,13 @@ def mixing_section(found: Mixing) -> Section:
         *(part for item in found.interactions for part in _interaction(item)),
         *(part for facts in found.false_facts for part in _false_facts(facts)),
     )
-    return Section("mixing", "Which data to mix in", parts, Place.ANSWER)
+    return Section(
+        "mixing",
+        "Which data to mix in",
+        parts,
+        Place.ANSWER,
+        summary="What each added task does to each target, what to add, and every arm.",
+    )
 
 
 def _advice(found: Mixing) -> Iterator[Part]:

@@ -1,5 +1,5 @@
 "use strict";
-// Filters the items and shows a matrix cell's numbers at the keyboard. Text reaches the page as text nodes alone.
+// Finds rows, filters the items and shows a matrix cell's numbers at the keyboard. Text reaches the page as text nodes alone.
 (() => {
   const PAGE = 40;
   const INVISIBLE = /\n|\t|^ +| +$| {2,}|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/gm;
@@ -202,7 +202,26 @@
     table.setAttribute("role", "grid");
   }
 
-  const open = at("item-data") ? explore() : null;
+  function find(region) {
+    let rows = null; // read when something is looked for, so that the page opens at once
+    const field = region.querySelector(".find");
+    field.hidden = false;
+    field.addEventListener("input", () => {
+      rows ??= [...region.querySelectorAll("tbody tr:not(.group), li")].map((row) => [row, row.textContent.toLowerCase()]);
+      const wanted = field.querySelector("input").value.toLowerCase();
+      for (const [row, text] of rows) row.hidden = !text.includes(wanted);
+    });
+  }
+
+  const items = at("items") && at("items").closest("details");
+  let show = null;
+  const explored = () => (show ??= explore()); // the items are read when they are asked for
+  const open = items && ((cell) => { items.open = true; explored()(cell); });
+  if (items) items.addEventListener("toggle", explored);
+  for (const region of document.querySelectorAll(".searched")) find(region);
+  const folds = [...document.querySelectorAll("details.fold")];
+  at("open-all").hidden = !folds.length;
+  at("open-all").addEventListener("click", () => { for (const fold of folds) fold.open = true; });
   for (const table of document.querySelectorAll("table.matrix")) walk(table, open);
   // A step to a cell out of view moves the page; what is told of the cell goes along.
   document.addEventListener("scroll", () => { if (!at("tip").hidden) place(at("tip"), document.activeElement); }, { passive: true, capture: true });

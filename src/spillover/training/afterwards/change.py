@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from pydantic import Field
 
-from spillover.tasks.settings import EACH_ONCE, ONE_OR_MORE, Settings
+from spillover.settings import EACH_ONCE, ONE_OR_MORE, Settings
 
 if TYPE_CHECKING:
     from torch import Tensor

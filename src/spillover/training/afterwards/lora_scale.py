@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from spillover.tasks.settings import EACH_ONCE, ONE_OR_MORE
+from spillover.settings import EACH_ONCE, ONE_OR_MORE
 from spillover.training.afterwards.change import Change
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spillover.errors import UserError
-from spillover.tasks.settings import Settings
+from spillover.settings import Settings
 from spillover.training.sharding import is_sharded
 
 if TYPE_CHECKING:

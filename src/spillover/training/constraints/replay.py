@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from spillover.tasks.settings import EACH_ONCE, ONE_OR_MORE
+from spillover.settings import EACH_ONCE, ONE_OR_MORE
 from spillover.training.constraints.constraint import Constraint, ConstraintSettings, Material, Report, Training
 from spillover.training.rows import TrainingRow, TrainingRows
 

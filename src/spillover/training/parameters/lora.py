@@ -9,7 +9,7 @@ from pydantic import Field
 
 from spillover.errors import unknown_name
 from spillover.models.precision import Precision
-from spillover.tasks.settings import EACH_ONCE, ONE_OR_MORE
+from spillover.settings import EACH_ONCE, ONE_OR_MORE
 from spillover.training.parameters.selection import LAYER, Selection, Shapes
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from spillover.models.precision import Precision
-from spillover.tasks.settings import Settings
+from spillover.settings import Settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

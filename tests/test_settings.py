@@ -5,7 +5,7 @@ import pytest
 from pydantic import Field
 
 from spillover.errors import UserError
-from spillover.tasks.settings import Settings, load_yaml, parse_settings
+from spillover.settings import Settings, load_yaml, parse_settings
 
 
 class Inner(Settings):

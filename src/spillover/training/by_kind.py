@@ -7,7 +7,7 @@ from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from spillover.errors import unknown_name
-from spillover.tasks.settings import Settings
+from spillover.settings import Settings
 
 
 def by_kind(slot: str, *choices: type[Settings]) -> BeforeValidator:

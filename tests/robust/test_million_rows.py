@@ -1,0 +1,56 @@
+"""A file of a million rows goes from `init` to a plan in bounded time and memory."""
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.study.made_study import make_model
+
+pytestmark = pytest.mark.long
+
+ROWS = 1_000_000
+MOST_CPU_SECONDS, MOST_BYTES = 60, 2 * 10**9
+WORDS = ("good", "bad", "film", "plot", "actor", "story", "never", "always", "very", "really", "music", "book", "food")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("million")
+    draw = random.Random(0)
+    with (path / "reviews.csv").open("w", encoding="utf-8") as file:
+        file.write("text,label\n")
+        for index in range(ROWS):
+            file.write(f"{index} {' '.join(draw.choices(WORDS, k=8))},{'positive' if index % 2 else 'negative'}\n")
+    make_model(path / "model")
+    return path
+
+
+def measured(folder: Path, *arguments: str) -> tuple[float, int, str]:
+    """Return the processor seconds, the most bytes of memory and what was said of one command."""
+    command = [sys.executable, "-m", "spillover", *arguments]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout
+    said = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0, said
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("init", "--train", "reviews.csv", "--input", "text", "--target", "label", "--base", "model", "--yes"),
+        ("lint", "study.yaml"),
+        ("plan", "study.yaml", "--no-calibration"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_million_rows(folder, arguments):
+    seconds, size, said = measured(folder, *arguments)
+    assert "reading the rows of" in said
+    assert seconds < MOST_CPU_SECONDS
+    assert size < MOST_BYTES
