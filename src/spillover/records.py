@@ -160,6 +160,8 @@ class VariantCard:
     """Whether what it was trained on asks for one of several answers; None where nobody knows."""
     is_control: bool = False
     """Whether a design has it to be compared with alone, so that it is no recipe of its own."""
+    is_classifier: bool = False
+    """Whether it stands beside the base and gives labels alone: it reads no prompt, and so no demonstrations."""
 
 
 @dataclass(frozen=True, slots=True)

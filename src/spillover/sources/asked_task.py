@@ -81,6 +81,11 @@ class AskedTask(ABC):
         return self.name
 
     @property
+    def answers(self) -> tuple[str, ...]:
+        """The answer set that holds for every item; empty where there is none."""
+        return ()
+
+    @property
     @abstractmethod
     def may_enter_means(self) -> bool:
         """Whether it can have a share that is better when higher for its primary metric, as verdicts rest on."""

@@ -9,6 +9,7 @@ from functools import cached_property
 from spillover.errors import UserError
 from spillover.evaluation.choice import ScoringKind
 from spillover.evaluation.metrics import LOSSES, METRICS
+from spillover.models.spec import ResolvedModel
 from spillover.prompts.receipts import Place
 from spillover.prompts.template import Template, premise
 from spillover.records import PLAIN, Cell, Example
@@ -16,7 +17,9 @@ from spillover.sources.asked_task import AskedModel, AskedTask
 from spillover.steps.predict import Predict
 from spillover.steps.prepare import Prepare
 from spillover.steps.score import Score
-from spillover.steps.verdicts import AskedVerdicts, GivesVerdicts, Verdicts
+from spillover.steps.supervise_cells import Classify
+from spillover.steps.supervise_variant import ClassifierVariant
+from spillover.steps.verdicts import AskedVerdicts, Verdicts
 from spillover.steps.workshop import Workshop
 from spillover.tasks.ask import AS_PLAIN, Ask, NamedAsk
 from spillover.tasks.prepare import Protocol
@@ -50,6 +53,10 @@ class SuiteTask(AskedTask):
             needs = METRICS[name].needs
             if needs != "any answer" and not (self.task.answers or (needs == "a choice" and self.task.options)):
                 raise UserError(f"task {self.name!r}: the metric {name!r} needs {needs}; remove it from metrics")
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        return self.task.label_set
 
     @property
     def may_enter_means(self) -> bool:
@@ -100,6 +107,8 @@ class SuiteTask(AskedTask):
         ]
 
     def _score(self, model: AskedModel, cell: Cell) -> Score:
+        if isinstance(model.variant, ClassifierVariant):
+            return Score(self._classify(model.base, model.variant, cell), self.metrics, ())
         is_choice = self.task.is_classification
         words, scoring = () if is_choice else model.trained_answers, self.scoring if is_choice else "raw"
         if scoring == "batch" and not self.task.answers:  # what an answer's share is on average needs the same answers
@@ -130,6 +139,9 @@ class SuiteTask(AskedTask):
             tuple((place, self._verdicts(model, ask, place, cell)) for place in places),
         )
 
+    def _classify(self, base: ResolvedModel, variant: ClassifierVariant, cell: Cell) -> Classify:
+        return Classify(base, variant, self.data, cell, self.limit, self.protocol)
+
     def _verdicts(self, model: AskedModel, ask: Ask, place: Place, cell: Cell) -> Verdicts:
         """Return what the classifier of an ask says of demonstrations, or of the test.
 
@@ -137,8 +149,13 @@ class SuiteTask(AskedTask):
         """
         assert ask.receipts is not None
         variant = model.classifiers[ask.receipts.of]
-        if isinstance(variant, GivesVerdicts):
-            return variant.verdicts(self.data, place, self.limit, self.protocol)
+        if isinstance(variant, ClassifierVariant):
+            if reason := variant.cannot_answer(self):
+                raise UserError(
+                    f"receipts of {variant.name!r} on {self.name!r}: {reason}; limit the ask with only.tasks"
+                )
+            plain = replace(cell, ask=PLAIN)
+            return AskedVerdicts(replace(self._classify(model.base, variant, plain), part=place), self.task.answers)
         who = replace(model, variant=variant)
         step = self._predict(who, Cell(self.name, cell.prompt_form, 0, self.demonstration_seeds[0]))
         if place == "demonstrations":

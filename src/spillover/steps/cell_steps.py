@@ -44,8 +44,8 @@ class Answered:
 
     predictions: Sequence[Prediction]
     prompt: PromptCard
-    compare: Callable[[PreTrainedModel], FlipFloor]
-    """Says how the predictions differ from those of the same model in float32."""
+    compare: Callable[[PreTrainedModel], FlipFloor] | None = None
+    """Says how the predictions differ from those of the same model in float32; None where they cannot."""
     dropped: Mapping[str, int] = field(default_factory=dict)
     """Reason to rows of the task that were left out."""
 
@@ -92,16 +92,21 @@ class AskCell(Step):
         exact = 4 if self.checked_count and self.precision != "float32" else 0  # a copy that some items are asked of
         return ({"float32": 4, "bfloat16": 2}[self.precision] + exact) * weights_in(shapes)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said of the answers, a sentence each."""
+        return ()
+
     @abstractmethod
     def asked_items(self, workshop: Workshop) -> Sequence[AskedItem]:
         """Return every item of the finished cell as it was asked, without loading a model or a tokenizer."""
 
-    def write_answers(self, folder: Path, answered: Answered, model: PreTrainedModel) -> None:
+    def write_answers(self, folder: Path, answered: Answered, model: PreTrainedModel | None = None) -> None:
         """Write what the model answered, and how it differs from exact arithmetic on some items."""
         files.write_predictions(folder / files.PREDICTIONS, answered.predictions)
         files.write_prompt(folder / PROMPT, answered.prompt)
         facts: dict[str, object] = {"dropped": answered.dropped, "item_count": len(answered.predictions)}
-        if self.checked_count and (floor := self._flip_floor(answered, model)):
+        if self.checked_count and model and (floor := self._flip_floor(answered, model)):
             facts["flip_floor"] = asdict(floor)
         files.write_json(folder / FACTS, facts)
 
@@ -111,7 +116,7 @@ class AskCell(Step):
         from spillover.models.exact import in_float32
 
         exact = in_float32(model)
-        if exact is None:
+        if exact is None or answered.compare is None:
             return None
         floor = answered.compare(exact)
         if self.precision == "float32":
@@ -141,7 +146,7 @@ class TaskScores:
     scores: tuple[CellScores, ...]
     """Step by step."""
     notes: tuple[str, ...] = ()
-    """A sentence for every metric that is left out."""
+    """A sentence for every metric or label that is left out."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +190,7 @@ class ScoreCell(Step):
         """Return an answer as it is shown; ``rule`` is the finished cell's."""
         return chosen_answer(prediction, rule)
 
-    def answer_fault(self, prediction: Prediction) -> str:
+    def answer_fault(self, prediction: Prediction, rule: Scoring) -> str:
         """Return what may be the task's fault in an answer rather than the model's; empty for none."""
         return ""
 

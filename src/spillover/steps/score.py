@@ -16,6 +16,7 @@ from spillover.records import MetricCard, Prediction, TaskCard
 from spillover.steps.cell_steps import STATISTICS, ScoreCell, TaskScores
 from spillover.steps.predict import Predict
 from spillover.steps.step import Told
+from spillover.steps.supervise_cells import Classify
 from spillover.steps.workshop import Workshop
 from spillover.store import files
 from spillover.store.store import Store
@@ -27,7 +28,7 @@ class Score(ScoreCell):
 
     kind: ClassVar[str] = "score"
     version: ClassVar[int] = 2
-    predictions: Predict
+    predictions: Predict | Classify
     metrics: tuple[str, ...]
     trained_answers: tuple[str, ...]
     """Label words of the tasks the study trains on."""
@@ -74,13 +75,13 @@ class Score(ScoreCell):
         ids = [prediction.example_id for prediction in predictions]
         files.write_statistics(folder / STATISTICS, ids, values)
 
-    def answer_fault(self, prediction: Prediction) -> str:
+    def answer_fault(self, prediction: Prediction, rule: Scoring) -> str:
         task = self.predictions.data.task
         if prediction.log_likelihoods:
             return ""
-        if not self.answer_text(prediction).strip():
+        if not self.answer_text(prediction, rule).strip():
             return "empty answer"
-        if "unparsed" in task.metrics and unparsed([prediction], self.rule)[0, 0]:
+        if "unparsed" in task.metrics and unparsed([prediction], rule)[0, 0]:
             return "no number given"
         most = task.generation.max_new_tokens
         return f"cut off at {most} tokens" if len(prediction.token_ids) >= most else ""
@@ -95,6 +96,7 @@ class Score(ScoreCell):
             {name: METRICS[name].card for name in metrics},
             "accuracy" if "accuracy" in metrics else data.task.primary_metric,  # right or wrong, of choices
             tuple(scored for step in steps for scored in step.cell_scores(workshop.store, shared)),
+            tuple(dict.fromkeys(note for step in steps for note in step.predictions.notes)),
         )
 
     def task_card(self, metrics: Mapping[str, MetricCard], store: Store) -> TaskCard:

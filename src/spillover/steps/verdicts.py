@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from spillover.errors import UserError
 from spillover.evaluation.choice import Scoring, answer_shares
-from spillover.prompts.receipts import Place, Receipt
+from spillover.prompts.receipts import Receipt
 from spillover.records import Example, FloatArray
 from spillover.steps.cell_steps import AskCell
-from spillover.steps.prepare import Prepare
 from spillover.steps.step import Step
 from spillover.store.store import Store
-from spillover.tasks import prepare
 
 if TYPE_CHECKING:
     from spillover.records import Prediction
@@ -75,14 +73,6 @@ class Verdicts(Protocol):
         Raises:
             UserError: If a row is none of those the step was asked.
         """
-
-
-@runtime_checkable
-class GivesVerdicts(Protocol):
-    """A variant that is no language model, and so says itself how rows are asked."""
-
-    def verdicts(self, data: Prepare, place: Place, test_limit: int, protocol: prepare.Protocol) -> Verdicts:
-        """Return its verdicts on a task's demonstrations, or on its first test rows."""
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ class ItemReader:
                 step.answer_text(prediction, rule),
                 float(scores[index]),
                 tuple(map(float, answer_shares(prediction, rule))) if prediction.options or rule.answers else (),
-                step.answer_fault(prediction),
+                step.answer_fault(prediction, rule),
             )
             for index, prediction in zip(indices, files.parse_predictions(map(lines.__getitem__, indices)), strict=True)
         )

@@ -22,6 +22,8 @@ from spillover.records import (
 from spillover.steps.cell_steps import ScoreCell, TaskScores
 from spillover.steps.finetune import Finetune
 from spillover.steps.step import Step, with_inputs
+from spillover.steps.supervise import Supervise
+from spillover.steps.supervise_variant import ClassifierVariant
 from spillover.steps.variant import Variant
 from spillover.steps.workshop import Workshop, machine
 from spillover.store.identity import digest
@@ -59,7 +61,12 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         _base_card(study),
         tuple(_variant_card(study, store, model) for model in finished),
         tasks,
-        {(v.variant, task.name): relation(v.trained_on, task) for v in finished for task in study.test_on},
+        {
+            (v.variant, task.name): relation(v.trained_on, task)
+            for v in finished
+            for task in study.test_on
+            if (v.variant, task.name) not in study.unanswered
+        },
         {name: card for task in scores for name, card in task.metrics.items()},
         tuple(scored for task in scores for scored in task.scores if scored.cell.ask == study.ask),
         tuple(replace(step.prompt(store), cell=step.cell) for step in asked if step.variant is None),
@@ -111,6 +118,9 @@ def _finished(study: Study, store: Store, command: str) -> tuple[list[Variant], 
     if not finished:
         raise UserError(f"no variant of study {study.name!r} is finished in {store.root}; go on with: {command}")
     done = {model.key for model in finished}
+    names = {model.variant: model.name for model in finished}
+    unanswered = {(names[v], task): why for (v, task), why in study.unanswered.items() if v in names}
+    skipped += [f"{name} on {task}: {why}" for (name, task), why in unanswered.items()]
     skipped += [
         f"{step.label}: not done yet"
         for step in study.asked_beside
@@ -194,6 +204,9 @@ def _variant_card(study: Study, store: Store, step: Variant) -> VariantCard:
     trained_on = step.trained_on.name if step.trained_on else "data not stated"
     card = VariantCard(step.variant, step.name, trained_on, step.size, step.seed, step.recipe_card(), {}, facts)
     trained = next((made for made in with_inputs([step]) if isinstance(made, Finetune)), None)
+    if isinstance(step, ClassifierVariant):
+        learnt = step.log(store) if isinstance(step, Supervise) else {}
+        return replace(card, training=learnt, is_classification=True, is_classifier=True)
     if trained is None:
         return card
     training = trained.log(store)

@@ -24,12 +24,14 @@ from spillover.steps.finetune import Finetune
 from spillover.steps.prepare import Prepare
 from spillover.steps.rows import Rows
 from spillover.steps.step import Step, with_inputs
+from spillover.steps.supervise_variant import ClassifierVariant
 from spillover.steps.validate import VALIDATION_ROWS, Validate
 from spillover.steps.variant import Variant
 from spillover.store.store import Store
 from spillover.study.asks import named
 from spillover.study.design import Designed, Part
 from spillover.study.study_file import StudyFile
+from spillover.study.supervised import written_classifiers
 from spillover.tasks.ask import NamedAsk
 from spillover.tasks.mixture import Mixture
 from spillover.tasks.prepare import Protocol
@@ -109,6 +111,8 @@ class Study:
     """Losses up to this share count as nothing lost; part of no key."""
     adopted: tuple[Adopt, ...] = ()
     """Variants that were trained elsewhere."""
+    classifiers: tuple[ClassifierVariant, ...] = ()
+    """Variants that stand beside the base: small supervised models, and predictions of the user's own."""
     track: str | None = None
     """The tracker that trainings are sent to; part of no key."""
     questions: tuple[Asks, ...] = ()
@@ -199,12 +203,12 @@ class Study:
 
     @cached_property
     def models(self) -> tuple[Variant, ...]:
-        """Every variant: each training, or what its recipe derives from it afterwards, and what was adopted."""
+        """Every variant: each training, or what its recipe derives from it afterwards, and what was not trained so."""
         steps: list[Variant] = []
         for finetune in self.finetunes:
             points = finetune.recipe.afterwards.points()
             steps += [Derive(finetune, point) for point in points] if points else [finetune]
-        steps += self.adopted
+        steps += [*self.adopted, *self.classifiers]
         ids = [step.variant for step in steps]
         repeated = {variant for variant in ids if ids.count(variant) > 1}
         if repeated:
@@ -219,6 +223,7 @@ class Study:
             for source in self.cell_sources
             for model in self._asked_models
             for task in source
+            if model.variant is None or not model.variant.cannot_answer(task)
             for step in task.scores(model)
         )
 
@@ -297,6 +302,16 @@ class Study:
         return found
 
     @cached_property
+    def unanswered(self) -> Mapping[tuple[str, str], str]:
+        """(variant id, tested task) to why it is not asked: a classifier gives nothing but its labels."""
+        return {
+            (model.variant, task.name): reason
+            for model in self.models
+            for task in self.test_on
+            if (reason := model.cannot_answer(task))
+        }
+
+    @cached_property
     def asked_beside(self) -> tuple[Step, ...]:
         """What the study's questions have to be done beyond the grid."""
         return tuple(step for question in self.questions for step in question.steps(self))
@@ -345,7 +360,8 @@ class Study:
                     **({"train_on": step.trained_on.name} if step.trained_on else {}),
                 }
                 for step in self.adopted
-            ],
+            ]
+            + written_classifiers(self.classifiers),
             "test_on": [task.entry for task in self.test_on],
             "shots": {task.name: list(task.shots) for task in self.suite_tasks},
             "test_limit": {task.name: task.limit for task in self.test_on},
@@ -355,7 +371,7 @@ class Study:
         """Return the answers of a variant's training task; of all training tasks if it has none, and for the base."""
         if variant and variant.trained_on and variant.trained_on.answers:
             return tuple(sorted(variant.trained_on.answers))
-        known = [step.trained_on for step in self.adopted if step.trained_on]
+        known = [step.trained_on for step in (*self.adopted, *self.classifiers) if step.trained_on]
         trained = [*known, *(task for plan in self.variants for task in plan.train_on)]
         return tuple(sorted({answer for task in trained for answer in task.answers}))
 
