@@ -67,7 +67,7 @@ def test_the_section_is_there_only_where_something_was_mixed():
 def test_the_recommendation_comes_first_and_every_part_has_its_numbers():
     page = read_page(html_page(RESULTS, ANALYSIS))
     text = page.text[page.text.index("Which data to mix in") :]
-    assert ("href", "#mixing") in page.attributes
+    assert ("id", "mixing") in page.attributes
     markdown = told_in_markdown(RESULTS, ANALYSIS)
     for told in (text, markdown[markdown.index("Which data to mix in") :]):
         places = [
