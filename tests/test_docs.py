@@ -272,7 +272,7 @@ def test_the_page_on_python_names_everything_public(name):
 
 def test_the_page_on_lint_names_every_check():
     text = (DOCS / "lint.md").read_text(encoding="utf-8")
-    modules = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "src/spillover/study").glob("*.py")]
+    modules = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "src/spillover/lint").glob("*.py")]
     made = [
         node.args[0]
         for module in modules

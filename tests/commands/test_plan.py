@@ -6,19 +6,19 @@ from collections import Counter
 import pytest
 import torch
 
-from spillover.analysis.power import AskedItems, detectable_difference, macro_factor
 from spillover.cli import main
 from spillover.commands.plan import Plan, plain_plan, print_plan
 from spillover.config import load_study
+from spillover.lint.reach import Reach
 from spillover.models.fingerprint import tensor_entries
 from spillover.questions.drift.step import Drift
+from spillover.statistics.power import AskedItems, detectable_difference, macro_factor
 from spillover.steps.finetune import Finetune
 from spillover.steps.speed import Cost, Speed
 from spillover.steps.workshop import Workshop
 from spillover.store.store import Store
 from spillover.study.machine_speed import Calibration, calibrate
 from spillover.study.plan import detectable_differences, expected_cost, planned_work
-from spillover.study.reach import Reach
 from spillover.study.runner import missing_steps, run_study
 from tests.study.made_study import make_study
 from tests.study.test_runner import Quiet

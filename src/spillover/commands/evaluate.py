@@ -63,10 +63,10 @@ def add_evaluate(app: typer.Typer, terminal: Terminal) -> None:
         as_json: SummaryAsJson = False,
     ) -> None:
         """Measure an adapter or a whole model that was trained elsewhere, in every task of a suite."""
+        from spillover.completion import RunOptions
         from spillover.config import resolve_study
         from spillover.questions import OF_OTHERS
         from spillover.store.store import Store
-        from spillover.study.completion import RunOptions
 
         given = str(adapter) if adapter else model
         if given is None or (adapter and model):

@@ -3,7 +3,6 @@
 from typing import Any
 
 from spillover.analysis.analysis import Analysis, analyse
-from spillover.analysis.paired import LEVEL, RESAMPLE_COUNT
 from spillover.question import Question
 from spillover.questions.calibration.question import CALIBRATION
 from spillover.questions.claims.question import CLAIMS
@@ -12,6 +11,7 @@ from spillover.questions.frontier.question import FRONTIER
 from spillover.questions.generalization.question import GENERALIZATION
 from spillover.questions.mixing.question import MIXING
 from spillover.records import StudyResults
+from spillover.statistics.paired import LEVEL, RESAMPLE_COUNT
 
 QUESTIONS: tuple[Question[Any], ...] = (GENERALIZATION, DRIFT, MIXING, FRONTIER, CALIBRATION, CLAIMS)
 

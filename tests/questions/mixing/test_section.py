@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from spillover.analysis.contrasts import Estimate
 from spillover.questions import MIXING, answered
 from spillover.questions.mixing.drawing import amount_chart, retention_chart
 from spillover.questions.mixing.entries import heat_entry
 from spillover.records import BASE
 from spillover.report.page import html_page, markdown_page
 from spillover.report.write import summary_json
+from spillover.statistics.contrasts import Estimate
 from tests.analysis.made_scores import cell_scores, task
 from tests.questions.mixing.made_mixing import MadeArm, mixed_study, right, validated, watched
 from tests.report.page_reader import read_page
