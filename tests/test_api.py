@@ -98,7 +98,8 @@ def test_a_notebook_shows_verdicts_and_comparisons():
 def test_a_prompt_shows_verdicts_and_means_and_no_records():
     failed = replace(RESULTS, failed=("fine-tune x: no memory",))
     lines = repr(failed).splitlines()
-    assert len(lines) == len(RESULTS.verdicts) + 2
+    evidence = sum(len(verdict.evidence) for verdict in RESULTS.verdicts)
+    assert len(lines) == len(RESULTS.verdicts) + evidence + 2
     assert RESULTS.verdicts[0].sentence in lines[1]
     assert lines[-1] == "  failed: fine-tune x: no memory"
     means = repr(RESULTS.compare("sft", "fticl")).splitlines()

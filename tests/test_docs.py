@@ -272,7 +272,7 @@ def test_the_page_on_python_names_everything_public(name):
 
 def test_the_page_on_lint_names_every_check():
     text = (DOCS / "lint.md").read_text(encoding="utf-8")
-    modules = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "src/spillover/study").glob("*.py")]
+    modules = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "src/spillover/lint").glob("*.py")]
     made = [
         node.args[0]
         for module in modules
@@ -362,5 +362,6 @@ def test_the_page_on_the_report_has_a_heading_for_every_section_of_the_report():
     ]
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "src/spillover").rglob("*.py")]
     shown += [title for source in sources for title in re.findall(r'\bSection\(\s*"[\w-]+",\s*"(.+?)"', source)]
+    shown = sorted({*shown} - {"More"})  # what the page calls all that is folded
     assert len(shown) > 10
-    assert sorted(described) == sorted(shown)
+    assert sorted(described) == shown

@@ -8,56 +8,61 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "spillover"
 OPEN_TO_ALL = {"errors", "records", "registry", "settings", "__init__"}
 OF_COMMANDS = {
-    *{"api", "config", "progress", "study", "sources", "steps", "store", "report", "analysis", "evaluation"},
-    *{"models", "tasks", "prompts", "artifacts", "training", "questions"},
-}
-OF_QUESTIONS = {
-    *{"question", "study", "steps", "store", "report", "analysis", "evaluation"},
-    *{"models", "tasks", "prompts", "training"},
-}
-ALLOWED = {
-    "cli": OF_COMMANDS | {"commands"},
-    "question": {"analysis", "report", "study", "steps", "store", "tasks"},
-    "questions": OF_QUESTIONS,
-    "commands": OF_COMMANDS,
-    "api": {
-        "questions",
-        "sources",
+    *{
+        "api",
         "config",
+        "completion",
         "progress",
         "study",
+        "sources",
         "steps",
         "store",
         "report",
         "analysis",
-        "models",
-        "artifacts",
+        "statistics",
     },
+    *{"evaluation", "models", "tasks", "prompts", "artifacts", "training", "questions", "lint", "own_data"},
+}
+OF_QUESTIONS = {
+    *{"question", "study", "steps", "store", "report", "analysis", "statistics", "evaluation"},
+    *{"models", "tasks", "prompts", "training"},
+}
+BELOW_STUDY = {
+    "sources",
+    "steps",
+    "store",
+    "training",
+    "evaluation",
+    "statistics",
+    "tasks",
+    "prompts",
+    "models",
+    "artifacts",
+}
+ALLOWED = {
+    "cli": OF_COMMANDS | {"commands"},
+    "question": {"analysis", "statistics", "report", "study", "steps", "store", "tasks"},
+    "questions": OF_QUESTIONS,
+    "commands": OF_COMMANDS,
+    "api": OF_COMMANDS - {"api", "lint", "own_data"},
     "config": {"question", "questions", "study", "sources", "steps", "models", "tasks", "training", "artifacts"},
+    "completion": {"lint", "study", "steps", "store", "training"},
     "__main__": {"cli"},
     "progress": {"study", "steps"},
-    "study": {
-        "sources",
-        "steps",
-        "store",
-        "training",
-        "evaluation",
-        "analysis",
-        "tasks",
-        "prompts",
-        "models",
-        "artifacts",
-    },
+    "lint": {"study"} | BELOW_STUDY,
+    "own_data": {"tasks", "prompts", "artifacts", "statistics"},
+    "study": BELOW_STUDY,
     "sources": {"steps", "evaluation", "tasks", "prompts", "models", "artifacts"},
     "steps": {"store", "training", "evaluation", "tasks", "prompts", "models"},
-    "store": {"tasks", "prompts", "artifacts"},
-    "report": {"analysis"},
+    "store": {"evaluation", "tasks", "prompts", "artifacts"},
+    "report": {"analysis", "statistics"},
     "training": {"tasks", "prompts", "models"},
     "evaluation": {"tasks", "prompts", "models", "artifacts"},
     "tasks": {"prompts", "artifacts"},
     "models": {"prompts", "artifacts"},
     "prompts": set(),
-    "analysis": set(),
+    "analysis": {"statistics"},
+    "statistics": set(),
     "artifacts": set(),
     "settings": {"artifacts"},
 }
@@ -142,7 +147,8 @@ def test_analysis_sees_arrays_and_records_only():
     known = NUMBERS_ONLY | {"spillover"} | set(sys.stdlib_module_names)
     wrong = [
         f"{path.name} imports {module}"
-        for path in (PACKAGE / "analysis").glob("*.py")
+        for room in ("analysis", "statistics")
+        for path in (PACKAGE / room).glob("*.py")
         for module, _ in imported_modules(path)
         if module.split(".")[0] not in known
     ]

@@ -81,10 +81,10 @@ def run(
         UserError: If the data, the prompts, lint, the store or the disk cannot serve the study, or if nothing could be
             finished.
     """
+    from spillover.completion import RunOptions, complete
     from spillover.progress import progress
     from spillover.report.printing import SafeConsole
     from spillover.store.store import Store
-    from spillover.study.completion import RunOptions, complete
     from spillover.study.halving import budget_seconds
 
     console = SafeConsole(stderr=True)

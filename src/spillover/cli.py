@@ -87,8 +87,8 @@ def run(
     as_json: SummaryAsJson = False,
 ) -> None:
     """Do whatever is missing of a study, then write its report."""
+    from spillover.completion import RunOptions, tracking_of
     from spillover.store.store import Store
-    from spillover.study.completion import RunOptions, tracking_of
     from spillover.study.halving import budget_seconds
 
     seconds, kept = budget_seconds(budget) if budget else None, Store(store)

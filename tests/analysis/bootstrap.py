@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from spillover.analysis.paired import (
+from spillover.records import FloatArray
+from spillover.statistics.paired import (
     LEVEL,
     RESAMPLE_COUNT,
     Combine,
@@ -14,7 +15,6 @@ from spillover.analysis.paired import (
     resample_counts,
     resampled_together,
 )
-from spillover.records import FloatArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import ndtri
 
-from spillover.analysis.cells import ResampledScore
-from spillover.analysis.gaffke import Confidence, combined
-from spillover.analysis.inference import Inference, infer, told, weighted_sum
 from spillover.records import FloatArray, MetricCard
+from spillover.statistics.cells import ResampledScore
+from spillover.statistics.gaffke import Confidence, combined
+from spillover.statistics.inference import Inference, infer, told, weighted_sum
 from tests.analysis.former import Former, Part, former
 from tests.analysis.made_scores import share
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from spillover.analysis.cells import resample_scores
 from spillover.analysis.idle import floor_of, idle_cells
 from spillover.records import BASE, Cell, CellScores, FloatArray, MetricCard, Relation, TaskCard
+from spillover.statistics.cells import resample_scores
 from tests.analysis.made_scores import VARIANT, share, study, task
 
 

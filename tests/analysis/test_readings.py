@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from spillover.analysis.cells import resample_scores
 from spillover.analysis.idle import idle_cells
 from spillover.analysis.readings import Change, Subject, subject_of, subjects
 from spillover.questions.generalization.verdicts import light
 from spillover.records import BASE, Cell, CellScores, Relation, StudyResults, TaskCard, VariantCard
+from spillover.statistics.cells import resample_scores
 from tests.analysis.made_scores import METRICS, study, task
 
 RELATIONS = {"home": Relation.IN_DOMAIN, "near": Relation.OUT_OF_DOMAIN, "far": Relation.CROSS_TASK}

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from spillover.analysis.cells import resample_scores
 from spillover.analysis.idle import idle_cells
 from spillover.analysis.readings import Change, subjects
 from spillover.analysis.relations import RelationSummary, relation_summaries
 from spillover.questions.generalization.best_of_shots import best_of_shots
 from spillover.records import Relation, StudyResults
+from spillover.statistics.cells import resample_scores
 from tests.analysis.made_scores import VARIANT, study, task
 
 NEAR_FAR = {"near": Relation.OUT_OF_DOMAIN, "far": Relation.OUT_OF_DOMAIN}

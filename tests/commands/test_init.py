@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from spillover.analysis.power import WANTED, fewest_items
 from spillover.cli import main
-from spillover.commands.study_text import MARGIN
 from spillover.config import load_study
+from spillover.own_data.study_text import MARGIN
+from spillover.statistics.power import WANTED, fewest_items
 from spillover.store.store import Store
 from spillover.study.runner import missing_steps
 from spillover.study.study_file import StudyFile

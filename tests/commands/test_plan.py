@@ -6,19 +6,19 @@ from collections import Counter
 import pytest
 import torch
 
-from spillover.analysis.power import AskedItems, detectable_difference, macro_factor
 from spillover.cli import main
 from spillover.commands.plan import Plan, plain_plan, print_plan
 from spillover.config import load_study
+from spillover.lint.reach import Reach
 from spillover.models.fingerprint import tensor_entries
 from spillover.questions.drift.step import Drift
+from spillover.statistics.power import AskedItems, detectable_difference, macro_factor
 from spillover.steps.finetune import Finetune
 from spillover.steps.speed import Cost, Speed
 from spillover.steps.workshop import Workshop
 from spillover.store.store import Store
 from spillover.study.machine_speed import Calibration, calibrate
 from spillover.study.plan import detectable_differences, expected_cost, planned_work
-from spillover.study.reach import Reach
 from spillover.study.runner import missing_steps, run_study
 from tests.study.made_study import make_study
 from tests.study.test_runner import Quiet
@@ -61,7 +61,9 @@ def test_a_plan_begins_with_its_sum_measures_a_machine_once_and_lists_steps_when
     assert call("plan", path, *options) == 0
     first = capsys.readouterr()
     assert "measuring this machine" in first.err
-    assert re.match(r"57 of 57 steps to do, about \d+ s of processor time, about 0\.0 GB of disk\n", first.out)
+    assert re.match(
+        r"57 of 57 steps to do, about \d+ s of processor time, about 0\.0 GB of disk, 0\.0 GB\s+of memory", first.out
+    )
     assert "fine-tune sft/first/16/0" not in first.out
     assert call("plan", path, *options, "--steps") == 0
     again = capsys.readouterr()
@@ -131,7 +133,7 @@ def test_a_plan_says_in_one_line_that_every_task_is_large_enough(tmp_path, capsy
 )
 def test_a_plan_measured_on_a_busy_processor_says_so(capsys, device, wall, is_busy):
     costs, speed = {"predict": Cost(wall_seconds=wall, cpu_seconds=1.0)}, Speed(Cost(), Cost(), Cost(), Cost())
-    plan = Plan((), frozenset(), (), 0, costs, Calibration(speed, device, 0.0), (), (), NOTHING)
+    plan = Plan((), frozenset(), (), 0, 0, costs, Calibration(speed, device, 0.0), (), (), NOTHING)
     assert plan.is_busy is plain_plan(plan)["machine_is_busy"] is is_busy
     print_plan(plan)
     printed = " ".join(capsys.readouterr().out.split())

@@ -35,7 +35,9 @@ def test_a_gguf_file_is_converted_and_described(tmp_path: Path) -> None:
 def test_a_pulled_model_states_kind_and_licence(tmp_path: Path, kind: ModelKind) -> None:
     spec = model_spec("smollm2-135m-instruct")
     folder = model_folder(pulling.converted_folder(spec.name, spec.sha256, cache=tmp_path))
-    (folder / "fingerprint.json").write_text(json.dumps({"kind": kind, "licence": "Apache-2.0"}), encoding="utf-8")
+    facts = {"weights": weights_fingerprint(folder, cache=None), "tokenizer": tokenizer_fingerprint(folder, cache=None)}
+    facts |= {"kind": kind, "licence": "Apache-2.0"}
+    (folder / "fingerprint.json").write_text(json.dumps(facts), encoding="utf-8")
     found = resolve_model(spec.name, cache=tmp_path, pull=False)
     assert (found.name, found.path, found.kind, found.licence) == (spec.name, folder, kind, "Apache-2.0")
 

@@ -169,9 +169,15 @@ def test_a_question_of_two_files_shows_up_everywhere_and_leaves_nothing_behind(r
     registered.undo()
     html_without, markdown_without, told_without = written()
 
-    (section,) = re.findall(r'<section id="length">.*?</section>\n+', html, flags=re.S)
+    (section,) = re.findall(
+        r'<details class="fold">(?:(?!<details class="fold">).)*?<section id="length".*?</section>\s*</details>\n+',
+        html,
+        flags=re.S,
+    )
     lead, table = section.split("<table>")
-    labels = [value for name, value in read_page(f"{lead}</div></section>").attributes if name == "aria-label"]
+    labels = [
+        value for name, value in read_page(f"{lead}</div></section></details>").attributes if name == "aria-label"
+    ]
     assert [label for label in labels if "by shots" in label] == [f"Lengths by shots: {task}" for task in FREE]
     assert lead.count('<svg xmlns="') == len(FREE)
     cells = re.findall(r"<t[dh].*?>(.*?)</t[dh]>", re.sub(r"</?bdi.*?>", "", table.partition("<tbody>")[2]))

@@ -19,9 +19,9 @@ from spillover.report.section import Chart, Details, Lights, Part, Table
 from spillover.report.section import Text as TextPart
 from spillover.report.sections import report_sections
 from spillover.report.text import LIGHT_SYMBOLS, markdown, text_summary
-from tests.analysis.test_seeds import study_of
 from tests.report.made_results import made_results, repeated
 from tests.report.page_reader import read_page
+from tests.statistics.test_seeds import study_of
 
 RESULTS = made_results()
 ANALYSIS = answered(RESULTS, resample_count=200)

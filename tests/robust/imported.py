@@ -21,7 +21,7 @@ import spillover.evaluation.predict
 import spillover.models.adapters
 import spillover.models.load
 import spillover.report.page
-import spillover.study.mending
+import spillover.store.mending
 import spillover.study.results
 import spillover.training.drift.measure
 import spillover.training.fit

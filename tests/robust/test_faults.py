@@ -11,7 +11,7 @@ from spillover.config import load_study
 from spillover.store.store import MANIFEST, Store
 from spillover.study.results import collect
 from tests.robust.processes import Fault, changes_of, disk_full, killed, start
-from tests.study.test_store import Kept
+from tests.store.test_store import Kept
 
 STEPS = 57
 """Of the made study."""

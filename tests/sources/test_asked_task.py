@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from spillover.config import load_study
+from spillover.lint.reach import margin_reach
 from spillover.questions import answered
 from spillover.records import BASE, CommonAnswer, Relation
 from spillover.report.write import write_report
@@ -14,7 +15,6 @@ from spillover.store.store import Store
 from spillover.study.cell_items import read_cell_items
 from spillover.study.cells import cell_name, find_score
 from spillover.study.plan import expected_cost
-from spillover.study.reach import margin_reach
 from spillover.study.results import collect
 from spillover.study.runner import missing_steps, run_study
 from tests.sources.made_source import AskedLength, Length

@@ -11,10 +11,10 @@ from spillover.store.store import Store
 from spillover.study.halving import budget_seconds, within_budget
 from spillover.study.results import collect
 from spillover.study.runner import run_study
+from tests.store.test_store import Kept
 from tests.study.test_mix import mix_study
 from tests.study.test_recipes import write_study
 from tests.study.test_runner import Quiet, load
-from tests.study.test_store import Kept
 
 REGISTERED = {"alone", "all", "extra-steps"}
 MORE = "arms: [alone, pair, all, all-but, target+general, mathematics, extra-steps]\n  budgets: additive"

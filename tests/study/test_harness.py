@@ -16,6 +16,7 @@ from spillover.errors import SpilloverError, UserError
 from spillover.evaluation.exactness import check_exact
 from spillover.evaluation.harness.floors import HarnessFloors, harness_floors
 from spillover.evaluation.harness.samples import read_runs
+from spillover.lint.reach import margin_reach
 from spillover.questions import answered
 from spillover.records import BASE, RIGHT_ANSWERS, Relation
 from spillover.report.explorer import explorer
@@ -25,7 +26,6 @@ from spillover.steps.harness import AskHarness, ScoreHarness
 from spillover.steps.workshop import Workshop
 from spillover.store import files
 from spillover.store.store import Store
-from spillover.study.reach import margin_reach
 from spillover.study.results import collect
 from spillover.study.runner import computed, missing_steps, run_study
 from tests.commands.called import call

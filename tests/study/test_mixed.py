@@ -173,7 +173,10 @@ def test_the_same_mixture_gives_the_same_rows_in_the_same_order_in_another_proce
 def test_rows_that_another_source_tests_on_or_has_itself_are_dropped_and_counted(tmp_path):
     path = make_study(tmp_path)
     before = load(path)
-    prepared = {step.task.name: prepare(step.suite, step.task, cache=step.cache) for step in before._prepare.values()}
+    prepared = {
+        step.task.name: prepare(step.suite, step.task, cache=step.cache)
+        for step in {task.name: data for task in before.suite_tasks for data in (task.data,)}.values()
+    }
     first = prepared["first"]
     copied = [*first.test[:3], *first.demonstrations[:2], *first.train]  # case and spaces differ, texts do not
     lines = [json.dumps({"text": row.fields["text"].upper() + "  ", "answer": "up"}) for row in copied]

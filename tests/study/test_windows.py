@@ -34,7 +34,7 @@ def test_a_step_is_locked_and_written_without_posix_modules(tmp_path):
             sys.modules[name] = None
         from pathlib import Path
         from spillover.store.store import Store
-        from tests.study.test_store import Kept
+        from tests.store.test_store import Kept
         store, step = Store(Path({str(tmp_path)!r})), Kept("predict", "k")
         assert store.write(step, lambda folder: (folder / "result").write_text("one") and {{}})
         assert store.file(step, "result").read_text() == "one"

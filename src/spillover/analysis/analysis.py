@@ -7,16 +7,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 from spillover.analysis.asked import AskedDifference, asked_differences
-from spillover.analysis.cells import ResampledScore, ScoreKey, Scores, resample_scores
 from spillover.analysis.idle import IdleCell, idle_cells
-from spillover.analysis.inference import Inference, infer, wilson
-from spillover.analysis.multiplicity import adjusted
-from spillover.analysis.paired import LEVEL, RESAMPLE_COUNT, difference
 from spillover.analysis.readings import Subject, subjects
 from spillover.analysis.relations import RelationSummary, relation_summaries
-from spillover.analysis.seeds import RecipeSummary, recipe_summaries
 from spillover.analysis.verdict import Verdict
 from spillover.records import BASE, Measurement, StudyResults
+from spillover.statistics.cells import ResampledScore, ScoreKey, Scores, resample_scores
+from spillover.statistics.inference import Inference, infer, wilson
+from spillover.statistics.multiplicity import adjusted
+from spillover.statistics.paired import LEVEL, RESAMPLE_COUNT, difference
+from spillover.statistics.seeds import RecipeSummary, recipe_summaries
 
 Found = TypeVar("Found")
 

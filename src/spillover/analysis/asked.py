@@ -8,11 +8,11 @@ from typing import Literal
 
 import numpy as np
 
-from spillover.analysis.cells import ResampledScore, indexed, resampled
-from spillover.analysis.inference import infer
-from spillover.analysis.multiplicity import holm
-from spillover.analysis.paired import difference
 from spillover.records import BASE, PLAIN, AskedBy, Cell, CellScores, StudyResults
+from spillover.statistics.cells import ResampledScore, indexed, resampled
+from spillover.statistics.inference import infer
+from spillover.statistics.multiplicity import holm
+from spillover.statistics.paired import difference
 
 Kind = Literal["asking", "training", "named"]
 """What differs: how one model is asked; which model is asked, in the same way; what a study names."""

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from spillover.analysis.cells import ScoreKey, Scores, resample_scores
-from spillover.analysis.contrasts import estimate, minus
 from spillover.analysis.counterpart import differ_in_one_thing
-from spillover.analysis.inference import infer
-from spillover.analysis.paired import LEVEL, RESAMPLE_COUNT, difference
 from spillover.errors import UserError, unknown_name
 from spillover.records import BASE, Cell, Relation, StudyResults, VariantCard
+from spillover.statistics.cells import ScoreKey, Scores, resample_scores
+from spillover.statistics.contrasts import estimate, minus
+from spillover.statistics.inference import infer
+from spillover.statistics.paired import LEVEL, RESAMPLE_COUNT, difference
 
 
 @dataclass(frozen=True, slots=True)

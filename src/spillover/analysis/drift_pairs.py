@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from spillover.analysis.contrasts import Estimate
 from spillover.analysis.counterpart import counterpart_without_demonstrations
 from spillover.records import StudyResults, VariantCard
+from spillover.statistics.contrasts import Estimate
 
 
 @dataclass(frozen=True, slots=True)

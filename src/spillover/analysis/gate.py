@@ -8,9 +8,9 @@ from enum import StrEnum
 from math import hypot
 from typing import Any
 
-from spillover.analysis.inference import unit_margin
 from spillover.analysis.readings import Reading, Subject
 from spillover.analysis.wording import interval_words, named, plain, signed
+from spillover.statistics.inference import unit_margin
 
 MAX_LOSS = 0.05
 """What may be lost where no rule says otherwise: five answers in a hundred."""

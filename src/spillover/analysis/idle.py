@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spillover.analysis.cells import ResampledScore, ScoreKey, Scores, cells_of
-from spillover.analysis.inference import ONE_SIDED, single
-from spillover.analysis.resampled import MINIMUM_UNIT_COUNT
 from spillover.records import BASE, Cell, MetricCard, StudyResults, TaskCard
+from spillover.statistics.cells import ResampledScore, ScoreKey, Scores, cells_of
+from spillover.statistics.inference import ONE_SIDED, single
+from spillover.statistics.resampled import MINIMUM_UNIT_COUNT
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,13 @@ from enum import StrEnum
 
 import numpy as np
 
-from spillover.analysis.cells import ScoreKey, Scores
 from spillover.analysis.idle import IdleCell, floor_of
-from spillover.analysis.inference import unit_margin
-from spillover.analysis.means import Mean, mean_difference, primary_cells, tasks_by_kind
-from spillover.analysis.multiplicity import holm
-from spillover.analysis.seeds import demonstration_scatter, recipes_of
 from spillover.records import MetricCard, Relation, StudyResults, TaskCard, VariantCard
+from spillover.statistics.cells import ScoreKey, Scores
+from spillover.statistics.inference import unit_margin
+from spillover.statistics.means import Mean, mean_difference, primary_cells, tasks_by_kind
+from spillover.statistics.multiplicity import holm
+from spillover.statistics.seeds import demonstration_scatter, recipes_of
 
 SIGNIFICANT = 0.05
 

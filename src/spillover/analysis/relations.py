@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from spillover.analysis.cells import Scores
 from spillover.analysis.readings import SIGNIFICANT, Change, Reading, Subject, subject_of
 from spillover.records import Relation, StudyResults
+from spillover.statistics.cells import Scores
 
 
 @dataclass(frozen=True, slots=True)

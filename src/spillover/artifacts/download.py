@@ -58,7 +58,8 @@ def download(artifact: Artifact, destination: Path, indexes: PackageIndexes, pro
                     and not isinstance(error, requests.RequestException)
                 ):
                     raise  # of this disk
-                reasons.append(f"{_shown(place)} failed with {type(error).__name__}")
+                why = str(error) if isinstance(error, UserError) else f"failed with {type(error).__name__}"
+                reasons.append(f"{_shown(place)} {why}")
     raise UserError(
         f"{artifact.filename} is not in the cache and could not be fetched ({'; '.join(reasons) or 'no index'}); "
         f"check the network and pip's index settings, or give --from DIR, a folder that holds {artifact.filename}"

@@ -23,8 +23,8 @@ def demo(
     precision: Precision = None,
 ) -> None:
     """Fine-tune two variants of a small model and report what they lost: minutes on a processor, seconds again."""
+    from spillover.completion import RunOptions
     from spillover.store.store import Store
-    from spillover.study.completion import RunOptions
 
     study_file, kept = written_study(Path()), Store(store)
     study = terminal.study(study_file, None, precision)

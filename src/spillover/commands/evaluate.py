@@ -68,10 +68,10 @@ def add_evaluate(app: typer.Typer, terminal: Terminal) -> None:
         as_json: SummaryAsJson = False,
     ) -> None:
         """Measure what was trained elsewhere, an adapter, a whole model or a classifier, in every task of a suite."""
+        from spillover.completion import RunOptions
         from spillover.config import resolve_study
         from spillover.questions import OF_OTHERS
         from spillover.store.store import Store
-        from spillover.study.completion import RunOptions
 
         if not (adapter or model or predictions) or (adapter and model):
             raise UserError(

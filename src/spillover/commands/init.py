@@ -16,9 +16,9 @@ from spillover.errors import UserError, shown, unknown_name
 
 if TYPE_CHECKING:
     from spillover.commands.terminal import Terminal
-    from spillover.tasks.look import Table
+    from spillover.own_data.look import Table
+    from spillover.own_data.propose import Proposal
     from spillover.tasks.prepare import PreparedTask
-    from spillover.tasks.propose import Proposal
 
 DEFAULT_BASE = "smollm2-135m-instruct"
 DATA_FILES = ("*.csv", "*.tsv", "*.jsonl", "*.json", "*.parquet")
@@ -98,8 +98,8 @@ def add_init(app: typer.Typer, terminal: Terminal) -> None:
 
 def proposed(given: Given, ask: Ask, notice: Callable[[str], None]) -> tuple[Proposal, str]:
     """Return a study of the user's data and its base; without a training file everything not given is asked."""
-    from spillover.tasks.look import guessed_inputs, guessed_target
-    from spillover.tasks.propose import propose
+    from spillover.own_data.look import guessed_inputs, guessed_target
+    from spillover.own_data.propose import propose
 
     asks = given.asks
     named = given.train or Path((ask("Training file", _a_data_file()) if asks else _a_data_file()) or _missing())
@@ -128,7 +128,7 @@ def written(proposal: Proposal, base: str, study_file: Path, *, force: bool, not
     Raises:
         UserError: If a file is there already, cannot be written, or the rows do not make the proposed tasks.
     """
-    from spillover.commands.study_text import study_text, suite_text
+    from spillover.own_data.study_text import study_text, suite_text
     from spillover.tasks.prepare import prepare
     from spillover.tasks.suite import load_suite
 
@@ -161,7 +161,7 @@ def written(proposal: Proposal, base: str, study_file: Path, *, force: bool, not
 
 def _fitted(proposal: Proposal, count: int) -> Proposal:
     """Return the proposal with no more training rows than there are once groups are kept together."""
-    from spillover.tasks.propose import LEAST_TRAIN
+    from spillover.own_data.propose import LEAST_TRAIN
 
     own = proposal.trained
     if count < LEAST_TRAIN:
@@ -200,7 +200,7 @@ def summary(proposal: Proposal, prepared: Mapping[str, PreparedTask]) -> Sequenc
 
 def _show_columns(proposal: Proposal, given: Given, terminal: Terminal) -> None:
     """Print what each column of the training file is taken as and why, and name texts that are left out."""
-    from spillover.tasks.columns import column_uses, second_texts
+    from spillover.own_data.columns import column_uses, second_texts
 
     table = proposal.trained.table
     inputs = (*(column for _, column in proposal.inputs), *proposal.followed_by)
@@ -213,7 +213,7 @@ def _show_columns(proposal: Proposal, given: Given, terminal: Terminal) -> None:
 
 def _balance(proposal: Proposal) -> Sequence[str]:
     """Return the rows of each answer, and which spellings count as one."""
-    from spillover.tasks.look import label_counts
+    from spillover.own_data.look import label_counts
 
     if not proposal.answers:
         return []
@@ -233,7 +233,7 @@ def _balance(proposal: Proposal) -> Sequence[str]:
 def _read(path: Path, notice: Callable[[str], None]) -> Table:
     """Read a table; a large one is announced, for it takes a while."""
     from spillover.artifacts.files import own_path
-    from spillover.tasks.look import read_table
+    from spillover.own_data.look import read_table
     from spillover.tasks.source import LARGE_BYTES
 
     path = own_path(path)
@@ -261,7 +261,7 @@ def _from_study(base: str, folder: Path) -> str:
         UserError: On a name that is neither in the catalog nor that of a hub repository or a file.
     """
     from spillover.models.spec import model_spec, model_specs
-    from spillover.tasks.look import relative_file
+    from spillover.own_data.look import relative_file
 
     path = Path(base).expanduser()
     if not path.exists() and len(path.parts) == 1 and path.suffix != ".gguf":

@@ -29,9 +29,9 @@ def lint(
     as_json: AsJson = False,
 ) -> None:
     """Find faults of a study's protocol before compute is spent; exit 2 if `run` would refuse it."""
+    from spillover.lint.lint import lint as findings_of
     from spillover.steps.workshop import Workshop
     from spillover.store.store import Store
-    from spillover.study.lint import lint as findings_of
 
     kept = Store(store)
     findings = findings_of(

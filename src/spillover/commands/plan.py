@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from spillover.commands.terminal import terminal
+from spillover.lint.reach import Reach, margin_reach
 from spillover.progress import duration
 from spillover.steps.speed import Cost
 from spillover.steps.workshop import Workshop
 from spillover.store.store import Store
 from spillover.study.machine_speed import Calibration, Machine
 from spillover.study.plan import Detectable, detectable_differences, expected_cost, planned_work, suggestions
-from spillover.study.reach import Reach, margin_reach
 from spillover.study.runner import disk_bytes, memory_bytes, missing_steps
 
 if TYPE_CHECKING:

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from spillover.analysis.analysis import Analysis
+    from spillover.completion import RunOptions
     from spillover.records import StudyResults
     from spillover.steps.step import Step
     from spillover.store.store import Store
-    from spillover.study.completion import RunOptions
     from spillover.study.study import Study
 
 DONE, FAILED, USER_MISTAKE, INTERRUPTED = 0, 1, 2, 130
@@ -88,8 +88,8 @@ class Terminal:
 
     def compute(self, study: Study, store: Store, options: RunOptions) -> Failed:
         """Do whatever is missing of a study, or what its time leaves of it; return what failed, and why."""
+        from spillover.completion import complete
         from spillover.progress import progress
-        from spillover.study.completion import complete
 
         return complete(study, store, options, observing=progress(self.messages), notice=self.notice)
 

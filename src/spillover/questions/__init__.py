@@ -3,7 +3,6 @@
 from typing import Any
 
 from spillover.analysis.analysis import Analysis, analyse
-from spillover.analysis.paired import LEVEL, RESAMPLE_COUNT
 from spillover.question import Question
 from spillover.questions.calibration.question import CALIBRATION
 from spillover.questions.claims.question import CLAIMS
@@ -13,6 +12,7 @@ from spillover.questions.generalization.question import GENERALIZATION
 from spillover.questions.mixing.question import MIXING
 from spillover.questions.receipts.question import RECEIPTS
 from spillover.records import StudyResults
+from spillover.statistics.paired import LEVEL, RESAMPLE_COUNT
 
 QUESTIONS: tuple[Question[Any], ...] = (GENERALIZATION, DRIFT, MIXING, FRONTIER, CALIBRATION, RECEIPTS, CLAIMS)
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from spillover.analysis.analysis import Analysis
-from spillover.analysis.power import limits
 from spillover.analysis.relations import RelationSummary
-from spillover.analysis.seeds import RecipeSummary
 from spillover.analysis.wording import interval_words, named, plain, signed
 from spillover.records import BASE, Relation, StudyResults
 from spillover.report.figures import MOST_LINES, relation_panels
@@ -27,6 +25,8 @@ from spillover.report.section import (
     text,
     word,
 )
+from spillover.statistics.power import limits
+from spillover.statistics.seeds import RecipeSummary
 
 KIND_TERMS = {"ROUGE-L": "words in common with the reference, 0 to 1"}
 """What kinds of metric measure whose name does not say it, in one line."""

@@ -229,7 +229,7 @@ class Predict(AskCell):
     def compute(self, folder: Path, workshop: Workshop, told: Told) -> None:
         from spillover.evaluation.exactness import flip_floor
         from spillover.evaluation.predict import Rows, predict
-        from spillover.steps.partial import PartialCell
+        from spillover.store.partial import PartialCell
 
         encoded, dropped = self.encoded(workshop)
         loaded = asked_model(self.base, self.variant, self.precision, workshop)

@@ -71,19 +71,6 @@ def find_score(study: Study, name: str) -> ScoreCell:
     return found[0]
 
 
-def _of_model(study: Study, name: str) -> list[ScoreCell]:
-    """Return the steps that score a model: the base, a variant by id, or the only one of a recipe's name."""
-    is_id = name == BASE or any(step.variant == name for step in study.models)
-    ids = [step.variant for step in study.models if step.name == name and not is_id]
-    if len(ids) > 1:
-        raise UserError(f"{len(ids)} variants are named {name!r}; take one of: {', '.join(ids)}")
-    found = [step for step in study.scores if step.predictions.model == (ids[0] if ids else name)]
-    if not found:
-        known = {BASE, *(name for step in study.models for name in (step.variant, step.name))}
-        raise unknown_name("variant of the study", name, known)
-    return found
-
-
 def base_of(study: Study, step: ScoreCell) -> ScoreCell:
     """Return the step that scores the base in the same cell."""
     return next(

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spillover.analysis.power import (
+from spillover.records import Relation
+from spillover.sources.suites import SuiteTask
+from spillover.statistics.power import (
     ANSWER_DEVIATION,
     OVERLAP_DEVIATION,
     WANTED,
@@ -18,9 +20,7 @@ from spillover.analysis.power import (
     items_factor,
     macro_factor,
 )
-from spillover.analysis.resampled import MINIMUM_UNIT_COUNT
-from spillover.records import Relation
-from spillover.sources.suites import SuiteTask
+from spillover.statistics.resampled import MINIMUM_UNIT_COUNT
 from spillover.steps.speed import Cost, Speed
 from spillover.steps.step import Step
 from spillover.steps.workshop import Workshop

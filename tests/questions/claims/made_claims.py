@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from spillover.analysis.cells import resample_scores
 from spillover.questions.claims.claims import Claim, claims
 from spillover.records import BASE, Cell, CellScores, MetricCard, Relation, StudyResults, VariantCard
+from spillover.statistics.cells import resample_scores
 from tests.analysis.made_scores import METRICS, cell_scores, share, task
 
 ITEMS = 40

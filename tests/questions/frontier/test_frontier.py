@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from spillover.analysis.cells import resample_scores
-from spillover.analysis.paired import content_seed, resample_counts
 from spillover.questions.frontier.frontier import Frontier, FrontierPoint, frontiers, harmonic_mean, on_front
 from spillover.records import BASE, Relation, StudyResults, VariantCard
+from spillover.statistics.cells import resample_scores
+from spillover.statistics.paired import content_seed, resample_counts
 from tests.analysis.made_scores import METRICS, cell_scores, task
 
 Values = Sequence[float]

@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spillover.analysis.gaffke import gaffke
 from spillover.questions import GENERALIZATION, answered
 from spillover.records import Relation
+from spillover.statistics.gaffke import gaffke
 from tests.analysis.made_scores import VARIANT, study
 
 BASE = {("b", 0): [0, 0, 1, 0], ("b", 2): [1, 1, 1, 0], ("b", 4): [1, 1, 1, 1]}

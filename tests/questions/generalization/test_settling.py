@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spillover.analysis.cells import resample_scores
 from spillover.analysis.idle import idle_cells
 from spillover.analysis.readings import Subject, subjects
 from spillover.questions.generalization.settling import settling
 from spillover.questions.generalization.verdicts import light, open_questions
 from spillover.records import Relation, StudyResults
+from spillover.statistics.cells import resample_scores
 from tests.analysis.made_scores import study
-from tests.analysis.test_seeds import study_of
+from tests.statistics.test_seeds import study_of
 
 
 def world(seed: int, count: int, *, lost: float, gained: float) -> StudyResults:

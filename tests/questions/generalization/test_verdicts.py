@@ -3,12 +3,12 @@ from dataclasses import replace
 
 import pytest
 
-from spillover.analysis.inference import Inference
-from spillover.analysis.means import Mean
 from spillover.analysis.readings import Change, Reading, Subject
 from spillover.questions import answered
 from spillover.questions.generalization.verdicts import TASK_FACTOR, is_tested, light, open_questions
 from spillover.records import BASE, Cell, CommonAnswer, MetricCard, Relation, VariantCard
+from spillover.statistics.inference import Inference
+from spillover.statistics.means import Mean
 from tests.analysis.made_scores import METRICS, VARIANT, cell_scores, share, study, task
 
 RELATIONS = {"home": Relation.IN_DOMAIN, "near": Relation.OUT_OF_DOMAIN, "far": Relation.CROSS_TASK}

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from spillover.analysis.cells import resample_scores
 from spillover.questions.mixing.arm import QUESTION, ArmFacts
 from spillover.questions.mixing.mixing import Mixing, mixing
 from spillover.records import BASE, CellScores, MetricCard, Relation, StudyResults, TaskCard, VariantCard
+from spillover.statistics.cells import resample_scores
 from tests.analysis.made_scores import METRICS, cell_scores, share, task
 
 Values = Sequence[float]

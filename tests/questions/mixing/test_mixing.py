@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from spillover.analysis.cells import resample_scores
 from spillover.questions.mixing.arms import GeneralText
 from spillover.questions.mixing.mixing import mixing
 from spillover.records import BASE, Relation
+from spillover.statistics.cells import resample_scores
 from tests.analysis.made_scores import METRICS, cell_scores, task
 from tests.questions.mixing.made_mixing import MadeArm, found, mixed_study, right, validated, watched
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from spillover.analysis.contrasts import Estimate
 from spillover.questions import MIXING, answered
 from spillover.questions.mixing.drawing import amount_chart, retention_chart
 from spillover.questions.mixing.entries import heat_entry
 from spillover.records import BASE
 from spillover.report.page import html_page, markdown_page
 from spillover.report.write import summary_json
+from spillover.statistics.contrasts import Estimate
 from tests.analysis.made_scores import cell_scores, task
 from tests.questions.mixing.made_mixing import MadeArm, mixed_study, right, validated, watched
 from tests.report.page_reader import read_page
@@ -67,7 +67,7 @@ def test_the_section_is_there_only_where_something_was_mixed():
 def test_the_recommendation_comes_first_and_every_part_has_its_numbers():
     page = read_page(html_page(RESULTS, ANALYSIS))
     text = page.text[page.text.index("Which data to mix in") :]
-    assert ("href", "#mixing") in page.attributes
+    assert ("id", "mixing") in page.attributes
     markdown = told_in_markdown(RESULTS, ANALYSIS)
     for told in (text, markdown[markdown.index("Which data to mix in") :]):
         places = [

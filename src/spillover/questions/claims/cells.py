@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from spillover.analysis.cells import ScoreKey, Scores, cells_of
-from spillover.analysis.contrasts import Contrast, Term, minus
 from spillover.analysis.counterpart import counterpart_without_demonstrations, is_fticl, is_plain
-from spillover.analysis.means import is_share
 from spillover.records import BASE, Relation, StudyResults, TaskCard, VariantCard
+from spillover.statistics.cells import ScoreKey, Scores, cells_of
+from spillover.statistics.contrasts import Contrast, Term, minus
+from spillover.statistics.means import is_share
 
 LABEL_SHARE = "label_share"
 SENTIMENT = "sentiment"

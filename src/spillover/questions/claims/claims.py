@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from spillover.analysis.cells import Scores
-from spillover.analysis.contrasts import Estimate, Known, known
 from spillover.analysis.drift_pairs import drift_pairs, log_ratio
-from spillover.analysis.picked import lowest_of
 from spillover.questions.claims.cells import ClaimCells, Means, is_not_sentiment, is_sentiment
 from spillover.questions.claims.words import CLAIMS, MARGIN, NO_GAIN, ClaimWords, Expected, Statement
 from spillover.records import Relation, StudyResults
+from spillover.statistics.cells import Scores
+from spillover.statistics.contrasts import Estimate, Known, known
+from spillover.statistics.picked import lowest_of
 
 PAPER_SUITES = ("genpower", "pocket")
 """Suites with the paper's families and relations; of others its claims say nothing."""

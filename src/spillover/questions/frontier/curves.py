@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from spillover.analysis.paired import differences
-from spillover.analysis.resampled import percentiles_or_none
 from spillover.records import FloatArray
+from spillover.statistics.paired import differences
+from spillover.statistics.resampled import percentiles_or_none
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from spillover.analysis.cells import ScoreKey, Scores
 from spillover.analysis.counterpart import is_plain
-from spillover.analysis.means import is_share, mean_difference, primary_cells
-from spillover.analysis.paired import content_seed
-from spillover.analysis.resampled import percentile_level
-from spillover.analysis.scatter import seed_noise
 from spillover.questions.frontier.curves import (
     CurvePoint,
     MatchedComparison,
@@ -23,6 +18,11 @@ from spillover.questions.frontier.curves import (
     segments_of,
 )
 from spillover.records import BASE, FloatArray, Relation, StudyResults, VariantCard
+from spillover.statistics.cells import ScoreKey, Scores
+from spillover.statistics.means import is_share, mean_difference, primary_cells
+from spillover.statistics.paired import content_seed
+from spillover.statistics.resampled import percentile_level
+from spillover.statistics.scatter import seed_noise
 
 _AT_HOME = frozenset({Relation.IN_DOMAIN})
 _ELSEWHERE = frozenset({Relation.OUT_OF_DOMAIN, Relation.CROSS_TASK})

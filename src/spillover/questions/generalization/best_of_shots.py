@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spillover.analysis.cells import ScoreKey, Scores, cells_of
-from spillover.analysis.paired import difference, differences
-from spillover.analysis.resampled import resampled_interval
 from spillover.records import BASE, Cell, FloatArray, Relation, StudyResults, TaskCard
+from spillover.statistics.cells import ScoreKey, Scores, cells_of
+from spillover.statistics.paired import difference, differences
+from spillover.statistics.resampled import resampled_interval
 
 
 @dataclass(frozen=True, slots=True)

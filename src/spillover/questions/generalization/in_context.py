@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from spillover.analysis.cells import ScoreKey, Scores, cells_of
-from spillover.analysis.contrasts import estimate, minus
-from spillover.analysis.paired import difference
 from spillover.records import BASE, Cell, Relation, StudyResults
+from spillover.statistics.cells import ScoreKey, Scores, cells_of
+from spillover.statistics.contrasts import estimate, minus
+from spillover.statistics.paired import difference
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from spillover.analysis.inference import ONE_SIDED, unit_margin
-from spillover.analysis.means import Mean
-from spillover.analysis.power import POWER, fewest_items
 from spillover.analysis.readings import SIGNIFICANT, Reading, Subject
-from spillover.analysis.scatter import seeds_needed
 from spillover.analysis.wording import NAMED_COUNT, named
 from spillover.records import Relation, StudyResults
+from spillover.statistics.inference import ONE_SIDED, unit_margin
+from spillover.statistics.means import Mean
+from spillover.statistics.power import POWER, fewest_items
+from spillover.statistics.scatter import seeds_needed
 
 MOST_TIMES = 100
 """Times as many items from which on a difference counts as too close to the margin to be settled by items."""

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from spillover.analysis.idle import IdleCell
-from spillover.analysis.inference import unit_margin
 from spillover.analysis.readings import Change, Reading, Subject
 from spillover.analysis.verdict import Light, Verdict
 from spillover.analysis.wording import difference_words, interval_words, named, plain, signed
 from spillover.questions.generalization.settling import settling
 from spillover.records import BASE, Measurement, Relation, StudyResults
+from spillover.statistics.inference import unit_margin
 
 TASK_FACTOR = 2.5
 """How many times the margin a single task may have lost at the most, where its relation as a whole lost less."""

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from spillover.analysis.contrasts import Estimate
 from spillover.analysis.wording import interval_words, signed
 from spillover.questions.mixing.arms import Arm, ArmScores
 from spillover.questions.mixing.chosen import Choice, chosen, settings_of
 from spillover.questions.mixing.gains import ArmResult
+from spillover.statistics.contrasts import Estimate
 
 Confidence = Literal["high", "moderate", "low", "none"]
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spillover.analysis.resampled import percentile_level
 from spillover.questions.mixing.arms import CONTROLS, Arm, ArmScores
 from spillover.records import FloatArray
+from spillover.statistics.resampled import percentile_level
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spillover.analysis.cells import ScoreKey, Scores
-from spillover.analysis.contrasts import Contrast, Estimate, Term, estimate, minus
-from spillover.analysis.means import is_share
 from spillover.questions.mixing.arm import QUESTION, ArmFacts
 from spillover.records import BASE, FloatArray, StudyResults, VariantCard
+from spillover.statistics.cells import ScoreKey, Scores
+from spillover.statistics.contrasts import Contrast, Estimate, Term, estimate, minus
+from spillover.statistics.means import is_share
 
 GROUPED = ("alone", "target+general", "extra-steps")
 """Arms whose added tasks are part of the target itself: the broad targets of a factorial design."""

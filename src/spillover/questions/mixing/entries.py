@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from spillover.analysis.contrasts import Estimate
 from spillover.analysis.wording import interval_words, plain, signed
 from spillover.report.section import Entry
 from spillover.report.tables import TINTS
+from spillover.statistics.contrasts import Estimate
 
 NOTHING = "–"
 

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from spillover.analysis.contrasts import Estimate
 from spillover.questions.mixing.arms import Arm, ArmScores
+from spillover.statistics.contrasts import Estimate
 
 SAME_AMOUNT = 0.02
 """Relative difference of row counts up to which two arms count as trained on as many; counts are rounded."""

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
-from spillover.analysis.cells import Scores
-from spillover.analysis.contrasts import Contrast, Estimate, Term
 from spillover.questions.mixing.advice import CONFIDENCE_RULE, RULE, Recommendation, recommendations
 from spillover.questions.mixing.amount import DataEfficiency, Interaction, data_efficiencies, interactions
 from spillover.questions.mixing.arms import CONTROLS, Arm, ArmScores, arms
 from spillover.questions.mixing.chosen import Choice, choices
 from spillover.questions.mixing.gains import ArmResult, GeneralGain, arm_results, general_gains
 from spillover.records import CALIBRATION_ERROR, Relation, StudyResults
+from spillover.statistics.cells import Scores
+from spillover.statistics.contrasts import Contrast, Estimate, Term
 
 NUMERIC_METRIC = "numeric_match"
 

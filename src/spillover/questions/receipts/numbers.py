@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spillover.analysis.cells import ResampledScore, ScoreKey, resampled
-from spillover.analysis.inference import Inference, infer, wilson_of
 from spillover.analysis.wording import signed
 from spillover.questions.receipts.reading import SCORINGS, ReceiptItems
 from spillover.records import CellScores, StudyResults
+from spillover.statistics.cells import ResampledScore, ScoreKey, resampled
+from spillover.statistics.inference import Inference, infer, wilson_of
 
 METRIC = "accuracy"
 COPIES = 0.9
