@@ -146,10 +146,12 @@ def plan(
     from spillover.commands.plan import made_plan, plain_plan, print_plan
     from spillover.store.store import Store
     from spillover.study.machine_speed import Machine
+    from spillover.tasks.collection import no_collection
 
     machine = None if calibration is False else Machine(device, threads, lambda: terminal.device(device, threads))
     study = terminal.study(study_file, folder, precision, trusted)
-    found = made_plan(study, Store(store), machine=machine, anew=bool(calibration), notice=terminal.notice)
+    with no_collection():
+        found = made_plan(study, Store(store), machine=machine, anew=bool(calibration), notice=terminal.notice)
     if as_json:
         terminal.json(plain_plan(found))
     else:
