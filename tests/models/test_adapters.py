@@ -176,7 +176,8 @@ def made_elsewhere(folder, *, rows=0, **options):
             if parameter.requires_grad:
                 parameter.add_(torch.randn_like(parameter) * (0.3 if "lora_" in name else 0.05))
     # As peft does by itself where it can read the base that the adapter names and finds its vocabulary smaller.
-    handle.save_pretrained(folder / "adapter", save_embedding_layers=True if rows else "auto")
+    saves = True if rows and "modules_to_save" not in options else "auto"
+    handle.save_pretrained(folder / "adapter", save_embedding_layers=saves)
     return folder / "base", folder / "adapter", handle.eval()
 
 
@@ -226,6 +227,8 @@ def test_an_adapter_that_carries_only_some_of_what_grew_is_refused_by_the_tensor
     held = load_file(adapter / WEIGHTS_FILE)
     head = next(name for name in held if name.endswith("lm_head.weight"))
     save_file({name: tensor for name, tensor in held.items() if name != head}, adapter / WEIGHTS_FILE)
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}))
     with pytest.raises(UserError, match=rf"embed_tokens\.weight with {VOCABULARY + 3} rows.*no lm_head\.weight with"):
         check_adapter(base, adapter)
 
