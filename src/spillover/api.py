@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spillover.errors import UserError
+from spillover.models.memory import GPU_SHARE
 from spillover.report.formats import USUAL, Format
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def run(
     store: str | Path = "store",
     device: str = "auto",
     threads: int | None = None,
+    gpu_share: float = GPU_SHARE,
     budget: str | None = None,
     lint: bool = True,
     track: str | None = None,
@@ -73,6 +75,7 @@ def run(
         store: Where finished steps are kept; the command line's default, so that the two go on where either stopped.
         device: ``auto``, ``cpu``, ``cuda``, ``mps`` or ``xpu``.
         threads: Processor threads; default: all.
+        gpu_share: Of a GPU's free memory, what asking may take.
         budget: Time such as ``2h``; of a design, the arms that validate worse are dropped.
         lint: Refuse the errors that ``spillover lint`` finds.
         track: Follow trainings in ``mlflow``, ``tensorboard``, ``trackio`` or ``wandb``; default: what the study names.
@@ -87,12 +90,15 @@ def run(
     from spillover.store.store import Store
     from spillover.study.halving import budget_seconds
 
+    if not 0 < gpu_share <= 1:
+        raise UserError(f"gpu_share is {gpu_share}; expected a part of a GPU's free memory, above 0 up to 1")
     console = SafeConsole(stderr=True)
     failed = complete(
         study,
         Store(Path(store)),
         RunOptions(
             device=lambda: chosen_device(device, threads),
+            gpu_share=gpu_share,
             seconds=budget_seconds(budget) if budget else None,
             checked=f"{study.name}.yaml" if lint else None,
             track=track,

@@ -301,6 +301,17 @@ def test_files_that_are_there_are_kept_unless_force_is_given(folder, capsys):
     planned()
 
 
+def test_nothing_is_written_through_a_link(folder):
+    write_csv(folder / "reviews.csv", reviews(100))
+    (folder / "elsewhere").write_text("mine")
+    for name in ("study.yaml", "suite.yaml", ".unfinished-suite.yaml"):
+        (folder / name).symlink_to(folder / "elsewhere")
+    assert call("init", "--train", "reviews.csv", "--base", "./model", "--force") == 0
+    planned()
+    assert (folder / "elsewhere").read_text() == "mine"
+    assert not any(path.is_symlink() for path in folder.iterdir())
+
+
 @pytest.mark.parametrize("label", ["yes: no", "true", "#1", "a'b", 'a"b', "1e-4", "- x", "ja 😀", "{x}", "null", "50%"])
 def test_hostile_labels_and_columns_come_back_as_they_were(folder, label):
     column = f"te'xt: {label}"
