@@ -16,7 +16,14 @@ TRUSTED = ("llama", "gpt2", "gemma3_text", "qwen3", "smollm3")
 load the architecture's settings, and with them torch, to know."""
 NAMED = ("bos_token", "eos_token", "unk_token", "pad_token")
 """Settings that name a special token."""
-IDLE = ("backend", "is_local", "local_files_only", "tokenizer_class", "chat_template", "model_input_names")
+IDLE: tuple[str, ...] = (
+    "backend",
+    "is_local",
+    "local_files_only",
+    "tokenizer_class",
+    "chat_template",
+    "model_input_names",
+)
 """Settings, and those of padding and of lengths, that change no token id."""
 IDLE += ("model_max_length", "padding_side", "truncation_side", "clean_up_tokenization_spaces")
 MORE_TOKENS = ("special_tokens_map.json", "added_tokens.json", "additional_chat_templates")
@@ -90,7 +97,7 @@ class PlainTokenizer:
 
     def convert_ids_to_tokens(self, token_id: int) -> str | None:
         """Return how the vocabulary writes a token."""
-        return self._tokenizer.id_to_token(token_id)  # type: ignore[no-any-return]
+        return self._tokenizer.id_to_token(token_id)
 
     @property
     def vocab_size(self) -> int:
@@ -100,7 +107,7 @@ class PlainTokenizer:
     @property
     def added_tokens_decoder(self) -> Mapping[int, AddedToken]:
         """Id to token of those that were added."""
-        return self._tokenizer.get_added_tokens_decoder()  # type: ignore[no-any-return]
+        return self._tokenizer.get_added_tokens_decoder()
 
     @property
     def all_special_tokens(self) -> list[str]:

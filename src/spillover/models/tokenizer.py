@@ -44,7 +44,7 @@ def load_encoder(path: Path) -> Encoder:
     Raises:
         UserError: The tokenizer cannot be loaded, or the model has fewer tokens than its own vocabulary.
     """
-    tokenizer = plain_tokenizer(path) or load_tokenizer(path)
+    tokenizer: Any = plain_tokenizer(path) or load_tokenizer(path)
     size = vocabulary_size(path)
     own, end = int(tokenizer.vocab_size), int(tokenizer.eos_token_id)
     if size is not None and max(own, end + 1) > size:
