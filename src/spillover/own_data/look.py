@@ -111,12 +111,10 @@ def _speaking(path: Path, rows: Sequence[RawRow], columns: Sequence[str]) -> Tab
     """Return the table whose rows are conversations, with a column for each who speaks; None where they are none."""
     for column in columns:
         for who, what in CHATS:
-            values = [row.values.get(column) for row in rows]
-            if not all(
-                isinstance(turns, list) and turns and all(_has(turn, who, what) for turn in turns) for turns in values
-            ):
+            read = [_roles(row.values.get(column), who, what) for row in rows]
+            if not all(read):
                 continue
-            spoken = {tuple(SPEAKERS.get(turn[who], turn[who]) for turn in turns) for turns in values}
+            spoken = set(read)
             if len(spoken) > 1 or (roles := next(iter(spoken))) not in SPEAKING:
                 longest = max(spoken, key=len)
                 raise UserError(
@@ -124,17 +122,22 @@ def _speaking(path: Path, rows: Sequence[RawRow], columns: Sequence[str]) -> Tab
                     "speaks; init reads one question and one answer in every row. `turns` in a suite reads longer ones"
                 )
             places = {role: f"{column}.{number}.{what}" for number, role in enumerate(roles)}
-            read = [
+            named = [
                 replace(row, values={**row.values, **{role: row.value(place) for role, place in places.items()}})
                 for row in rows
             ]
             others = [name for name in columns if name != column and name not in places]
-            return Table(path, "", (*places, *others), tuple(read), places)
+            return Table(path, "", (*places, *others), tuple(named), places)
     return None
 
 
-def _has(turn: object, *keys: str) -> bool:
-    return isinstance(turn, Mapping) and all(isinstance(turn.get(key), str) for key in keys)
+def _roles(turns: object, who: str, what: str) -> tuple[str, ...]:
+    """Return who speaks in a conversation, in order; nothing where the value is none."""
+    if not isinstance(turns, list) or not all(isinstance(turn, Mapping) for turn in turns):
+        return ()
+    if not all(isinstance(turn.get(key), str) for turn in turns for key in (who, what)):
+        return ()
+    return tuple(SPEAKERS.get(turn[who], turn[who]) for turn in turns)
 
 
 def options_column(table: Table, target: str) -> str | None:
