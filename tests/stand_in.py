@@ -45,12 +45,6 @@ def shrunk(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     for entry in made.get("variants", ()):
         if "sizes" in entry:
             entry["sizes"] = sorted({min(size, 8) for size in entry["sizes"]})
-    if "mix" in made:
-        few = ("sizes", "specialist_rows", "general_rows")
-        made["mix"] = {
-            name: sorted({min(size, 8) for size in value}) if name in few else value
-            for name, value in made["mix"].items()
-        }
     return made
 
 

@@ -4,7 +4,6 @@ import re
 import shlex
 import shutil
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -22,7 +21,7 @@ WALKED = ("README.md", "ship.md", "lint.md", "suites.md")
 """Pages that begin in a folder with rows, an adapter and nothing else."""
 AFTERWARDS = ("commands.md", "python.md", "faq.md")
 """Pages whose reader has run the study of the quickstart."""
-TRAINED = ("mixtures.md", "recipes.md", "scaling.md")
+TRAINED = ("recipes.md",)
 """Pages whose blocks train for minutes, even at small size: in the long tests."""
 ELSEWHERE = {
     "assistants.md": "a server, which tests/commands/test_assistant talks to",
@@ -30,6 +29,8 @@ ELSEWHERE = {
     "CONTRIBUTING.md": "its commands are those of developing",
     "install.md": "installing is tried with `make dist`, in an environment of its own",
     "lm-eval.md": "needs lm-eval and logs of it: tests/evaluation/harness",
+    "mixtures.md": "minutes of training: tests/study/test_mix",
+    "scaling.md": "needs launchers and folders of its own: tests/training/test_processes",
     "paper.md": "hours of a GPU: the examples are loaded in test_docs",
     "study.md": "names adapters and a release that it does not have, loaded in test_docs",
 }
@@ -150,21 +151,6 @@ def test_a_reader_of_the_quickstart_can_do_what_the_pages_say_that_go_on_from_th
 
 
 @pytest.mark.long
-def test_every_mixture_and_design_of_the_page_on_mixtures_runs(prepared, tmp_path, monkeypatch, capsys):
-    folder = copied(prepared, tmp_path / "reader")
-    monkeypatch.chdir(folder)
-    reader = Reader(folder, capsys)
-    for block in page_blocks("mixtures.md"):
-        if block.language == "yaml":
-            (folder / "study.yaml").unlink(missing_ok=True)  # each is a study of its own
-            reader.do(block)
-            reader._command(["spillover", "run", "study.yaml", "--threads", "1"], "", where=str(block))
-        elif block.text.strip() != "spillover run study.yaml --budget 2h":
-            reader.do(block)
-    assert reader.ran >= 3
-
-
-@pytest.mark.long
 def test_every_recipe_of_the_page_on_recipes_is_trained_as_it_is_written(prepared, tmp_path, monkeypatch, capsys):
     folder = copied(prepared, tmp_path / "reader")
     monkeypatch.chdir(folder)
@@ -181,18 +167,6 @@ def test_every_recipe_of_the_page_on_recipes_is_trained_as_it_is_written(prepare
     reader._command(["spillover", "run", "study.yaml", "--threads", "1"], "", where="recipes.md")
     reader._command(["spillover", "export", "study.yaml", "recipe-2", "--to", "kept"], "", where="recipes.md")
     assert (folder / "kept" / "config.json").is_file()
-
-
-@pytest.mark.long
-def test_a_store_that_several_share_is_filled_as_the_page_on_scaling_says(prepared, tmp_path, monkeypatch, capsys):
-    folder = copied(prepared, tmp_path / "reader")
-    monkeypatch.chdir(folder)
-    shrink_quickstart(folder)
-    reader = Reader(folder, capsys)
-    for block in page_blocks("scaling.md"):
-        if block.language == "sh" and "accelerate" not in block.text:  # launchers: tests/training/test_processes
-            reader.do(replace(block, text=block.text.replace("/data/store", "shared-store")))
-    assert reader.ran >= 5
 
 
 def test_every_page_with_blocks_is_walked_or_says_where_its_blocks_are_tried():
