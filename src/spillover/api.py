@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spillover.artifacts.files import own_path
 from spillover.errors import UserError
 from spillover.models.memory import GPU_SHARE
 from spillover.report.formats import USUAL, Format
@@ -49,12 +50,12 @@ def load_study(
     """
     from spillover import config
 
-    kept = Path(cache) if cache else user_cache()
+    kept = own_path(cache) if cache else user_cache()
     if trust_task_code:
         from spillover.sources.task_code import trust
 
-        trust(map(Path, trust_task_code), cache=kept)
-    return config.load_study(Path(path), cache=kept, folder=Path(release) if release else None)
+        trust(map(own_path, trust_task_code), cache=kept)
+    return config.load_study(own_path(path), cache=kept, folder=own_path(release) if release else None)
 
 
 def run(
@@ -95,7 +96,7 @@ def run(
     console = SafeConsole(stderr=True)
     failed = complete(
         study,
-        Store(Path(store)),
+        Store(own_path(store)),
         RunOptions(
             device=lambda: chosen_device(device, threads),
             gpu_share=gpu_share,
@@ -120,7 +121,7 @@ def load_results(study: Study, *, store: str | Path = "store") -> Results:
     from spillover.store.store import Store
     from spillover.study.results import collect
 
-    return Results(collect(study, Store(Path(store)), command=HOW))
+    return Results(collect(study, Store(own_path(store)), command=HOW))
 
 
 def chosen_device(name: str, threads: int | None) -> str:
@@ -148,7 +149,7 @@ def user_cache() -> Path:
     from spillover.artifacts.cache import default_cache
 
     named = os.environ.get("SPILLOVER_CACHE")
-    return Path(named) if named else default_cache()
+    return own_path(named) if named else default_cache()
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -216,7 +217,7 @@ class Results:
             if name not in list(Format):
                 raise unknown_name("format", name, map(str, Format))
         kinds = sorted({Format(name) for name in formats}, key=list(Format).index)
-        place = report_folder(Path(folder) if folder else None, self.records.name, self.records.origin)
+        place = report_folder(own_path(folder) if folder else None, self.records.name, self.records.origin)
         return write_report(self.records, self.analysis, place, formats=kinds)[0]
 
     def __repr__(self) -> str:

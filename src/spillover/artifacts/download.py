@@ -7,7 +7,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from spillover.artifacts.catalog import Artifact
 from spillover.artifacts.indexes import PackageIndexes
@@ -178,6 +177,8 @@ def _listed(artifact: Artifact, packages: "Iterable[DistributionPackage]") -> "D
 
 
 def _local_path(place: str) -> Path:
+    from urllib.request import url2pathname  # here, for it loads what speaks TLS, which most commands never do
+
     parts = urlsplit(place)
     return Path(url2pathname(parts.path) if parts.scheme == "file" else place).expanduser().absolute()
 

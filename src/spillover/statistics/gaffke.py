@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 from spillover.records import FloatArray
+from spillover.statistics.distributions import ndtr, ndtri
 
 DEPTHS = np.linspace(0.0, 8.0, 65)
 """Normal quantiles of the levels at which ends are kept, from one tail of 0.5 to one of 6e-16. Ends are nearly linear

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
 
 from spillover.records import MetricCard
 from spillover.statistics.cells import ResampledScore
+from spillover.statistics.distributions import ndtri
 from spillover.statistics.flips import flipped
 from spillover.statistics.gaffke import Confidence, combined, gaffke, widened
 from spillover.statistics.paired import ROUNDING

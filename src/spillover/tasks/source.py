@@ -1,8 +1,6 @@
 """Where the rows of a task come from: a package's archive, a release folder, a user's file or a hub dataset."""
 
 import hashlib
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -268,6 +266,9 @@ def _checked(content: bytes, sha256: str | None, file: str, repair: str) -> byte
 
 
 def _downloaded(url: str) -> bytes:
+    import urllib.error  # here, for they load what speaks TLS, which most commands never do
+    import urllib.request
+
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:
             content: bytes = answer.read(_DOWNLOAD_LIMIT_BYTES + 1)
