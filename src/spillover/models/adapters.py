@@ -111,7 +111,7 @@ def attach(model: PreTrainedModel, folder: Path) -> PeftModel:
 
     if not (folder / CONFIG_FILE).is_file():
         raise UserError(f"{folder}: no {CONFIG_FILE}; expected a folder that peft's save_pretrained wrote")
-    own = model.get_input_embeddings().weight.shape[0]
+    own = embedding_rows(model)
     rows = vocabulary_rows(model, folder)
     with fitting(folder), quiet_peft():
         if rows != own:
@@ -121,15 +121,20 @@ def attach(model: PreTrainedModel, folder: Path) -> PeftModel:
     return handle
 
 
+def embedding_rows(model: PreTrainedModel) -> int:
+    """Return how many rows a model's embeddings have."""
+    return int(model.get_input_embeddings().weight.shape[0])  # type: ignore[index]
+
+
 def vocabulary_rows(model: PreTrainedModel, adapter: Path) -> int:
     """Return how many rows a model's embeddings have once it takes an adapter, whose base may have had some added.
 
     Raises:
         UserError: If the adapter carries embeddings or a head that this model cannot take, also not with added rows.
     """
-    parts = {model.get_input_embeddings(), model.get_output_embeddings()}
+    parts = {model.get_input_embeddings(), model.get_output_embeddings()}  # type: ignore[no-untyped-call]
     places = {f"{name}.weight": tuple(module.weight.shape) for name, module in model.named_modules() if module in parts}
-    own = model.get_input_embeddings().weight.shape[0]
+    own = embedding_rows(model)
     held = {place_of(entry.name): tuple(entry.shape) for entry in file_entries(adapter / WEIGHTS_FILE)}
     found = {name: held[name] for name in places if name in held and held[name] != places[name]}
     rows = next((shape[0] for shape in found.values()), own)
@@ -145,7 +150,7 @@ def vocabulary_rows(model: PreTrainedModel, adapter: Path) -> int:
             f"{adapter}: carries {next(iter(found))} with {rows} rows, this base has {own}, and no "
             f"{min(lacking)} with as many: what its added rows held is not known; {MERGE}"
         )
-    return int(rows)
+    return rows
 
 
 def place_of(name: str) -> str:

@@ -144,11 +144,11 @@ def check_adapter(base: Path, adapter: Path) -> None:
     from peft import PeftConfig, get_peft_model, get_peft_model_state_dict
     from safetensors.torch import load_file
 
-    from spillover.models.adapters import fitting, place_of, quiet_peft, vocabulary_rows
+    from spillover.models.adapters import embedding_rows, fitting, place_of, quiet_peft, vocabulary_rows
     from spillover.models.load import without_weights
 
     built = without_weights(base)
-    if (rows := vocabulary_rows(built, adapter)) != built.get_input_embeddings().weight.shape[0]:
+    if (rows := vocabulary_rows(built, adapter)) != embedding_rows(built):
         built.resize_token_embeddings(rows, mean_resizing=False)
     places = {name: tuple(tensor.shape) for name, tensor in built.state_dict().items()}
     with fitting(adapter), quiet_peft(), torch.device("meta"):
