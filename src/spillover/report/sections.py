@@ -42,7 +42,7 @@ def report_sections(results: StudyResults, analysis: Analysis) -> list[Section]:
         matrix_section(results, analysis),
         worse_section(results),
         shots_section(results, analysis),
-        training_section(results),
+        training_section(results, analysis),
         protocol_section(results),
         skipped_section(results),
         provenance_section(results),
