@@ -28,13 +28,13 @@ from spillover.report.section import (
 from spillover.statistics.power import limits
 from spillover.statistics.seeds import RecipeSummary
 
-KIND_TERMS = {"ROUGE-L": "words in common with the reference, 0 to 1"}
+KIND_TERMS = {"right answers": "their share", "ROUGE-L": "words shared with the reference, 0 to 1"}
 """What kinds of metric measure whose name does not say it, in one line."""
 
 RELATION_TERMS: Mapping[str, str] = {
-    Relation.IN_DOMAIN: "the task it was trained on",
-    Relation.OUT_OF_DOMAIN: "the same kind of task on other data",
-    Relation.CROSS_TASK: "other kinds of task",
+    Relation.IN_DOMAIN: "its own task",
+    Relation.OUT_OF_DOMAIN: "the same kind on other data",
+    Relation.CROSS_TASK: "other kinds",
     Relation.UNSTATED: "nobody says what it was trained on",
 }
 """What each relation means, in one line."""
