@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from spillover.commands.terminal import terminal
@@ -251,7 +251,7 @@ class Runs:
         source: str,
         max_loss: float | None = None,
         max_task_loss: float | None = None,
-        named: Mapping[str, float] = MappingProxyType({}),
+        named: Mapping[str, float] | None = None,
         undecided: Literal["undecided", "fail", "pass"] | None = None,
         variants: Sequence[str] = (),
         baseline: str | None = None,
@@ -274,7 +274,10 @@ class Runs:
         from spillover.commands import gating
 
         desk = self._desk
-        losses = [*([] if max_loss is None else [str(max_loss)]), *(f"{name}={loss}" for name, loss in named.items())]
+        losses = [
+            *([] if max_loss is None else [str(max_loss)]),
+            *(f"{name}={loss}" for name, loss in (named or {}).items()),
+        ]
         rule = gating.rule(desk.path(rules) if rules else None, losses, max_task_loss, undecided)
         before = desk.path(baseline) if baseline else None
         with desk.lock:
