@@ -166,7 +166,7 @@ def test_the_home_is_meant_by_a_tilde_in_every_path(monkeypatch, tmp_path, words
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     given = []
-    monkeypatch.setattr(cli, "app", lambda args: given.append(args))
+    monkeypatch.setattr(cli, "app", lambda args, **_: given.append(args))
     option = parameter.opts[0]
     is_option = option.startswith("-")
     forms = [[option, "~/x"], [f"{option}=~/x"]] if is_option else [["~/x"] * len(command.params)]

@@ -16,10 +16,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from spillover.errors import SpilloverError, UserError
-from spillover.models.adopted import MERGE
 from spillover.models.fingerprint import CONFIG_FILE, WEIGHTS_FILE, file_entries, read_json
 from spillover.models.load import load_model
-from spillover.models.reading import reading
+from spillover.models.reading import MERGE, reading
 from spillover.models.tokenizer import quiet_transformers
 from spillover.prompts.encoding import TokenIds
 

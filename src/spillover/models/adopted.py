@@ -17,7 +17,7 @@ from spillover.models.fingerprint import (
     read_json,
     tokenizer_fingerprint,
 )
-from spillover.models.reading import reading
+from spillover.models.reading import MERGE, reading
 from spillover.models.resolve import resolve_model
 from spillover.models.spec import ResolvedModel
 
@@ -27,8 +27,6 @@ REACHES_FURTHER = ("layer_replication", "trainable_token_indices")
 """Settings by which an adapter replaces parts of its base, so that it cannot be taken off again."""
 LARGEST = 1e15
 """Of an update: its square, times a width and a length, is still a number in float32 and bfloat16."""
-MERGE = "merge it into its base (merge_and_unload, save_pretrained) and give that as a whole model"
-"""What helps where an adapter cannot be taken on and off."""
 
 Shapes = Mapping[str, tuple[int, ...]]
 
