@@ -1,13 +1,17 @@
 import gc
+import inspect
 import json
 import os
 import re
 import subprocess
 import sys
+import typing
 from importlib.metadata import version
 
 import pytest
+import typer.main
 
+from spillover import cli
 from spillover.cli import main
 from tests.study.made_study import make_study
 
@@ -127,3 +131,51 @@ def test_help_starts_without_the_heavy_libraries():
     environment = {**os.environ, "NO_COLOR": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def commands_of(command, words=()):
+    """Yield every command with its words."""
+    if not hasattr(command, "commands"):
+        yield words, command
+        return
+    for name, inner in command.commands.items():
+        yield from commands_of(inner, (*words, name))
+
+
+def takes_path(command, parameter):
+    hints = typing.get_type_hints(inspect.unwrap(command.callback))
+    return "pathlib.Path" in str(hints.get(parameter.name))
+
+
+PATHS = [
+    pytest.param(words, command, parameter, id=" ".join([*words, parameter.opts[0]]))
+    for words, command in commands_of(typer.main.get_command(cli.app))
+    for parameter in command.params
+    if takes_path(command, parameter)
+]
+
+
+def test_every_command_on_a_study_has_paths_that_are_tried():
+    assert len(PATHS) > 40
+    found = {parameter.opts[0] for _, _, parameter in (case.values for case in PATHS)}
+    assert found >= {"study_file", "--store", "--report", "--from", "--train", "--also", "--out", "--trust-task-code"}
+
+
+@pytest.mark.parametrize(("words", "command", "parameter"), PATHS)
+def test_the_home_is_meant_by_a_tilde_in_every_path(monkeypatch, tmp_path, words, command, parameter):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    given = []
+    monkeypatch.setattr(cli, "app", lambda args, **_: given.append(args))
+    option = parameter.opts[0]
+    is_option = option.startswith("-")
+    forms = [[option, "~/x"], [f"{option}=~/x"]] if is_option else [["~/x"] * len(command.params)]
+    for form in forms:
+        with pytest.raises(SystemExit):
+            main([*words, *form])
+        context = command.make_context(
+            words[-1], given.pop()[len(words) :], resilient_parsing=True, allow_extra_args=True
+        )
+        found = context.params[parameter.name]
+        for path in found if isinstance(found, list | tuple) else [found]:
+            assert str(path) == str(tmp_path / "x"), form

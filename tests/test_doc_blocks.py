@@ -15,22 +15,23 @@ from spillover.cli import main
 from spillover.config import load_study
 from spillover.tasks.suite import builtin_suites, load_suite
 from tests.stand_in import BASE, make_folder, shrunk, stand_in
-from tests.test_docs import DOCS, PAGES, ROOT, Block, blocks
+from tests.test_docs import DOCS, PAGES, ROOT, SLOTS, Block, blocks
 
 WALKED = ("README.md", "ship.md", "lint.md", "suites.md")
 """Pages that begin in a folder with rows, an adapter and nothing else."""
 AFTERWARDS = ("commands.md", "python.md", "faq.md")
 """Pages whose reader has run the study of the quickstart."""
+TRAINED = ("recipes.md",)
+"""Pages whose blocks train for minutes, even at small size: in the long tests."""
 ELSEWHERE = {
     "assistants.md": "a server, which tests/commands/test_assistant talks to",
     "gate.md": "exit codes of a pipeline: tests/commands/test_gate",
     "CONTRIBUTING.md": "its commands are those of developing",
     "install.md": "installing is tried with `make dist`, in an environment of its own",
     "lm-eval.md": "needs lm-eval and logs of it: tests/evaluation/harness",
-    "paper.md": "hours of a GPU: the examples are loaded in test_docs",
-    "scaling.md": "needs launchers and folders of its own: tests/training/test_processes",
     "mixtures.md": "minutes of training: tests/study/test_mix",
-    "recipes.md": "settings of a variant, loaded in test_docs and trained in tests/study/test_recipes",
+    "scaling.md": "needs launchers and folders of its own: tests/training/test_processes",
+    "paper.md": "hours of a GPU: the examples are loaded in test_docs",
     "study.md": "names adapters and a release that it does not have, loaded in test_docs",
 }
 NOT_OURS = ("pip", "uv", "make", "python", "source", "git")
@@ -149,9 +150,28 @@ def test_a_reader_of_the_quickstart_can_do_what_the_pages_say_that_go_on_from_th
                 reader.do(block)
 
 
+@pytest.mark.long
+def test_every_recipe_of_the_page_on_recipes_is_trained_as_it_is_written(prepared, tmp_path, monkeypatch, capsys):
+    folder = copied(prepared, tmp_path / "reader")
+    monkeypatch.chdir(folder)
+    recipes = [yaml.safe_load(block.text) for block in page_blocks("recipes.md") if block.language == "yaml"]
+    assert len(recipes) > 4
+    assert all(set(recipe) <= set(SLOTS) for recipe in recipes)
+    variants = [
+        {"name": f"recipe-{number}", "train_on": "amazon", "sizes": [8], "recipe": recipe}
+        for number, recipe in enumerate(recipes)
+    ]
+    study = {"base": BASE, "suite": "pocket", "variants": variants, "test_on": ["amazon", "tweets"], "shots": [0, 2]}
+    (folder / "study.yaml").write_text(yaml.safe_dump(shrunk(study, folder)), encoding="utf-8")
+    reader = Reader(folder, capsys)
+    reader._command(["spillover", "run", "study.yaml", "--threads", "1"], "", where="recipes.md")
+    reader._command(["spillover", "export", "study.yaml", "recipe-2", "--to", "kept"], "", where="recipes.md")
+    assert (folder / "kept" / "config.json").is_file()
+
+
 def test_every_page_with_blocks_is_walked_or_says_where_its_blocks_are_tried():
     with_blocks = {block.page.name for block in blocks() if block.language != "text"}
-    assert with_blocks <= {"quickstart.md", *WALKED, *AFTERWARDS, *ELSEWHERE}
+    assert with_blocks <= {"quickstart.md", *WALKED, *AFTERWARDS, *TRAINED, *ELSEWHERE}
     assert set(ELSEWHERE) <= {page.name for page in PAGES}
 
 

@@ -46,7 +46,7 @@ ALLOWED = {
     "commands": OF_COMMANDS,
     "api": OF_COMMANDS - {"api", "lint", "own_data"},
     "config": {"question", "questions", "study", "sources", "steps", "models", "tasks", "training", "artifacts"},
-    "completion": {"lint", "study", "steps", "store", "training"},
+    "completion": {"lint", "study", "steps", "store", "training", "models"},
     "__main__": {"cli"},
     "progress": {"study", "steps"},
     "lint": {"study"} | BELOW_STUDY,

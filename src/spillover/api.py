@@ -10,7 +10,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spillover.artifacts.files import own_path
 from spillover.errors import UserError
+from spillover.models.memory import GPU_SHARE
 from spillover.report.formats import USUAL, Format
 
 if TYPE_CHECKING:
@@ -48,12 +50,12 @@ def load_study(
     """
     from spillover import config
 
-    kept = Path(cache) if cache else user_cache()
+    kept = own_path(cache) if cache else user_cache()
     if trust_task_code:
         from spillover.sources.task_code import trust
 
-        trust(map(Path, trust_task_code), cache=kept)
-    return config.load_study(Path(path), cache=kept, folder=Path(release) if release else None)
+        trust(map(own_path, trust_task_code), cache=kept)
+    return config.load_study(own_path(path), cache=kept, folder=own_path(release) if release else None)
 
 
 def run(
@@ -62,6 +64,7 @@ def run(
     store: str | Path = "store",
     device: str = "auto",
     threads: int | None = None,
+    gpu_share: float = GPU_SHARE,
     budget: str | None = None,
     lint: bool = True,
     track: str | None = None,
@@ -73,6 +76,7 @@ def run(
         store: Where finished steps are kept; the command line's default, so that the two go on where either stopped.
         device: ``auto``, ``cpu``, ``cuda``, ``mps`` or ``xpu``.
         threads: Processor threads; default: all.
+        gpu_share: Of a GPU's free memory, what asking may take.
         budget: Time such as ``2h``; of a design, the arms that validate worse are dropped.
         lint: Refuse the errors that ``spillover lint`` finds.
         track: Follow trainings in ``mlflow``, ``tensorboard``, ``trackio`` or ``wandb``; default: what the study names.
@@ -87,12 +91,15 @@ def run(
     from spillover.store.store import Store
     from spillover.study.halving import budget_seconds
 
+    if not 0 < gpu_share <= 1:
+        raise UserError(f"gpu_share is {gpu_share}; expected a part of a GPU's free memory, above 0 up to 1")
     console = SafeConsole(stderr=True)
     failed = complete(
         study,
-        Store(Path(store)),
+        Store(own_path(store)),
         RunOptions(
             device=lambda: chosen_device(device, threads),
+            gpu_share=gpu_share,
             seconds=budget_seconds(budget) if budget else None,
             checked=f"{study.name}.yaml" if lint else None,
             track=track,
@@ -114,7 +121,7 @@ def load_results(study: Study, *, store: str | Path = "store") -> Results:
     from spillover.store.store import Store
     from spillover.study.results import collect
 
-    return Results(collect(study, Store(Path(store)), command=HOW))
+    return Results(collect(study, Store(own_path(store)), command=HOW))
 
 
 def chosen_device(name: str, threads: int | None) -> str:
@@ -142,7 +149,7 @@ def user_cache() -> Path:
     from spillover.artifacts.cache import default_cache
 
     named = os.environ.get("SPILLOVER_CACHE")
-    return Path(named) if named else default_cache()
+    return own_path(named) if named else default_cache()
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -210,7 +217,7 @@ class Results:
             if name not in list(Format):
                 raise unknown_name("format", name, map(str, Format))
         kinds = sorted({Format(name) for name in formats}, key=list(Format).index)
-        place = report_folder(Path(folder) if folder else None, self.records.name, self.records.origin)
+        place = report_folder(own_path(folder) if folder else None, self.records.name, self.records.origin)
         return write_report(self.records, self.analysis, place, formats=kinds)[0]
 
     def __repr__(self) -> str:

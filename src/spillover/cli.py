@@ -32,6 +32,7 @@ from spillover.commands.arguments import (
     Budget,
     Device,
     FromFolder,
+    GpuShare,
     Precision,
     ReportPath,
     StorePath,
@@ -45,6 +46,7 @@ from spillover.commands.evaluate import add_evaluate
 from spillover.commands.init import add_init
 from spillover.commands.terminal import DONE, FAILED, INTERRUPTED, USER_MISTAKE, terminal
 from spillover.errors import SpilloverError, UserError
+from spillover.models.memory import GPU_SHARE
 from spillover.report.formats import USUAL, Format
 
 if TYPE_CHECKING:
@@ -80,6 +82,7 @@ def run(
     precision: Precision = None,
     threads: Threads = None,
     device: Device = "auto",
+    gpu_share: GpuShare = GPU_SHARE,
     budget: Budget = None,
     check: Annotated[bool, typer.Option("--lint/--no-lint", help="Refuse faults that `spillover lint` finds.")] = True,
     track: Track = None,
@@ -107,6 +110,7 @@ def run(
                 device=lambda: crew.device if crew else terminal.device(device, threads),
                 announce=crew.announce if crew else None,
                 shards=crew.shards if crew else False,
+                gpu_share=gpu_share,
                 seconds=seconds,
                 checked=str(study_file) if check else None,
                 track=track,
@@ -146,10 +150,12 @@ def plan(
     from spillover.commands.plan import made_plan, plain_plan, print_plan
     from spillover.store.store import Store
     from spillover.study.machine_speed import Machine
+    from spillover.tasks.collection import no_collection
 
     machine = None if calibration is False else Machine(device, threads, lambda: terminal.device(device, threads))
     study = terminal.study(study_file, folder, precision, trusted)
-    found = made_plan(study, Store(store), machine=machine, anew=bool(calibration), notice=terminal.notice)
+    with no_collection():
+        found = made_plan(study, Store(store), machine=machine, anew=bool(calibration), notice=terminal.notice)
     if as_json:
         terminal.json(plain_plan(found))
     else:
@@ -242,7 +248,25 @@ def _crew(device: str, threads: int | None) -> AbstractContextManager[Crew | Non
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 some steps failed, 2 the user's mistake, 130 interrupted."""
     given = [_with_home(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
-    raise SystemExit(exit_code(lambda: app(args=given)))
+    raise SystemExit(exit_code(lambda: _called(given)))
+
+
+def _called(arguments: list[str]) -> None:
+    """Run a command; what typer finds wrong with its words goes through the one door, as every other mistake does."""
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except typer.Abort:
+        raise UserError("nothing was answered; give the answers as options, see --help") from None
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # typer brings its exceptions, or click does, by its version
+            raise
+        words = str(error.format_message()).strip()
+        if not words:  # no words at all were given, and help is what was printed
+            raise SystemExit(USER_MISTAKE) from None
+        place = getattr(error.ctx, "command_path", "spillover") if hasattr(error, "ctx") else "spillover"
+        raise UserError(f"{words.rstrip('.?')}; see: {place} --help") from None
+    if code:
+        raise SystemExit(code)
 
 
 def _with_home(argument: str) -> str:

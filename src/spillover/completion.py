@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from spillover.lint.lint import lint, refuse_errors
+from spillover.models.memory import GPU_SHARE
 from spillover.steps.step import Step
 from spillover.steps.variant import ADAPTER, WEIGHTS
 from spillover.steps.workshop import Workshop
@@ -32,6 +33,8 @@ class RunOptions:
     """Time; variants of a design that do not fit are dropped."""
     checked: str | None = None
     """The study's file, where lint's errors stop it before anything is computed; None does not check."""
+    gpu_share: float = GPU_SHARE
+    """Of the free memory of a CUDA device, what asking may take."""
     track: str | None = None
     """The tracker that trainings are sent to, in place of the study's own."""
 
@@ -70,6 +73,7 @@ def complete(
         announce=options.announce,
         tracking=tracking,
         shards=options.shards,
+        gpu_share=options.gpu_share,
     )
     if options.checked:
         refuse_errors(lint(study, store, workshop), notice, study_file=options.checked)

@@ -134,7 +134,7 @@ class FlipFloor:
     """Nats, over all answers of the sample; for text, what the first generated token lacks to the most likely one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VariantCard:
     """What the report says of one variant."""
 

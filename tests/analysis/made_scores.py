@@ -62,7 +62,7 @@ def study(
     return StudyResults(
         name="by hand",
         base={"name": "tiny"},
-        variants=(VariantCard(VARIANT, "sft", "home", 8, 0, {}),),
+        variants=(VariantCard(id=VARIANT, name="sft", trained_on="home", size=8, seed=0, recipe={}),),
         tasks=cards,
         relations={(VARIANT, name): relation for name, relation in relations.items()},
         metrics=METRICS,

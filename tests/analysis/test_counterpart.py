@@ -11,7 +11,9 @@ from spillover.analysis.counterpart import (
 from spillover.records import VariantCard
 
 RATE = {"settings": {"learning_rate": 1e-4, "gradient_checkpointing": False}}
-PLAIN = VariantCard("sft/t/8/0", "sft", "t", 8, 0, {"demonstrations": {"count": 0}}, RATE)
+PLAIN = VariantCard(
+    id="sft/t/8/0", name="sft", trained_on="t", size=8, seed=0, recipe={"demonstrations": {"count": 0}}, training=RATE
+)
 FTICL = replace(PLAIN, id="fticl/t/8/0", name="fticl", recipe={"demonstrations": {"count": 2}})
 OTHER_RATE = {"settings": {"learning_rate": 2e-5, "gradient_checkpointing": False}}
 MIXTURE = {"row_shares": {"t": 0.5, "u": 0.5}, "repeated_rows": {"t": 0, "u": 0}, "order": "joint"}

@@ -98,7 +98,10 @@ def test_where_any_task_may_be_its_own_what_was_lost_is_asked_without_the_one_th
 
 
 def test_a_recipe_of_several_seeds_is_one_subject_whose_scatter_counts() -> None:
-    cards = tuple(VariantCard(f"sft/home/8/{seed}", "sft", "home", 8, seed, {}) for seed in range(3))
+    cards = tuple(
+        VariantCard(id=f"sft/home/8/{seed}", name="sft", trained_on="home", size=8, seed=seed, recipe={})
+        for seed in range(3)
+    )
     base = study({("far", 0): right(400, 0.5)}, {("far", 0): right(400, 0.5)}, {"far": Relation.CROSS_TASK})
     own = [
         replace(base.scores[1], variant=card.id, statistics=np.column_stack([right(400, share), np.ones(400)]))
@@ -140,7 +143,14 @@ def null_study(seed: int, *, seeds: int = 1, deviation: float = 0.0, task_count:
     """
     draw, count = np.random.default_rng(seed), 250 // task_count
     cards = tuple(
-        VariantCard(f"v{index // seeds}/home/8/{index % seeds}", f"v{index // seeds}", "home", 8, index % seeds, {})
+        VariantCard(
+            id=f"v{index // seeds}/home/8/{index % seeds}",
+            name=f"v{index // seeds}",
+            trained_on="home",
+            size=8,
+            seed=index % seeds,
+            recipe={},
+        )
         for index in range(12)
     )
     tasks = {f"{name} {index}": relation for name, relation in RELATIONS.items() for index in range(task_count)}

@@ -1,4 +1,5 @@
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,15 @@ def test_a_full_disk_told_in_words_is_understood(tmp_path: Path) -> None:
 def test_other_errors_of_the_system_pass_through(tmp_path: Path) -> None:
     with pytest.raises(PermissionError), room_on_disk(tmp_path):
         raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def test_a_file_has_the_mode_that_every_new_file_gets(tmp_path: Path) -> None:
+    for mask in (0o022, 0o077):
+        before = os.umask(mask)
+        try:
+            with whole_file(tmp_path / "whole") as temporary:
+                temporary.write_text("x")
+            (tmp_path / f"plain {mask}").write_text("x")
+        finally:
+            os.umask(before)
+        assert (tmp_path / "whole").stat().st_mode == (tmp_path / f"plain {mask}").stat().st_mode

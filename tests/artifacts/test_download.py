@@ -86,3 +86,15 @@ def test_a_failing_server_is_named_with_its_failure(index: Path, tmp_path: Path)
     (index.parent / "files" / ARTIFACT.filename).unlink()
     with served(index.parent) as address, pytest.raises(UserError, match="/simple failed with HTTPError"):
         download(ARTIFACT, tmp_path / "out", PackageIndexes(endpoints=(f"{address}/simple",)))
+
+
+@pytest.mark.parametrize("is_remote", [True, False])
+def test_a_page_without_end_is_not_read_to_it(index: Path, tmp_path: Path, monkeypatch, is_remote: bool) -> None:
+    page = index / ARTIFACT.name / "index.html"
+    page.write_bytes(page.read_bytes() + b"<!-- -->" * 100_000)
+    monkeypatch.setattr("spillover.artifacts.download.LARGEST_PAGE_BYTES", 500_000)
+    with served(index.parent) as address:
+        indexes = PackageIndexes(endpoints=(f"{address}/simple" if is_remote else index.as_uri(),))
+        with pytest.raises(UserError, match="/simple has a page of more than 50 MB"):
+            download(ARTIFACT, tmp_path / "out", indexes)
+    assert not (tmp_path / "out").exists()

@@ -105,6 +105,13 @@ def test_an_assistant_that_may_runs_a_study_and_gates_it(tmp_path, capfd):
         assert gated == json.loads(capfd.readouterr().out)
         assert {"pass": 0, "fail": 3, "undecided": 4}[gated["outcome"]] == code
         assert "unknown variant" in await ask("gate", source=report["report"], variants=["stf"])
+        options = {"max_loss": 0.9, "max_task_loss": 0.0, "named": {"in-domain": 0.01}, "undecided": "fail"}
+        gated = await ask("gate", source=report["report"], **options)
+        told = ("--max-loss", "0.9", "--max-task-loss", "0", "--max-loss", "in-domain=0.01", "--undecided", "fail")
+        assert call("gate", tmp_path / report["report"], *told, "--json") == 3
+        assert gated == json.loads(capfd.readouterr().out)
+        assert "unknown relation" in await ask("gate", source=report["report"], named={"in-domian": 0.1})
+        assert "max_task_loss is 2" in await ask("gate", source=report["report"], max_task_loss=2.0)
 
     served(tmp_path, tmp_path / "store", asked, "--allow-run")
 

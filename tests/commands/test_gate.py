@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -13,6 +14,7 @@ from spillover.analysis.gate import (
     Rule,
     checks,
     from_plain,
+    overall,
     overview,
     plain_judged,
 )
@@ -104,6 +106,8 @@ def test_rules_by_relation_kind_and_task(summary, tmp_path):
         (("--max-loss", "tweet=0.1"), "tweets"),
         (("--max-loss", "much"), "expected a share"),
         (("--max-loss", "1.5"), "max_loss"),
+        (("--max-loss", "-0.1"), "max_loss is -0.1"),
+        (("--max-task-loss", "nan"), "max_task_loss is nan"),
         (("--undecided", "maybe"), "undecided"),
         (("--variant", "stf"), "sft"),
     ],
@@ -115,7 +119,31 @@ def test_a_mistake_is_one_line(summary, capsys, options, words):
     assert "\n" not in said
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"judged": 3}', '{"judged": [{"name": "x"}]}'])
+def test_rules_of_another_shape_are_refused(summary, tmp_path, capsys):
+    rules = tmp_path / "gate.yaml"
+    for content, words in (("named: [1]", "named is [1]"), ("", "no mapping"), ("max_loss: -1", "max_loss is -1")):
+        rules.write_text(content)
+        assert call("gate", summary(subject(KEPT)), "--rules", rules) == 2
+        said = capsys.readouterr().err.strip()
+        assert words in said
+        assert "\n" not in said
+
+
+def test_nothing_that_was_judged_does_not_pass(summary, capsys):
+    assert call("gate", summary()) == 2
+    assert "no variant that was judged" in capsys.readouterr().err
+    assert overall(()) is Outcome.UNDECIDED
+
+
+@pytest.mark.parametrize("end", [math.nan, math.inf, "low"])
+def test_a_number_that_is_none_is_refused(summary, end):
+    gain = Gain(0.1, 0.05, end)
+    assert call("gate", summary(subject(replace(KEPT, all_cells=gain, can_lose=gain)))) == 2
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[]", "[" * 100_000, '{"judged": 3}', '{"judged": [{"name": "x"}]}', '{"verdicts": []}']
+)
 def test_what_is_no_summary_is_refused(tmp_path, capsys, content):
     path = tmp_path / "summary.json"
     path.write_text(content)

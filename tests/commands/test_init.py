@@ -301,6 +301,17 @@ def test_files_that_are_there_are_kept_unless_force_is_given(folder, capsys):
     planned()
 
 
+def test_nothing_is_written_through_a_link(folder):
+    write_csv(folder / "reviews.csv", reviews(100))
+    (folder / "elsewhere").write_text("mine")
+    for name in ("study.yaml", "suite.yaml", ".unfinished-suite.yaml"):
+        (folder / name).symlink_to(folder / "elsewhere")
+    assert call("init", "--train", "reviews.csv", "--base", "./model", "--force") == 0
+    planned()
+    assert (folder / "elsewhere").read_text() == "mine"
+    assert not any(path.is_symlink() for path in folder.iterdir())
+
+
 @pytest.mark.parametrize("label", ["yes: no", "true", "#1", "a'b", 'a"b', "1e-4", "- x", "ja 😀", "{x}", "null", "50%"])
 def test_hostile_labels_and_columns_come_back_as_they_were(folder, label):
     column = f"te'xt: {label}"
@@ -413,3 +424,59 @@ def test_a_script_is_asked_nothing(folder, capsys):
     assert call("init", "--yes", "--base", "./model") == 0
     assert Path("study.yaml").is_file()
     assert "[" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("column", "who", "what", "speakers"),
+    [("messages", "role", "content", ("user", "assistant")), ("conversations", "from", "value", ("human", "gpt"))],
+)
+def test_conversations_of_a_question_and_its_answer_are_read(
+    tmp_path, monkeypatch, capsys, column, who, what, speakers
+):
+    monkeypatch.chdir(tmp_path)
+
+    def turns(number):
+        said = ((speakers[0], f"what is {number} and {number}?"), (speakers[1], f"it is {2 * number}"))
+        return [{who: "system", what: "be brief"}, *({who: speaker, what: text} for speaker, text in said)]
+
+    rows = [json.dumps({column: turns(number)}) + "\n" for number in range(60)]
+    Path("chats.jsonl").write_text("".join(rows))
+    assert call("init", "--train", "chats.jsonl", "--yes") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "system ignored 'be brief' in every row" in said
+    suite = load_suite("suite.yaml")
+    example = prepare(suite, suite.task("chats"), cache=tmp_path).train[0]
+    number = int(example.fields["user"].split()[2])
+    assert (example.fields, example.target) == (
+        {"user": f"what is {number} and {number}?"},
+        f"it is {2 * number}",
+    )
+
+    Path("chats.jsonl").write_text("".join([*rows, json.dumps({column: turns(1) * 2}) + "\n"]))
+    assert call("init", "--train", "chats.jsonl", "--yes", "--out", "more.yaml") == 2
+    assert f"conversations in column '{column}' go on to 6 turns" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("target", ["place", "letter", "text"])
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_options_of_each_row_are_not_dropped_without_a_word(tmp_path, monkeypatch, capsys, target, is_nested):
+    monkeypatch.chdir(tmp_path)
+    rows = []
+    for number in range(60):
+        options, place = [f"red {number}", f"blue {number}"], number % 2
+        choices = {"text": options, "label": ["A", "B"]} if is_nested else options
+        answer = {"place": place, "letter": "AB"[place], "text": options[place]}[target]
+        rows.append(json.dumps({"question": f"which {number}?", "choices": choices, "answer": answer}) + "\n")
+    Path("quiz.jsonl").write_text("".join(rows))
+    assert call("init", "--train", "quiz.jsonl", "--yes") == 2
+    column = "choices.text" if is_nested else "choices"
+    assert f"write a suite with `options: {column}`" in capsys.readouterr().err
+    assert not Path("suite.yaml").exists()
+
+
+def test_a_column_of_lists_that_is_no_choice_is_said_to_be_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"text": f"row {n}", "tags": ["a", "b"], "label": ("fine", "poor")[n % 2]} for n in range(60)]
+    Path("tags.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert call("init", "--train", "tags.jsonl", "--yes") == 0
+    assert "tags ignored holds lists" in " ".join(capsys.readouterr().out.split())

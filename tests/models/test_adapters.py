@@ -3,11 +3,13 @@ import json
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
 
 from spillover.errors import SpilloverError, UserError
 from spillover.models import adapters
 from spillover.models.adapters import adapter_fingerprint, attach, detach, export_merged, load_merged, write_scaled
 from spillover.models.adopted import check_adapter
+from spillover.models.fingerprint import WEIGHTS_FILE
 from spillover.models.load import load_model
 from spillover.models.loaded import LoadedModel
 from spillover.models.scoring import answer_log_likelihoods
@@ -174,7 +176,8 @@ def made_elsewhere(folder, *, rows=0, **options):
             if parameter.requires_grad:
                 parameter.add_(torch.randn_like(parameter) * (0.3 if "lora_" in name else 0.05))
     # As peft does by itself where it can read the base that the adapter names and finds its vocabulary smaller.
-    handle.save_pretrained(folder / "adapter", save_embedding_layers=True if rows else "auto")
+    saves = True if rows and "modules_to_save" not in options else "auto"
+    handle.save_pretrained(folder / "adapter", save_embedding_layers=saves)
     return folder / "base", folder / "adapter", handle.eval()
 
 
@@ -201,9 +204,38 @@ def test_an_adapter_that_carries_parts_of_its_base_is_taken_on_and_off(tmp_path,
         assert torch.equal(loaded.model(ids).logits, before)
 
 
+@pytest.mark.parametrize("options", [{}, {"modules_to_save": ["embed_tokens", "lm_head"]}])
 @pytest.mark.filterwarnings("ignore")
-def test_an_adapter_of_a_base_with_added_tokens_is_refused_by_the_tensor_that_grew(tmp_path):
+def test_an_adapter_of_a_base_with_added_tokens_is_taken_on_and_off(tmp_path, options):
+    base, adapter, trained = made_elsewhere(tmp_path, rows=3, target_modules=["q_proj"], **options)
+    ids = torch.tensor([PROMPTS[0]])
+    check_adapter(base, adapter)
+    loaded = LoadedModel(base, dtype="float32", device="cpu")
+    before = loaded.model(ids).logits.detach().clone()
+    for _ in range(2):
+        loaded.use(base, adapter)
+        assert torch.allclose(loaded.model(ids).logits, trained(ids).logits, atol=1e-5)
+        assert loaded.model(ids).logits.shape[-1] == VOCABULARY + 3
+        loaded.use(base)
+        assert torch.equal(loaded.model(ids).logits, before)
+        assert loaded.model.config.vocab_size == VOCABULARY
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_adapter_that_carries_only_some_of_what_grew_is_refused_by_the_tensor(tmp_path):
     base, adapter, _ = made_elsewhere(tmp_path, rows=3, target_modules=["q_proj"])
-    grown = rf"carries lm_head\.weight \({VOCABULARY + 3}, 16\), this base has \({VOCABULARY}, 16\): its vocab"
-    with pytest.raises(UserError, match=grown):
+    held = load_file(adapter / WEIGHTS_FILE)
+    head = next(name for name in held if name.endswith("lm_head.weight"))
+    save_file({name: tensor for name, tensor in held.items() if name != head}, adapter / WEIGHTS_FILE)
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}))
+    with pytest.raises(UserError, match=rf"embed_tokens\.weight with {VOCABULARY + 3} rows.*no lm_head\.weight with"):
+        check_adapter(base, adapter)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_adapter_of_a_smaller_vocabulary_is_refused_by_the_tensor(tmp_path):
+    base, adapter, _ = made_elsewhere(tmp_path, rows=-3, target_modules=["q_proj"])
+    shrunk = rf"carries \S+\.weight \({VOCABULARY - 3}, 16\), this base has \({VOCABULARY}, 16\)"
+    with pytest.raises(UserError, match=shrunk):
         check_adapter(base, adapter)

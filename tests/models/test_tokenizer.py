@@ -7,9 +7,12 @@ import pytest
 from transformers import AutoTokenizer, LlamaConfig
 from transformers.models.auto.tokenization_auto import MODELS_WITH_INCORRECT_HUB_TOKENIZER_CLASS
 
-from spillover.models.tokenizer import PLAIN, TRUSTED, load_tokenizer, names_plain_tokenizer, quiet_transformers
+from spillover.models.plain_tokenizer import PLAIN, TRUSTED, names_plain_tokenizer, plain_tokenizer
+from spillover.models.tokenizer import load_encoder, load_tokenizer, quiet_transformers
+from spillover.prompts.encoding import Encoder
 from tests.models.folders import byte_tokenizer
 
+TEXTS = ("a", "", " is  it", "caf\u00e9 \U0001f600", "one<|end|>two <|end|>")
 TEXT = "  Two spaces, a täble\n\n### and <|end|> the end"
 
 
@@ -38,6 +41,51 @@ def test_what_is_loaded_without_torch_is_what_transformers_would_load(tmp_path, 
     assert found.special_tokens_map == whole.special_tokens_map | {"pad_token": found.pad_token}
 
 
+@pytest.mark.parametrize("template", [None, "{{ bos_token }}{{ '<|end|>' }}"])
+@pytest.mark.parametrize("model_type", TRUSTED)
+def test_an_encoder_without_transformers_makes_the_ids_and_the_texts_of_one_with_it(tmp_path, model_type, template):
+    path = folder_of(tmp_path, model_type, tokenizer_class=PLAIN[0])
+    if template:
+        (path / "chat_template.jinja").write_text(template)
+    assert plain_tokenizer(path) is not None
+    plain, whole = load_encoder(path), Encoder(load_tokenizer(path))
+    texts = [*TEXTS, TEXT]
+    assert plain.prompts(texts) == whole.prompts(texts)
+    assert plain.targets(["a", TEXT]) == whole.targets(["a", TEXT])
+    ids = whole.prompts([TEXT])[0]
+    assert plain.decode(ids) == whole.decode(ids)
+    assert [*map(plain.token_text, ids)] == [*map(whole.token_text, ids)]
+    for name in ("end_token_id", "begin_token_id", "begin_marks_turns", "appended", "control_tokens"):
+        assert getattr(plain, name) == getattr(whole, name), name
+    assert (plain.pads_with_end, plain.puts_space_first) == (whole.pads_with_end, whole.puts_space_first)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"extra_special_tokens": ["<|more|>"]},
+        {"eos_token": "<|not in tokenizer.json|>"},
+        {"eos_token": {"__type": "AddedToken", "content": "<|end|>", "lstrip": True}},
+        {"eos_token": None},
+        {"split_special_tokens": True},
+        {"tokenizer_class": "LlamaTokenizer"},
+    ],
+    ids=str,
+)
+def test_settings_that_may_change_an_id_are_left_to_transformers(tmp_path, changes):
+    assert plain_tokenizer(folder_of(tmp_path, "llama", **{"tokenizer_class": PLAIN[0], **changes})) is None
+
+
+def test_files_that_say_more_or_are_broken_are_left_to_transformers(tmp_path):
+    path = folder_of(tmp_path, "llama", tokenizer_class=PLAIN[0])
+    assert plain_tokenizer(path) is not None
+    (path / "added_tokens.json").write_text('{"<|more|>": 300}')
+    assert plain_tokenizer(path) is None
+    (path / "added_tokens.json").unlink()
+    (path / "tokenizer.json").write_text('{"model": 1}')
+    assert plain_tokenizer(path) is None
+
+
 @pytest.mark.parametrize(
     ("model_type", "changes"),
     [
@@ -59,13 +107,13 @@ def test_a_folder_without_settings_or_with_broken_ones_is_left_to_transformers(t
 
 
 @pytest.mark.parametrize("command", ["plan", "lint"])
-def test_rows_are_encoded_without_loading_torch(made_study_file, tmp_path, command):
+def test_rows_are_encoded_without_loading_torch_or_transformers(made_study_file, tmp_path, command):
     words = [command, str(made_study_file), *(["--no-calibration"] if command == "plan" else [])]
     code = (
         "import sys, spillover.cli as c\n"
         f"try: c.main({words!r})\n"
         "except SystemExit as stop: assert not stop.code\n"
-        "print('torch' in sys.modules)"
+        "print({'torch', 'transformers'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "False"
+    assert done.stdout.splitlines()[-1] == "set()"

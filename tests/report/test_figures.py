@@ -8,14 +8,18 @@ import pytest
 from spillover.questions import answered
 from spillover.records import BASE, RIGHT_ANSWERS, Relation
 from spillover.report.figures import (
+    MOST_LINES,
+    drawn_variants,
     forgetting_panels,
     loss_chart,
     relation_panels,
     series_of,
     shots_panels,
+    undrawn_words,
 )
-from spillover.report.section import Panel
-from tests.report.made_results import made_results
+from spillover.report.html import MOST_ENTRIES, html_parts
+from spillover.report.section import Entry, Panel, table
+from tests.report.made_results import made_results, repeated
 
 RESULTS = made_results()
 ANALYSIS = answered(RESULTS, resample_count=200)
@@ -118,3 +122,33 @@ def test_a_loss_curve_of_any_length_is_drawn(step_count: int) -> None:
     training = {"losses": [1.0] * step_count}
     cards = tuple(replace(card, training=training) for card in RESULTS.variants)
     assert "path" in names(loss_chart(replace(RESULTS, variants=cards)))
+
+
+def test_of_many_variants_charts_draw_those_that_fell_furthest_and_say_so() -> None:
+    results = repeated(RESULTS, 5)
+    names = [card.id for card in results.variants]
+    ends = {name: -0.01 * place for place, name in enumerate(names)}
+    relations = tuple(
+        replace(item, variant=name, mean_difference=end, unit="share", higher_is_better=True)
+        for item in ANALYSIS.relations[:1]
+        for name, end in ends.items()
+    )
+    drawn = drawn_variants(results, replace(ANALYSIS, relations=relations))
+    assert drawn == tuple(names[-MOST_LINES:])
+    assert [style.model for style in series_of(results, drawn)[1:]] == list(drawn)
+    assert undrawn_words(len(names)) == " Of 15 variants, only the 12 that fell furthest in some relation are drawn."
+    assert undrawn_words(MOST_LINES) == ""
+    assert drawn_variants(RESULTS, ANALYSIS) == tuple(card.id for card in RESULTS.variants)
+
+
+def test_of_a_table_too_long_the_page_keeps_what_tells_and_says_what_it_leaves_out() -> None:
+    rows = [
+        ("base", "first"),
+        *((f"row {place}", Entry("x", star="a star" * (place % 3 == 0))) for place in range(3000)),
+    ]
+    shown = str(html_parts([table("Long", ("name", "value"), rows)]))
+    assert shown.count("<tr") == 1 + MOST_ENTRIES // 2
+    assert shown.count("★") == 1000
+    assert "first</bdi>" in shown
+    assert "2,000 of 3,001 rows" in shown
+    assert "rows, first those" not in str(html_parts([table("Short", ("name", "value"), rows[:1000])]))

@@ -64,6 +64,25 @@ def test_no_error_lets_names_and_data_steer_the_terminal(rows, capsys, command):
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        [HOSTILE],
+        ["run", "study.yaml", f"--{HOSTILE}"],
+        ["run", "study.yaml", f"--threads={HOSTILE}"],
+        ["run", "a", HOSTILE],
+    ],
+    ids=["command", "option", "value", "argument"],
+)
+def test_no_word_of_a_command_line_steers_the_terminal(rows, capsys, words):
+    capsys.readouterr()
+    assert call(*words) == 2
+    said = clean(capsys)
+    assert said.startswith("error: ")
+    assert "--help" in said
+    assert said.count("\n") == 1
+
+
 def test_credentials_of_an_address_are_never_printed(rows, capsys, monkeypatch):
     Path("suite.yaml").write_text(
         "base_url: http://someone:secret@127.0.0.1:9/files\n"

@@ -40,17 +40,20 @@ def measured(folder: Path, *arguments: str) -> tuple[float, int, str]:
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, said
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("init", "--train", "reviews.csv", "--input", "text", "--target", "label", "--base", "model", "--yes"),
-        ("lint", "study.yaml"),
-        ("plan", "study.yaml", "--no-calibration"),
-    ],
-    ids=lambda arguments: arguments[0],
-)
-def test_a_million_rows(folder, arguments):
+def test_a_million_rows(folder):
+    given = ("--train", "reviews.csv", "--input", "text", "--target", "label", "--base", "model", "--yes")
+    bounded(folder, "init", *given)
+    study = folder / "study.yaml"
+    # Its own task alone: the tiny model's context is too short for other tasks.
+    own = [line for line in study.read_text(encoding="utf-8").splitlines() if not line.endswith("of the pocket suite")]
+    study.write_text("\n".join(own), encoding="utf-8")
+    bounded(folder, "lint", "study.yaml")
+    bounded(folder, "plan", "study.yaml", "--no-calibration")
+
+
+def bounded(folder: Path, *arguments: str) -> None:
     seconds, size, said = measured(folder, *arguments)
+    print(f"{arguments[0]}: {seconds:.0f} CPU s, {size / 1e6:,.0f} MB")
     assert "reading the rows of" in said
     assert seconds < MOST_CPU_SECONDS
     assert size < MOST_BYTES

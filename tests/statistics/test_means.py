@@ -16,7 +16,9 @@ SEEDS = (0, 1, 2)
 
 
 def made(answers: dict[tuple[int, str], np.ndarray]) -> StudyResults:
-    cards = tuple(VariantCard(f"sft/a/8/{seed}", "sft", "a", 8, seed, {}) for seed in SEEDS)
+    cards = tuple(
+        VariantCard(id=f"sft/a/8/{seed}", name="sft", trained_on="a", size=8, seed=seed, recipe={}) for seed in SEEDS
+    )
     rows = [cell_scores(BASE, name, 0, own) for name, own in BASES.items()]
     rows += [cell_scores(f"sft/a/8/{seed}", name, 0, own) for (seed, name), own in answers.items()]
     tasks = (task("a"), task("b"))

@@ -15,7 +15,10 @@ from tests.analysis.made_scores import METRICS, task
 def study_of(changes: np.ndarray, *, base: float = 0.5) -> StudyResults:
     """Build one task; ``changes`` are differences to the base, ``(training seeds, demonstration seeds, n)``."""
     seeds, shown, count = changes.shape
-    cards = tuple(VariantCard(f"sft/home/8/{seed}", "sft", "home", 8, seed, {}) for seed in range(seeds))
+    cards = tuple(
+        VariantCard(id=f"sft/home/8/{seed}", name="sft", trained_on="home", size=8, seed=seed, recipe={})
+        for seed in range(seeds)
+    )
     ids = tuple(f"item-{index:04}" for index in range(count))
 
     def scores(model: str, demonstration_seed: int, values: np.ndarray) -> CellScores:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
 from spillover.analysis.counterpart import counterpart_without_demonstrations
 from spillover.records import StudyResults, VariantCard
 from spillover.statistics.contrasts import Estimate
+from spillover.statistics.distributions import stdtr, stdtrit
 
 
 @dataclass(frozen=True, slots=True)

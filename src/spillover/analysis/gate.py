@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from math import hypot
+from math import hypot, isfinite
 from typing import Any
 
 from spillover.analysis.readings import Reading, Subject
@@ -143,11 +143,19 @@ def from_plain(subjects: Sequence[Mapping[str, Any]]) -> tuple[JudgedSubject, ..
     """Return what `plain_judged` wrote.
 
     Raises:
-        KeyError, TypeError: If it is something else.
+        KeyError, TypeError, ValueError: If it is something else, or a number is not finite: nothing compares with one.
     """
 
+    def finite(found: Any) -> float:
+        if not isfinite(value := float(found)):
+            raise ValueError(f"{found} is no finite number")
+        return value
+
     def gain(found: Mapping[str, Any] | None) -> Gain | None:
-        return None if found is None else Gain(float(found["value"]), found["low"], found["high"])
+        if found is None:
+            return None
+        low, high = (None if found[end] is None else finite(found[end]) for end in ("low", "high"))
+        return Gain(finite(found["value"]), low, high)
 
     def reading(found: Mapping[str, Any]) -> JudgedReading:
         everything = gain(found["all_cells"])
@@ -253,8 +261,8 @@ def _less(now: Gain, before: Gain) -> Gain:
 
 
 def overall(found: Sequence[Check]) -> Outcome:
-    """Return what all checks come to together: one that fails fails, one that is undecided leaves it open."""
-    outcomes = {check.outcome for check in found}
+    """Return what all checks come to together: one that fails fails, one that is undecided or none leaves it open."""
+    outcomes = {check.outcome for check in found} or {Outcome.UNDECIDED}
     for outcome in (Outcome.FAIL, Outcome.UNDECIDED):
         if outcome in outcomes:
             return outcome

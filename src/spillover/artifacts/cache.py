@@ -59,6 +59,13 @@ def cache_folder(folder: Path) -> Iterator[None]:
             ) from error
 
 
+def new_file_mode() -> int:
+    """Return the mode that this process gives a new file, which one made under a secret name does not have."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
 @contextmanager
 def whole_file(destination: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``destination`` that is renamed to it if the block succeeds, else removed."""
@@ -66,6 +73,7 @@ def whole_file(destination: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.")
         os.close(handle)
         temporary = Path(name)
+        temporary.chmod(new_file_mode())
         try:
             yield temporary
             temporary.replace(destination)

@@ -7,7 +7,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from spillover.artifacts.catalog import Artifact
 from spillover.artifacts.indexes import PackageIndexes
@@ -20,6 +19,10 @@ if TYPE_CHECKING:
 CONNECTION_RETRIES = 2
 SLACK = 1.1
 """Of the declared size, which is rounded, and by some catalogs counted in units of 2**20 bytes; and a megabyte."""
+
+LARGEST_PAGE_BYTES = 50_000_000
+"""Of what an index says of one project; that of the most files has about 30 MB."""
+_TOO_LARGE = f"has a page of more than {LARGEST_PAGE_BYTES / 1e6:,.0f} MB"
 
 Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in total."""
@@ -77,18 +80,31 @@ class _Remote:
         from pypi_simple import ProjectPage, PyPISimple
 
         client = PyPISimple(self._place, session=self._session)
-        if self._is_index:
-            page = client.get_project_page(artifact.name, timeout=self._timeout)
-        else:
-            response = self._session.get(self._place, timeout=self._timeout)
-            response.raise_for_status()
-            page = ProjectPage.from_response(response, artifact.name)
+        where = client.get_project_url(artifact.name) if self._is_index else self._place
+        page = ProjectPage.from_response(self._page(where, artifact.name), artifact.name)
         package = _listed(artifact, page.packages)
         if package is None:
             return False
         tracker = _Tracker(progress, artifact)
         client.download_package(package, destination, verify=False, progress=tracker.of_total, timeout=self._timeout)
         return True
+
+    def _page(self, address: str, project: str) -> "requests.Response":
+        """Return what is answered; more than a page may have is not read to its end."""
+        from pypi_simple import NoSuchProjectError, PyPISimple
+
+        headers = {"Accept": PyPISimple().accept} if self._is_index else {}
+        with self._session.get(address, timeout=self._timeout, headers=headers, stream=True) as response:
+            if self._is_index and response.status_code == 404:
+                raise NoSuchProjectError(project, address)
+            response.raise_for_status()
+            content = bytearray()
+            for piece in response.iter_content(2**16):
+                content += piece
+                if len(content) > LARGEST_PAGE_BYTES:
+                    raise UserError(_TOO_LARGE)
+            response._content = bytes(content)  # as `requests` does where it reads an answer itself
+        return response
 
 
 class _Tracker:
@@ -146,6 +162,8 @@ def _copied(artifact: Artifact, folder: Path, destination: Path) -> bool:
     found = folder / artifact.filename
     page = folder / "index.html"
     if not found.is_file() and page.is_file():
+        if page.stat().st_size > LARGEST_PAGE_BYTES:
+            raise UserError(_TOO_LARGE)
         package = _listed(artifact, ProjectPage.from_html(artifact.name, page.read_bytes(), page.as_uri()).packages)
         found = _local_path(package.url) if package is not None else found
     if not found.is_file():
@@ -159,6 +177,8 @@ def _listed(artifact: Artifact, packages: "Iterable[DistributionPackage]") -> "D
 
 
 def _local_path(place: str) -> Path:
+    from urllib.request import url2pathname  # here, for it loads what speaks TLS, which most commands never do
+
     parts = urlsplit(place)
     return Path(url2pathname(parts.path) if parts.scheme == "file" else place).expanduser().absolute()
 

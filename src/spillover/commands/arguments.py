@@ -15,6 +15,9 @@ FromFolder = Annotated[
     Path | None, typer.Option("--from", help="A folder with the suite's release or with downloaded archives.")
 ]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads; default: all.")]
+GpuShare = Annotated[
+    float, typer.Option("--gpu-share", min=0.01, max=1, help="Of a GPU's free memory, what asking may take.")
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps or xpu.")]
 TrustTaskCode = Annotated[
     list[Path] | None,

@@ -250,15 +250,23 @@ class Runs:
         self,
         source: str,
         max_loss: float | None = None,
+        max_task_loss: float | None = None,
+        named: Mapping[str, float] | None = None,
+        undecided: Literal["undecided", "fail", "pass"] | None = None,
         variants: Sequence[str] = (),
         baseline: str | None = None,
         rules: str | None = None,
     ) -> Plain:
-        """Say whether variants may pass: `pass`, `fail` or `undecided`, with every check; undecided is no pass.
+        """Say whether variants may pass: `pass`, `fail` or `undecided`, with every check.
+
+        An undecided check is no pass, unless whoever asks says that it counts as one.
 
         Args:
             source: A study file, or the summary.json of a report.
-            max_loss: What may be lost, a share: 0.05 is five answers in a hundred.
+            max_loss: What a relation may lose, a share: 0.05 is five answers in a hundred.
+            max_task_loss: What every single task may lose; without it only tasks that are named are looked at.
+            named: A relation, kind of metric or task to what may be lost there.
+            undecided: What an undecided check counts as.
             variants: Ids or names; all without one.
             baseline: The summary.json of the last release; losses are then taken from it.
             rules: A YAML file of max_loss, max_task_loss, named and undecided.
@@ -266,7 +274,11 @@ class Runs:
         from spillover.commands import gating
 
         desk = self._desk
-        rule = gating.rule(desk.path(rules) if rules else None, [] if max_loss is None else [str(max_loss)], None, None)
+        losses = [
+            *([] if max_loss is None else [str(max_loss)]),
+            *(f"{name}={loss}" for name, loss in (named or {}).items()),
+        ]
+        rule = gating.rule(desk.path(rules) if rules else None, losses, max_task_loss, undecided)
         before = desk.path(baseline) if baseline else None
         with desk.lock:
             return _plain(

@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
-from spillover.commands.arguments import ReportPath, SummaryAsJson
+from spillover.commands.arguments import GpuShare, ReportPath, SummaryAsJson
 from spillover.commands.terminal import Terminal
 from spillover.errors import UserError
+from spillover.models.memory import GPU_SHARE
 
 Base = Annotated[
     str, typer.Option("--base", help="The model that was fine-tuned: a name, a folder, a hub id or a .gguf file.")
@@ -65,6 +66,7 @@ def add_evaluate(app: typer.Typer, terminal: Terminal) -> None:
         ] = True,
         threads: Threads = None,
         device: Device = "auto",
+        gpu_share: GpuShare = GPU_SHARE,
         as_json: SummaryAsJson = False,
     ) -> None:
         """Measure what was trained elsewhere, an adapter, a whole model or a classifier, in every task of a suite."""
@@ -123,7 +125,9 @@ def add_evaluate(app: typer.Typer, terminal: Terminal) -> None:
         }
         words = [word for option, value in options.items() if value is not None for word in (option, value)]
         command, kept = shlex.join(["spillover", "evaluate", *words]), Store(store)
-        failed = terminal.compute(study, kept, RunOptions(device=lambda: terminal.device(device, threads)))
+        failed = terminal.compute(
+            study, kept, RunOptions(device=lambda: terminal.device(device, threads), gpu_share=gpu_share)
+        )
         terminal.finish(failed, lambda: terminal.report(study, kept, place, command, as_json=as_json))
 
 

@@ -21,7 +21,7 @@ def gate(
         typer.Option("--max-loss", help="0.05, or NAME=0.1 of a relation, kind of metric or task; may be repeated."),
     ] = None,
     max_task_loss: Annotated[
-        float | None, typer.Option("--max-task-loss", min=0, max=1, help="What every single task may lose.")
+        float | None, typer.Option("--max-task-loss", help="What every single task may lose.")
     ] = None,
     undecided: Annotated[
         str | None, typer.Option("--undecided", help="What an undecided check counts as: fail or pass.")

@@ -50,7 +50,10 @@ def rule(path: Path | None, losses: Sequence[str], task_loss: float | None, unde
         if not isinstance(loaded := load_yaml(path), Mapping):
             raise UserError(f"{path} holds no mapping; expected max_loss, max_task_loss, named or undecided")
         plain = dict(loaded)
-    named = dict(plain.get("named") or {})
+    named = plain.get("named") or {}
+    if not isinstance(named, Mapping):
+        raise UserError(f"{path}: named is {named!r}; expected names with what each may lose, such as tweets: 0.02")
+    named = dict(named)
     for text in losses:
         name, _, amount = text.rpartition("=")
         try:
@@ -80,6 +83,8 @@ def checked(
 ) -> tuple[Check, ...]:
     """Check the chosen variants of a study or of a summary by a rule, all of them without a name."""
     found = chosen(subjects(source, store, folder), variants)
+    if not found:
+        raise UserError(f"{source} has no variant that was judged, so there is nothing to gate; add variants and tests")
     check_names(rule, found)
     return checks(found, rule, before=None if baseline is None else subjects(baseline, store, folder))
 
@@ -107,7 +112,7 @@ def subjects(source: Path, store: Path, folder: Path | None) -> tuple[JudgedSubj
         return from_plain(summary["judged"])
     except OSError as error:
         raise UserError(f"{source} cannot be read ({error.strerror}); name a study file or a summary.json") from None
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         raise UserError(
             f"{source} is no summary.json of this version's reports; write it again with: spillover report STUDY"
         ) from None

@@ -128,6 +128,7 @@ def written(proposal: Proposal, base: str, study_file: Path, *, force: bool, not
     Raises:
         UserError: If a file is there already, cannot be written, or the rows do not make the proposed tasks.
     """
+    from spillover.artifacts.cache import whole_file
     from spillover.own_data.study_text import study_text, suite_text
     from spillover.tasks.prepare import prepare
     from spillover.tasks.suite import load_suite
@@ -141,6 +142,7 @@ def written(proposal: Proposal, base: str, study_file: Path, *, force: bool, not
     unfinished = suite_file.with_name(f".unfinished-{suite_file.name}")
     try:
         study_file.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.unlink(missing_ok=True)  # a link there would be written through
         unfinished.write_text(suite_text(proposal, study_file.parent), encoding="utf-8")
         suite = load_suite(unfinished)
         prepared = {}
@@ -151,7 +153,8 @@ def written(proposal: Proposal, base: str, study_file: Path, *, force: bool, not
         proposal = _fitted(proposal, len(prepared[proposal.trained.name].train))
         named = _from_study(base, study_file.parent)
         unfinished.replace(suite_file)
-        study_file.write_text(study_text(proposal, named, suite_file.name), encoding="utf-8")
+        with whole_file(study_file) as temporary:  # a link there is replaced
+            temporary.write_text(study_text(proposal, named, suite_file.name), encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write {study_file}: {error.strerror}; name another place with --out") from None
     finally:

@@ -32,11 +32,12 @@ def lint(
     from spillover.lint.lint import lint as findings_of
     from spillover.steps.workshop import Workshop
     from spillover.store.store import Store
+    from spillover.tasks.collection import no_collection
 
     kept = Store(store)
-    findings = findings_of(
-        terminal.study(study_file, folder, precision, trusted), kept, Workshop(kept, notice=terminal.notice)
-    )
+    study = terminal.study(study_file, folder, precision, trusted)
+    with no_collection():
+        findings = findings_of(study, kept, Workshop(kept, notice=terminal.notice))
     if as_json:
         terminal.json([asdict(finding) for finding in findings])
     else:

@@ -18,7 +18,7 @@ from torch import nn
 from spillover.errors import SpilloverError, UserError
 from spillover.models.fingerprint import CONFIG_FILE, WEIGHTS_FILE, file_entries, read_json
 from spillover.models.load import load_model
-from spillover.models.reading import reading
+from spillover.models.reading import MERGE, reading
 from spillover.models.tokenizer import quiet_transformers
 from spillover.prompts.encoding import TokenIds
 
@@ -110,8 +110,51 @@ def attach(model: PreTrainedModel, folder: Path) -> PeftModel:
 
     if not (folder / CONFIG_FILE).is_file():
         raise UserError(f"{folder}: no {CONFIG_FILE}; expected a folder that peft's save_pretrained wrote")
+    own = embedding_rows(model)
+    rows = vocabulary_rows(model, folder)
     with fitting(folder), quiet_peft():
-        return PeftModel.from_pretrained(model, str(folder))
+        if rows != own:
+            model.resize_token_embeddings(rows, mean_resizing=False)
+        handle = PeftModel.from_pretrained(model, str(folder))
+    handle.rows_before = own  # type: ignore[assignment]
+    return handle
+
+
+def embedding_rows(model: PreTrainedModel) -> int:
+    """Return how many rows a model's embeddings have."""
+    return int(model.get_input_embeddings().weight.shape[0])  # type: ignore[index]
+
+
+def vocabulary_rows(model: PreTrainedModel, adapter: Path) -> int:
+    """Return how many rows a model's embeddings have once it takes an adapter, whose base may have had some added.
+
+    Raises:
+        UserError: If the adapter carries embeddings or a head that this model cannot take, also not with added rows.
+    """
+    parts = {model.get_input_embeddings(), model.get_output_embeddings()}  # type: ignore[no-untyped-call]
+    places = {f"{name}.weight": tuple(module.weight.shape) for name, module in model.named_modules() if module in parts}
+    own = embedding_rows(model)
+    held = {place_of(entry.name): tuple(entry.shape) for entry in file_entries(adapter / WEIGHTS_FILE)}
+    found = {name: held[name] for name in places if name in held and held[name] != places[name]}
+    rows = next((shape[0] for shape in found.values()), own)
+    for name, shape in found.items():
+        if shape != (rows, *places[name][1:]) or rows < own:
+            raise UserError(
+                f"{adapter}: carries {name} {shape}, this base has {places[name]}: no rows added to its vocabulary "
+                f"make the one of the other; {MERGE}"
+            )
+    lacking = places.keys() - held.keys()
+    if found and lacking and not model.all_tied_weights_keys:
+        raise UserError(
+            f"{adapter}: carries {next(iter(found))} with {rows} rows, this base has {own}, and no "
+            f"{min(lacking)} with as many: what its added rows held is not known; {MERGE}"
+        )
+    return rows
+
+
+def place_of(name: str) -> str:
+    """Return the name within its base of a tensor that an adapter carries."""
+    return name.removeprefix(PREFIX).replace(".base_layer.", ".")
 
 
 @contextmanager
@@ -139,6 +182,8 @@ def detach(handle: PeftModel) -> None:
     for name, wrapper in wrapped.items():  # peft leaves the adapter's copy in their place
         parent, _, own = name.rpartition(".")
         setattr(model.get_submodule(parent), own, wrapper.original_module)
+    if model.get_input_embeddings().weight.shape[0] != handle.rows_before:
+        model.resize_token_embeddings(handle.rows_before, mean_resizing=False)
 
 
 def load_merged(base: Path, adapter: Path, *, device: str = "cpu") -> PreTrainedModel:

@@ -17,7 +17,7 @@ from spillover.models.fingerprint import (
     read_json,
     tokenizer_fingerprint,
 )
-from spillover.models.reading import reading
+from spillover.models.reading import MERGE, reading
 from spillover.models.resolve import resolve_model
 from spillover.models.spec import ResolvedModel
 
@@ -27,7 +27,6 @@ REACHES_FURTHER = ("layer_replication", "trainable_token_indices")
 """Settings by which an adapter replaces parts of its base, so that it cannot be taken off again."""
 LARGEST = 1e15
 """Of an update: its square, times a width and a length, is still a number in float32 and bfloat16."""
-MERGE = "merge it into its base (merge_and_unload, save_pretrained) and give that as a whole model"
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -134,7 +133,7 @@ def check_adapter(base: Path, adapter: Path) -> None:
     """Refuse an adapter that is one of another base, that leaves its base as it is, or that no number comes out of.
 
     Only the shapes of the base are built. Whole embeddings, heads and other parts that the adapter carries beside its
-    updates are taken where the base has them in the same shape.
+    updates are taken where the base has them in the same shape, embeddings and head also with added rows.
 
     Raises:
         UserError: If so.
@@ -143,10 +142,12 @@ def check_adapter(base: Path, adapter: Path) -> None:
     from peft import PeftConfig, get_peft_model, get_peft_model_state_dict
     from safetensors.torch import load_file
 
-    from spillover.models.adapters import PREFIX, fitting, quiet_peft
+    from spillover.models.adapters import embedding_rows, fitting, place_of, quiet_peft, vocabulary_rows
     from spillover.models.load import without_weights
 
     built = without_weights(base)
+    if (rows := vocabulary_rows(built, adapter)) != embedding_rows(built):
+        built.resize_token_embeddings(rows, mean_resizing=False)
     places = {name: tuple(tensor.shape) for name, tensor in built.state_dict().items()}
     with fitting(adapter), quiet_peft(), torch.device("meta"):
         config = PeftConfig.from_pretrained(str(adapter))
@@ -154,16 +155,10 @@ def check_adapter(base: Path, adapter: Path) -> None:
         state = get_peft_model_state_dict(handle, save_embedding_layers=False)
         wanted = {name: tuple(tensor.shape) for name, tensor in state.items()}
         held = {entry.name: entry.shape for entry in file_entries(adapter / WEIGHTS_FILE)}
-        carried = {name: name.removeprefix(PREFIX).replace(".base_layer.", ".") for name in held if name not in wanted}
+        carried = {name: place_of(name) for name in held if name not in wanted}
         tensors = load_file(adapter / WEIGHTS_FILE)
         layers = [module for module in handle.modules() if hasattr(module, "lora_A")]
         scales = [float(scale) for layer in layers for scale in layer.scaling.values()]
-    for name, place in carried.items():
-        if place in places and held[name] != places[place]:
-            raise UserError(
-                f"{adapter}: carries {place} {held[name]}, this base has {places[place]}: its vocabulary was resized "
-                f"in training; {MERGE}"
-            )
     wanted |= {name: places[place] for name, place in carried.items() if place in places}
     if fault := _difference(held, wanted):
         raise UserError(f"{adapter}: the adapter does not fit this base: {fault}; give the base it was trained on")

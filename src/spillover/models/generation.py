@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 ROW_TOKENS = 16_000
 """Tokens on the cache's lines (rows x (longest query + new)) decoded at a time; 0.7 GB for 135M float32 parameters."""
-DEVICE_SHARE = 4
-"""On a CUDA device, whose passes cost nearly the same for few rows as for many, the lines take one part in so many of
-the memory that is free instead."""
 REFILL_SHARE = 4
 """Finished rows are replaced when they are one in so many, so that the next queries come in full packs."""
 ROWS_A_LINE = 4
@@ -94,7 +91,7 @@ def generate_batches(
     prefixes = prefixes or PrefixCache(model)
     longest = max(map(len, prompts), default=0) + max_new_tokens
     apart = shared if _reads_apart(model, longest) else 0
-    room = row_tokens(model)
+    room = row_tokens(model, prefixes.gpu_share)
     for waves in _batches([len(prompt) - apart + max_new_tokens for prompt in prompts], room):
         if not all(index in known for wave in waves for index in wave):
             queries = {index: prompts[index][shared:] for wave in waves for index in wave}
@@ -109,12 +106,16 @@ def _reads_apart(model: PreTrainedModel, position_count: int) -> bool:
     return model.device.type == "cpu" and passes_on and takes_layouts(model, position_count)
 
 
-def row_tokens(model: PreTrainedModel) -> int:
-    """Return how many tokens the lines may hold where the model is."""
+def row_tokens(model: PreTrainedModel, gpu_share: float) -> int:
+    """Return how many tokens the lines may hold where the model is.
+
+    On a CUDA device, whose passes cost nearly the same for few rows as for many, it is what fits a share of the memory
+    that is free.
+    """
     if model.device.type != "cuda":
         return ROW_TOKENS
     free, _ = torch.cuda.mem_get_info(model.device)
-    return max(ROW_TOKENS, free // DEVICE_SHARE // cached_bytes(model))
+    return max(ROW_TOKENS, int(free * gpu_share) // cached_bytes(model))
 
 
 def cached_bytes(model: PreTrainedModel) -> int:
@@ -195,7 +196,7 @@ def _decode(
             free = lines.count - len(lines.rows)
             if waiting and free * REFILL_SHARE >= lines.count:
                 batch = [waiting.popleft() for _ in range(min(free, len(waiting)))]
-                for group in packs([len(queries[row]) for row in batch], device_pack_tokens(model)):
+                for group in packs([len(queries[row]) for row in batch], device_pack_tokens(model, prefixes.gpu_share)):
                     members = [batch[index] for index in group]
                     for start in _first_tokens(model, [queries[row] for row in members], prefix, prefixes, apart=apart):
                         row = members[start.member]

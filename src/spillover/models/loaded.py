@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from spillover.models.adapters import attach, carries_parts, detach
 from spillover.models.load import load_model, load_weights_into
+from spillover.models.memory import GPU_SHARE
 from spillover.models.precision import Precision
 from spillover.models.scoring import PrefixCache
 
@@ -21,12 +22,14 @@ class LoadedModel:
         base: The folder of the base.
         dtype: Of the weights.
         device: Where it runs.
+        gpu_share: Of the free memory of a CUDA device, what asking may take.
     """
 
-    def __init__(self, base: Path, *, dtype: Precision, device: str) -> None:
+    def __init__(self, base: Path, *, dtype: Precision, device: str, gpu_share: float = GPU_SHARE) -> None:
         self.base = base
+        self._gpu_share = gpu_share
         self.model = load_model(base, dtype=dtype, device=device)
-        self.prefixes = PrefixCache(self.model)
+        self.prefixes = PrefixCache(self.model, gpu_share)
         """Of the weights in use."""
         self._weights: Path | None = base
         self._adapter: Path | None = None
@@ -41,7 +44,7 @@ class LoadedModel:
         """Make the model that of a folder of weights, with or without an adapter."""
         if (weights, adapter) == self.in_use:
             return
-        self.prefixes = PrefixCache(self.model)
+        self.prefixes = PrefixCache(self.model, self._gpu_share)
         if self._handle and self._adapter:
             detach(self._handle)
             if carries_parts(self._adapter):

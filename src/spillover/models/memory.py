@@ -1,8 +1,11 @@
-"""Hands memory back to the system that freed tensors have left in the C library's heap."""
+"""What asking may take of a GPU's memory, and handing back what freed tensors have left in the C library's heap."""
 
 import ctypes
 import gc
 import platform
+
+GPU_SHARE = 0.25
+"""Of the memory that is free on a CUDA device, unless a run says otherwise."""
 
 
 def give_back_memory() -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 from spillover.errors import SpilloverError, UserError
 from spillover.models.fingerprint import read_json
 
+MERGE = "merge it into its base (merge_and_unload, save_pretrained) and give that as a whole model"
+"""What helps where an adapter cannot be taken on and off."""
 LONGEST_REASON = 200
 """Characters."""
 MOST_LAYERS = 1000

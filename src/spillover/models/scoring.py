@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from spillover.models.memory import GPU_SHARE
 from spillover.models.packing import (
     Continuation,
     Pack,
@@ -40,18 +41,24 @@ PREFIX_CHUNK_TOKENS = 64
 to the last bit whether it was grown or encoded at once."""
 
 
-def device_pack_tokens(model: PreTrainedModel) -> int:
-    """Return how many tokens a packed pass has where the model is."""
-    return PACK_TOKENS.get(model.device.type, PACK_TOKENS["cpu"])
+def device_pack_tokens(model: PreTrainedModel, gpu_share: float = GPU_SHARE) -> int:
+    """Return how many tokens a packed pass has where the model is: fewer on a GPU of which less may be taken."""
+    least = PACK_TOKENS["cpu"]
+    return max(least, int(PACK_TOKENS.get(model.device.type, least) * min(1, gpu_share / GPU_SHARE)))
 
 
 class PrefixCache:
     """The key-value cache of the last shared prefix, whose whole chunks are kept when the next one begins with them.
 
     Like the arranged weights, it holds as long as the model's weights stay what they are.
+
+    Args:
+        model: Whose prefixes they are.
+        gpu_share: Of the free memory of a CUDA device, what passes behind the prefix may take.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, gpu_share: float = GPU_SHARE) -> None:
+        self.gpu_share = gpu_share
         self.weights = ArrangedWeights(model)
         self._model = model
         self._token_ids: TokenIds | None = None
@@ -146,9 +153,9 @@ def answer_score_batches(
             if index not in known:
                 yield {index: _plain(model, prompt, of_prompt)}
         return
-    pack_tokens = pack_tokens or device_pack_tokens(model)
-    shared = common_prefix_length(prompts)
     prefixes = prefixes or PrefixCache(model)
+    pack_tokens = pack_tokens or device_pack_tokens(model, prefixes.gpu_share)
+    shared = common_prefix_length(prompts)
     rows = [with_answers(prompt[shared:], of_prompt) for prompt, of_prompt in zip(prompts, answers, strict=True)]
     for group in packs([len(tree) for tree, _ in rows], pack_tokens):
         if all(index in known for index in group):

@@ -1,29 +1,21 @@
-"""Loading the tokenizer of a model folder, without torch where its files say which tokenizer it is."""
+"""Loading the tokenizer of a model folder, without torch, or even transformers, where its files say what it is."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformers.utils import logging as transformers_logging
-
 from spillover.errors import UserError
 from spillover.models.fingerprint import appends_special_tokens, vocabulary_size
+from spillover.models.plain_tokenizer import names_plain_tokenizer, plain_tokenizer
 from spillover.models.reading import reading, require_bounded
 from spillover.prompts.encoding import Encoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-PLAIN = ("TokenizersBackend", "PreTrainedTokenizerFast")
-"""Two names of the class that reads `tokenizer.json` as it is."""
-TRUSTED = ("llama", "gpt2", "gemma3_text", "qwen3", "smollm3")
-"""Architectures whose folders get the class they name: for some others transformers knows better, and for any it has to
-load the architecture's settings, and with them torch, to know."""
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
@@ -52,7 +44,7 @@ def load_encoder(path: Path) -> Encoder:
     Raises:
         UserError: The tokenizer cannot be loaded, or the model has fewer tokens than its own vocabulary.
     """
-    tokenizer = load_tokenizer(path)
+    tokenizer: Any = plain_tokenizer(path) or load_tokenizer(path)
     size = vocabulary_size(path)
     own, end = int(tokenizer.vocab_size), int(tokenizer.eos_token_id)
     if size is not None and max(own, end + 1) > size:
@@ -67,24 +59,6 @@ def load_encoder(path: Path) -> Encoder:
             "tokenizer.json does not say; load it and save it again with save_pretrained"
         )
     return encoder
-
-
-def names_plain_tokenizer(path: Path) -> bool:
-    """Return whether a folder's files alone say that its `tokenizer.json` is read as it is."""
-    if not (path / "tokenizer.json").is_file():
-        return False
-    settings, model = _settings(path / "tokenizer_config.json"), _settings(path / "config.json")
-    is_plain = settings.get("tokenizer_class") in PLAIN and "auto_map" not in settings
-    return is_plain and model.get("model_type") in TRUSTED and "auto_map" not in model
-
-
-def _settings(file: Path) -> dict[str, Any]:
-    """Return a file of settings; an empty one where it is missing or broken, of which transformers tells."""
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _plain(path: Path) -> Any:
@@ -102,6 +76,8 @@ def _any(path: Path) -> Any:
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Silence transformers' log lines and progress bars inside the block."""
+    from transformers.utils import logging as transformers_logging
+
     verbosity = transformers_logging.get_verbosity()
     showed_bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity(logging.ERROR)

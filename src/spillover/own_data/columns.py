@@ -73,6 +73,8 @@ def _why_input(name: str, inputs: Sequence[str]) -> str:
 def _why_ignored(table: Table, name: str) -> str:
     values = plain_values(table, name)
     different = len(set(values))
+    if any(isinstance(row.values.get(name), list | dict) for row in table.rows):
+        return "holds lists, which are no text"
     if different == 1:
         return f"{values[0][:40]!r} in every row" if values[0] else "empty"
     if _is_text(values):

@@ -2,8 +2,8 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from spillover.artifacts.files import read_whole
@@ -23,8 +23,20 @@ TARGET_NAMES: tuple[str, ...] = (
     "answer",
 )
 """Column names that mostly hold the target, the surest first."""
-TARGET_NAMES += ("response", "completion", "output", "stars", "rating", "score", "y")
-INPUT_NAMES = ("text", "review", "input", "sentence", "question", "prompt", "document", "article", "body", "content")
+TARGET_NAMES += ("response", "completion", "output", "assistant", "stars", "rating", "score", "y")
+INPUT_NAMES = (
+    "text",
+    "review",
+    "input",
+    "sentence",
+    "question",
+    "prompt",
+    "document",
+    "article",
+    "body",
+    "content",
+    "user",
+)
 """Column names that mostly hold the input, the surest first."""
 PAIRS: tuple[tuple[str, str], ...] = (
     ("premise", "hypothesis"),
@@ -41,6 +53,12 @@ PAIRS += (
     ("context", "question"),
     ("passage", "question"),
 )
+CHATS = (("role", "content"), ("from", "value"))
+"""How a turn of a conversation says who speaks and what."""
+SPEAKERS = {"human": "user", "gpt": "assistant", "model": "assistant"}
+"""What others call the two who speak."""
+SPEAKING = (("user", "assistant"), ("system", "user", "assistant"))
+"""Conversations that are a question and its answer."""
 SEPARATORS = (",", ";", "\t", "|")
 
 
@@ -57,6 +75,8 @@ class Table:
     """Empty where the file is no CSV, or one with commas."""
     columns: tuple[str, ...]
     rows: tuple[RawRow, ...]
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Column to where it stands within one of the file."""
 
     def texts(self, column: str) -> list[str]:
         """Return a column's values as stripped text; an unknown column is an error with the nearest name."""
@@ -80,9 +100,68 @@ def read_table(path: Path) -> Table:
     separator = _separator(content) if kind == "csv" else ""
     rows = table_rows(content, file=file, format=kind, separator=separator)
     columns = tuple(dict.fromkeys(name for row in rows for name in row.values))
+    if speaking := _speaking(path, rows, columns):
+        return speaking
     if len(columns) < 2:
         raise UserError(f"{path}: has one column, {columns[0]!r}; expected a column of inputs and one of targets")
     return Table(path, separator, columns, tuple(rows))
+
+
+def _speaking(path: Path, rows: Sequence[RawRow], columns: Sequence[str]) -> Table | None:
+    """Return the table whose rows are conversations, with a column for each who speaks; None where they are none."""
+    for column in columns:
+        for who, what in CHATS:
+            read = [_roles(row.values.get(column), who, what) for row in rows]
+            if not all(read):
+                continue
+            spoken = set(read)
+            if len(spoken) > 1 or (roles := next(iter(spoken))) not in SPEAKING:
+                longest = max(spoken, key=len)
+                raise UserError(
+                    f"{path}: the conversations in column {column!r} go on to {len(longest)} turns or differ in who "
+                    "speaks; init reads one question and one answer in every row. `turns` in a suite reads longer ones"
+                )
+            places = {role: f"{column}.{number}.{what}" for number, role in enumerate(roles)}
+            named = [
+                replace(row, values={**row.values, **{role: row.value(place) for role, place in places.items()}})
+                for row in rows
+            ]
+            others = [name for name in columns if name != column and name not in places]
+            return Table(path, "", (*places, *others), tuple(named), places)
+    return None
+
+
+def _roles(turns: object, who: str, what: str) -> tuple[str, ...]:
+    """Return who speaks in a conversation, in order; nothing where the value is none."""
+    if not isinstance(turns, list) or not all(isinstance(turn, Mapping) for turn in turns):
+        return ()
+    if not all(isinstance(turn.get(key), str) for turn in turns for key in (who, what)):
+        return ()
+    return tuple(SPEAKERS.get(turn[who], turn[who]) for turn in turns)
+
+
+def options_column(table: Table, target: str) -> str | None:
+    """Return the column that lists the options of each row, one of which its target is, by its text or its place."""
+    for column in table.columns:
+        values = [row.values.get(column) for row in table.rows]
+        place = column
+        if all(isinstance(value, Mapping) and isinstance(value.get("text"), list) for value in values):
+            values, place = [value["text"] for value in values if isinstance(value, Mapping)], f"{column}.text"
+        if not all(isinstance(value, list) and len(value) > 1 for value in values):
+            continue
+        given = [row.values.get(target) for row in table.rows]
+        if all(_is_option(one, options) for one, options in zip(given, values, strict=True)):
+            return place
+    return None
+
+
+def _is_option(given: object, options: object) -> bool:
+    assert isinstance(options, list)
+    if isinstance(given, str) and given in options:
+        return True
+    text = str(given)
+    place = ord(text) - ord("A") if len(text) == 1 and text.isalpha() else int(text) if text.isdecimal() else -1
+    return 0 <= place < len(options)
 
 
 def _separator(content: bytes) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from spillover.errors import UserError
 from spillover.own_data.columns import OPTIONAL_SHARE
-from spillover.own_data.look import Table, label_counts
+from spillover.own_data.look import Table, label_counts, options_column
 from spillover.prompts.demonstrations import normalised
 from spillover.prompts.words import is_latin, words
 from spillover.tasks.labels import folded, twin_labels
@@ -87,6 +87,11 @@ def propose(train: Table, inputs: Sequence[str], target: str, also: Sequence[Tab
         raise UserError(f"{train.path}: column {target!r} is both input and target; name another --input or --target")
     if group in (target, *inputs):
         raise UserError(f"{train.path}: column {group!r} is both --group and input or target; name another")
+    if options := options_column(train, target):
+        raise UserError(
+            f"{train.path}: column {options!r} lists the options that {target!r} chooses from in each row, which init "
+            f"does not ask; write a suite with `options: {options}` (spillover tasks show mmlu), or drop the column"
+        )
     texts = {column: train.texts(column) for column in (*inputs, *([group] if group else []))}
     followed_by = tuple(name for name in inputs[1:] if texts[name].count("") > OPTIONAL_SHARE * len(train.rows))
     inputs, all_inputs = [name for name in inputs if name not in followed_by], inputs

@@ -124,7 +124,11 @@ def _limit_lines(proposal: Proposal) -> Iterable[str]:
 
 def _task_text(proposal: Proposal, task: OwnTask, folder: Path) -> str:
     file = _plain(relative_file(task.table.path, folder))
-    source = f"{{file: {file}, separator: {_quoted(task.table.separator)}}}" if task.table.separator else file
+    renamed = ", ".join(f"{_plain(name)}: {_plain(place)}" for name, place in task.table.renamed.items())
+    more = (f", separator: {_quoted(task.table.separator)}" if task.table.separator else "") + (
+        f", rename: {{{renamed}}}" if renamed else ""
+    )
+    source = f"{{file: {file}{more}}}" if more else file
     read = {field: _plain(column) for field, column in proposal.inputs}
     if proposal.followed_by:
         field, column = proposal.inputs[0]

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
+
 from spillover.errors import UserError
 from spillover.records import Example
 
@@ -20,7 +23,8 @@ def normalised(text: str) -> str:
 
 def text_of(example: Example) -> tuple[str, ...]:
     """Return the normalised input fields of an example, in the order of their names; the target takes no part."""
-    return tuple(normalised(example.fields[name]) for name in sorted(example.fields))
+    fields = example.fields
+    return tuple([normalised(fields[name]) for name in (sorted(fields) if len(fields) > 1 else fields)])
 
 
 def seeded_order(count: int, *, seed: int, purpose: str) -> list[int]:
@@ -28,13 +32,16 @@ def seeded_order(count: int, *, seed: int, purpose: str) -> list[int]:
 
     ``purpose`` says what is ordered: two purposes under one seed get unrelated orders.
     """
-    return list(_order(count, seed, purpose))
+    order: list[int] = _order(count, seed, purpose).tolist()
+    return order
 
 
 @lru_cache(maxsize=4)  # every variant of a study asks for the order of the same rows, which may be a million
-def _order(count: int, seed: int, purpose: str) -> tuple[int, ...]:
-    before = f"{purpose}/{seed}/".encode()
-    return tuple(sorted(range(count), key=lambda index: hashlib.sha256(b"%b%d" % (before, index)).digest()))
+def _order(count: int, seed: int, purpose: str) -> NDArray[np.intp]:
+    """Sort the places by their digests, SHA-256 of purpose, seed and place, as bytes."""
+    before, digest = f"{purpose}/{seed}/".encode(), hashlib.sha256
+    digests = b"".join([digest(b"%b%d" % (before, index)).digest() for index in range(count)])
+    return np.argsort(np.frombuffer(digests, dtype="S32"))
 
 
 def choose(pool: Sequence[Example], count: int, *, seed: int) -> tuple[Example, ...]:

@@ -32,7 +32,7 @@ class Encoder:
     """A tokenizer behind the project's one encoding rule.
 
     Args:
-        tokenizer: Any Hugging Face tokenizer with an end token.
+        tokenizer: Any Hugging Face tokenizer with an end token, or one that answers alike (`models.plain_tokenizer`).
         vocabulary_size: Tokens that the model knows, where that is known.
 
     Raises:
@@ -91,7 +91,7 @@ class Encoder:
     @cached_property
     def puts_space_first(self) -> bool:
         """Whether a text that is encoded apart is given a space before it, as SentencePiece does."""
-        ids = self._tokenizer(PROBE, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+        (ids,) = self._tokenizer([PROBE], add_special_tokens=False, return_attention_mask=False)["input_ids"]
         return str(self._tokenizer.convert_ids_to_tokens(ids[0])).startswith(SPACES)
 
     def prompts(self, texts: Sequence[str]) -> list[TokenIds]:

@@ -12,7 +12,10 @@ from markupsafe import Markup
 from spillover.records import AskedItem, Cell, CellChanges, ItemAnswer, ItemChange, StudyResults
 
 BUDGET = 2_000_000
-"""Bytes of the items' data on the page; keeps a study of 500 cells well under 5 MB."""
+"""Bytes of the items' data on the page at the most."""
+
+LEAST_BUDGET = 300_000
+"""Bytes of them where everything else takes the page."""
 
 LONGEST_TEXT = 4_000
 """Characters of one text; of a longer one the middle is left out and counted."""

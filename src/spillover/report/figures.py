@@ -1,6 +1,6 @@
 """The report's charts as static SVG, coloured by the page's own style so that they follow light and dark."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +28,7 @@ LOSS_POINTS = 120
 """Points of a loss curve; each is the mean of a block of steps, because single steps are noise."""
 
 MOST_LINES = 12
-"""Variants that a panel of the forest plot names; the table holds all."""
+"""Variants that a chart draws, a line or a panel each; the table beside it holds all."""
 
 FOREST_WIDTH = 310
 """Pixels; with its margins less than a phone's 390 less those of the page."""
@@ -36,10 +36,26 @@ FOREST_WIDTH = 310
 Row = Mapping[str, str | float | int]
 
 
-def series_of(results: StudyResults) -> tuple[Series, ...]:
-    """Return the drawing style of the base and of each variant; colours repeat with another dash."""
+def drawn_variants(results: StudyResults, analysis: Analysis) -> tuple[str, ...]:
+    """Return what charts draw, in the study's order: of more than `MOST_LINES` variants those that fell furthest."""
+    gains = {card.id: 0.0 for card in results.variants}
+    for item in analysis.relations:
+        gain = item.mean_difference * (1 if item.higher_is_better else -1) / (100 if item.unit == "points" else 1)
+        gains[item.variant] = min(gains[item.variant], gain)
+    chosen = sorted(gains, key=lambda variant: gains[variant])[:MOST_LINES]
+    return tuple(variant for variant in gains if variant in chosen)
+
+
+def undrawn_words(count: int, chosen: str = "that fell furthest in some relation") -> str:
+    """Say which of so many variants a chart draws, with a space before it; nothing where it draws all."""
+    return f" Of {count:,} variants, only the {MOST_LINES} {chosen} are drawn." if count > MOST_LINES else ""
+
+
+def series_of(results: StudyResults, drawn: Collection[str] | None = None) -> tuple[Series, ...]:
+    """Return the drawing style of the base and of each variant, or those drawn; colours repeat with another dash."""
     styles = [Series(BASE, "var(--series-base)", (4, 3), "circle")]
-    for index, card in enumerate(results.variants):
+    cards = [card for card in results.variants if drawn is None or card.id in drawn]
+    for index, card in enumerate(cards):
         color = f"var(--series-{index % COLOR_COUNT + 1})"
         dash = DASHES[index // COLOR_COUNT % len(DASHES)]
         styles.append(Series(card.id, color, dash, SHAPES[index % len(SHAPES)]))
@@ -119,8 +135,8 @@ def _forest(items: Sequence[RelationSummary], domain: tuple[float, float]) -> Ma
 
 
 def shots_panels(results: StudyResults, analysis: Analysis) -> tuple[Panel, ...]:
-    """Draw score by shots, one panel per tested task and prompt form, one line per model."""
-    styles = series_of(results)
+    """Draw score by shots, one panel per tested task and prompt form, one line per model that is drawn."""
+    styles = series_of(results, drawn_variants(results, analysis))
     codes = {style.model: str(index) for index, style in enumerate(styles)}
     charts: dict[tuple[int, ...], dict[str, object]] = {}  # panels of the same shots differ in their rows alone
     panels: list[Panel] = []
@@ -132,7 +148,7 @@ def shots_panels(results: StudyResults, analysis: Analysis) -> tuple[Panel, ...]
         for form in forms:
             means: dict[tuple[str, int], list[float]] = {}
             for row in rows:
-                if row.prompt_form == form:
+                if row.prompt_form == form and row.variant in codes:
                     means.setdefault((row.variant, row.shots), []).append(row.value)
             shots = tuple(sorted({count for _, count in means}))
             if shots not in charts:
@@ -142,7 +158,7 @@ def shots_panels(results: StudyResults, analysis: Analysis) -> tuple[Panel, ...]
                 for (model, count), values in sorted(means.items(), key=lambda entry: entry[0][0] == BASE)
             ]  # the base last: its dashes show above a line that is where it is
             note = results.metrics[task.primary_metric].name + (f", prompt form {form}" if len(forms) > 1 else "")
-            drawing = drawn(charts[shots], {ROWS: points, GUESSING: _guessing(task)})
+            drawing = rendered(charts[shots], {ROWS: points, GUESSING: _guessing(task)})
             panels.append(Panel(task.name, note, drawing))
     return tuple(panels)
 
@@ -171,15 +187,16 @@ def _shots_chart(styles: Sequence[Series], shots: Sequence[int]) -> "altair.Laye
 FORGETTING = {"general_loss": "loss on general text", "kl_to_base": "KL to the base"}
 
 
-def forgetting_panels(results: StudyResults) -> tuple[Panel, ...]:
-    """Draw what was watched while training, one panel per quantity, one line per variant."""
+def forgetting_panels(results: StudyResults, drawn: Collection[str] | None = None) -> tuple[Panel, ...]:
+    """Draw what was watched while training, one panel per quantity, one line per variant, or per one of those drawn."""
     import altair as alt
 
-    styles, panels = series_of(results), []
+    styles, panels = series_of(results, drawn), []
     for name, title in FORGETTING.items():
         rows: list[Row] = [
             {"model": code_of(styles, card.id), "step": int(entry["step"]), "value": float(entry[name])}
             for card in results.variants
+            if drawn is None or card.id in drawn
             for entry in card.training.get("forgetting", ())
         ]
         x = alt.X("step:Q", title="optimizer step", axis=alt.Axis(grid=False, format="d", tickMinStep=1))
@@ -189,13 +206,15 @@ def forgetting_panels(results: StudyResults) -> tuple[Panel, ...]:
     return tuple(panels)
 
 
-def loss_chart(results: StudyResults) -> Markup:
-    """Draw the training losses, one line per variant."""
+def loss_chart(results: StudyResults, drawn: Collection[str] | None = None) -> Markup:
+    """Draw the training losses, one line per variant, or per one of those drawn."""
     import altair as alt
 
-    styles = series_of(results)
+    styles = series_of(results, drawn)
     rows: list[Row] = []
     for card in results.variants:
+        if drawn is not None and card.id not in drawn:
+            continue
         losses = np.asarray(card.training.get("losses", ()), dtype=np.float64)
         blocks = np.array_split(losses, min(LOSS_POINTS, len(losses))) if len(losses) else []
         step = 0
@@ -234,7 +253,7 @@ def line_chart(
 
 def svg(chart: "altair.TopLevelMixin", rows: Sequence[Row], *, spare: float = 4) -> Markup:
     """Render a chart with ``spare`` pixels on its left."""
-    return drawn(chart_spec(chart, spare=spare), {ROWS: rows})
+    return rendered(chart_spec(chart, spare=spare), {ROWS: rows})
 
 
 def chart_spec(chart: "altair.TopLevelMixin", *, spare: float = 4) -> dict[str, object]:
@@ -253,7 +272,7 @@ def chart_spec(chart: "altair.TopLevelMixin", *, spare: float = 4) -> dict[str, 
     return dict(styled.to_dict())
 
 
-def drawn(spec: Mapping[str, object], datasets: Mapping[str, Sequence[Row]]) -> Markup:
+def rendered(spec: Mapping[str, object], datasets: Mapping[str, Sequence[Row]]) -> Markup:
     """Render a chart with its rows; Vega escapes the text in it, and nothing is fetched."""
     import vl_convert
 

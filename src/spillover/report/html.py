@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import singledispatch
-from itertools import groupby, pairwise
+from itertools import count, groupby, pairwise
 
 from markupsafe import Markup, escape
 
@@ -32,6 +33,9 @@ _CLASSES = {"number": "n", "interval": "interval", "words": "words", "word": "wo
 _TAGS = {"strong": "strong", "em": "em", "code": "code"}
 MANY = 24
 """Rows of a table, or verdicts, from which on they scroll by themselves and can be searched."""
+
+MOST_ENTRIES = 4_000
+"""Entries of a table on the page; some hundred bytes each, they keep a page of hundreds of variants below 5 MB."""
 
 _SOLID = ' pathLength="1"'
 _SHAPES = {
@@ -100,6 +104,30 @@ def _piece(piece: str | Words) -> str:
 
 @_html.register
 def _(part: Table) -> str:
+    most, rows = max(MANY, MOST_ENTRIES // len(part.columns)), part.rows
+    if len(rows) <= most or any(None in row for row in rows):
+        return _table(part)
+    cut = (
+        f"{most:,} of {len(rows):,} rows, first those with a star, a gain or a loss; the report in Markdown has "
+        "all, and measurements.csv every cell."
+    )
+    return f'{_table(_most_telling(part, most))}\n<p class="note">{cut}</p>'
+
+
+def _most_telling(part: Table, most: int) -> Table:
+    """Return the table with its first row, those that tell of a change and of the others as many as there is room."""
+    rows = part.rows
+    ranked = sorted(range(len(rows)), key=lambda place: place > 0 and not _tells(rows[place]))
+    chosen, places = set(ranked[:most]), count()
+    groups = (Group(tuple(row for row in group.rows if next(places) in chosen), group.heading) for group in part.groups)
+    return replace(part, groups=tuple(group for group in groups if group.rows))
+
+
+def _tells(row: Row) -> bool:
+    return any(isinstance(entry, Entry) and (entry.star or entry.tint in ("gained", "lost")) for entry in row)
+
+
+def _table(part: Table) -> str:
     style = f' class="{part.style}"' if part.style else ""
     caption = f"<caption>{_safe(part.caption)}</caption>\n" if part.caption else ""
     head = "".join(
@@ -205,13 +233,13 @@ def _(part: Details) -> str:
 
 @_html.register
 def _(part: Lights) -> str:
-    count = len(part.verdicts)
-    if count <= MANY:
+    total = len(part.verdicts)
+    if total <= MANY:
         return _cards(part.verdicts)
     lights = [light for light in LIGHT_SYMBOLS if any(item.light == light for item in part.verdicts)]
     groups = {light: [item for item in part.verdicts if item.light == light] for light in lights}
     shown = "\n".join(
-        f'<h3 class="{light}"><span class="light">{LIGHT_SYMBOLS[light]} {light}</span>: {len(own):,} of {count:,}</h3>'
+        f'<h3 class="{light}"><span class="light">{LIGHT_SYMBOLS[light]} {light}</span>: {len(own):,} of {total:,}</h3>'
         f"\n{_cards(own)}"
         for light, own in groups.items()
     )

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from spillover.analysis.analysis import Analysis
 from spillover.analysis.wording import plain
 from spillover.records import PromptCard, StudyResults
-from spillover.report.explorer import explorer
+from spillover.report.explorer import BUDGET, LEAST_BUDGET, explorer
 from spillover.report.html import html_section, html_words
 from spillover.report.markdown import markdown_parts, markdown_section
 from spillover.report.section import Place
@@ -24,6 +24,9 @@ TEMPLATES = Path(__file__).parent / "templates"
 PROMPT_BUDGET = 800_000
 """Characters of rendered prompts on the page, all together; keeps the page well under 5 MB."""
 
+PAGE_BYTES = 4_800_000
+"""What the page may take; its items get what everything else leaves of it."""
+
 LONGEST_PROMPT = 12_000
 SHORTEST_PROMPT = 400
 
@@ -33,19 +36,20 @@ def html_page(results: StudyResults, analysis: Analysis) -> str:
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     script = (TEMPLATES / "explorer.js").read_text(encoding="utf-8")
     limit = max(SHORTEST_PROMPT, min(LONGEST_PROMPT, PROMPT_BUDGET // max(1, len(results.prompts))))
-    sections, items = report_sections(results, analysis), explorer(results)
-    opened = [section for section in sections if section.is_open]
-    folded = [section for section in sections if not section.is_open]
+    sections = report_sections(results, analysis)
     environment = _environment()
     prompts = environment.get_template("prompts.html.j2").render(
         cards=_prompts(results), visible=partial(visible, limit=limit), id_limit=limit // 12
     )
+    written = {section.id: html_section(section, prompts if section.id == "protocol" else "") for section in sections}
+    taken = sum(len(html.encode(errors="replace")) for html in (style, script, *written.values()))
+    items = explorer(results, budget=min(BUDGET, max(LEAST_BUDGET, PAGE_BYTES - taken)))
     return environment.get_template("page.html.j2").render(
         results=results,
         lead=html_words(lead(results, analysis)),
-        opened=opened,
-        folded=folded,
-        html_section=lambda section: html_section(section, prompts if section.id == "protocol" else ""),
+        opened=[section for section in sections if section.is_open],
+        folded=[section for section in sections if not section.is_open],
+        written=written,
         Place=Place,
         style=Markup(style),
         style_hash=_digest(style),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from spillover.analysis.analysis import Analysis
 from spillover.analysis.relations import RelationSummary
 from spillover.analysis.wording import interval_words, named, plain, signed
-from spillover.records import BASE, Relation, StudyResults
-from spillover.report.figures import MOST_LINES, relation_panels
+from spillover.records import BASE, Measurement, Relation, StudyResults
+from spillover.report.figures import relation_panels, undrawn_words
 from spillover.report.section import (
     Chart,
     Details,
@@ -28,13 +28,13 @@ from spillover.report.section import (
 from spillover.statistics.power import limits
 from spillover.statistics.seeds import RecipeSummary
 
-KIND_TERMS = {"ROUGE-L": "words in common with the reference, 0 to 1"}
+KIND_TERMS = {"right answers": "their share", "ROUGE-L": "words shared with the reference, 0 to 1"}
 """What kinds of metric measure whose name does not say it, in one line."""
 
 RELATION_TERMS: Mapping[str, str] = {
-    Relation.IN_DOMAIN: "the task it was trained on",
-    Relation.OUT_OF_DOMAIN: "the same kind of task on other data",
-    Relation.CROSS_TASK: "other kinds of task",
+    Relation.IN_DOMAIN: "its own task",
+    Relation.OUT_OF_DOMAIN: "the same kind on other data",
+    Relation.CROSS_TASK: "other kinds",
     Relation.UNSTATED: "nobody says what it was trained on",
 }
 """What each relation means, in one line."""
@@ -58,13 +58,12 @@ def _parts(results: StudyResults, analysis: Analysis) -> Iterator[Part]:
     ]
     level = f"{analysis.level:.0%}"
     yield note(*terms[1:])
-    count = len({item.variant for item in analysis.relations})
     yield Chart(
         "Mean difference to the base with its interval, per relation and variant; the table below holds the numbers",
         lambda: relation_panels(analysis),
         caption=f"Mean difference to the base, with its {level} interval. ▶ gained, ◀ lost, ■ nothing lost (a loss of "
         f"{results.margin} or more is refuted), ● no clear change, ◆ cannot lose here."
-        f"{f' Of {count} variants, the {MOST_LINES} lowest of each.' if count > MOST_LINES else ''}",
+        f"{undrawn_words(len({item.variant for item in analysis.relations}), 'lowest of each panel')}",
         is_wide=True,
     )
     yield Details("The numbers of the chart", tuple(_numbers(results, analysis)))
@@ -77,6 +76,10 @@ def _numbers(results: StudyResults, analysis: Analysis) -> Iterator[Part]:
         "of different kinds, such as accuracy and ROUGE-L, have no common mean and stand in rows of their own. Gained "
         "and lost are after Holm's adjustment over the study; intervals are not adjusted."
     )
+    clear: dict[str, list[Measurement]] = {item.variant: [] for item in analysis.relations}
+    for row in analysis.measurements:
+        if row.variant in clear and row.is_primary and row.is_clear:
+            clear[row.variant].append(row)
     columns = (
         *("variant", word("relation"), "metric", number("base"), number("variant"), number("difference"), interval()),
         *("reading", number("cells"), number("clearly up"), number("clearly down"), number("items")),
@@ -84,7 +87,7 @@ def _numbers(results: StudyResults, analysis: Analysis) -> Iterator[Part]:
     yield table(
         f"Mean differences to the base by relation, with {level} intervals",
         columns,
-        [_row(analysis, item) for item in analysis.relations],
+        [_row(clear[item.variant], item) for item in analysis.relations],
         fact_count=3,
         is_printed=True,
     )
@@ -111,18 +114,15 @@ def _numbers(results: StudyResults, analysis: Analysis) -> Iterator[Part]:
     )
 
 
-def _row(analysis: Analysis, item: RelationSummary) -> Row:
-    clear = [
-        (row.difference > 0) == item.higher_is_better
-        for row in analysis.measurements
-        if row.variant == item.variant and row.tested_on in item.tasks and row.is_primary and row.is_clear
-    ]
+def _row(clear: Sequence[Measurement], item: RelationSummary) -> Row:
+    """Return a summary's row; ``clear`` are the variant's cells with a star."""
+    better = [(row.difference > 0) == item.higher_is_better for row in clear if row.tested_on in item.tasks]
     return (
         *(item.variant, item.relation.value, item.kind, plain(item.base_mean), plain(item.variant_mean)),
         Entry(signed(item.mean_difference), is_strong=True),
         interval_words(item.low, item.high),
         Entry(item.reading, tint=item.change or ""),
-        *(str(item.cell_count), str(sum(clear)), str(len(clear) - sum(clear)), str(item.item_count)),
+        *(str(item.cell_count), str(sum(better)), str(len(better) - sum(better)), str(item.item_count)),
     )
 
 

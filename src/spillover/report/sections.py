@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from spillover.analysis.analysis import Analysis
-from spillover.analysis.wording import enumerated
+from spillover.analysis.wording import enumerated, named
 from spillover.records import StudyResults
 from spillover.report.asked import asked_section
 from spillover.report.matrix import matrix_section
@@ -22,16 +22,18 @@ def lead(results: StudyResults, analysis: Analysis) -> Text:
     """Return what was compared, and what a difference is."""
     count = len(results.variants)
     trained_on = enumerated(dict.fromkeys(card.trained_on for card in results.variants))
-    families = enumerated(dict.fromkeys(task.family for task in results.tasks))
+    families: dict[str, list[str]] = {}
+    for task in results.tasks:
+        families.setdefault(task.family, []).append(task.name)
+    tested_on = "; ".join(f"{family}: {named(tasks)}" for family, tasks in families.items())
     shots = enumerated(sorted({scores.cell.shots for scores in results.scores}))
     return text(
         name(str(results.base.get("name", "The base model"))),
         f" was fine-tuned into {count} variant{'s' if count != 1 else ''} on ",
         name(trained_on),
-        f"; then each, and the untouched base, answered the same items of {len(results.tasks)} tasks (",
-        name(families),
-        f") at {shots} shots (examples in the prompt). Differences are variant minus base; their {analysis.level:.0%} "
-        "intervals say how far other items could move them, not "
+        f"; each, and the untouched base, answered the same items of {len(results.tasks)} tasks (",
+        name(tested_on),
+        f") at {shots} shots (examples in the prompt). {analysis.level:.0%} intervals cover other items, not "
         f"{'other demonstrations' if analysis.recipes else 'other training seeds'}.",
     )
 
@@ -44,7 +46,7 @@ def report_sections(results: StudyResults, analysis: Analysis) -> list[Section]:
         worse_section(results),
         asked_section(results, analysis),
         shots_section(results, analysis),
-        training_section(results),
+        training_section(results, analysis),
         protocol_section(results),
         skipped_section(results),
         provenance_section(results),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from spillover.analysis.analysis import Analysis
 from spillover.records import StudyResults
-from spillover.report.figures import series_of, shots_panels
+from spillover.report.figures import drawn_variants, series_of, shots_panels, undrawn_words
 from spillover.report.section import Chart, Place, Section
 
 
@@ -14,8 +14,8 @@ def shots_section(results: StudyResults, analysis: Analysis) -> Section:
         "Score by shots, a line per model; the matrix holds the numbers",
         lambda: shots_panels(results, analysis),
         caption="The dotted line is majority accuracy, or chance where each row has options of its own. Several "
-        "demonstration seeds are averaged.",
-        legend=series_of(results),
+        f"demonstration seeds are averaged.{undrawn_words(len(results.variants))}",
+        legend=series_of(results, drawn_variants(results, analysis)),
     )
     has_several = len({scores.cell.shots for scores in results.scores}) > 1
     return Section(

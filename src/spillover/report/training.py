@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from spillover.analysis.analysis import Analysis
 from spillover.analysis.wording import counts, plain, signed
 from spillover.records import StudyResults, VariantCard
-from spillover.report.figures import forgetting_panels, loss_chart, series_of
+from spillover.report.figures import drawn_variants, forgetting_panels, loss_chart, series_of, undrawn_words
 from spillover.report.section import (
     Chart,
     Details,
@@ -29,8 +30,9 @@ from spillover.report.section import (
 )
 
 
-def training_section(results: StudyResults) -> Section:
+def training_section(results: StudyResults, analysis: Analysis) -> Section:
     """Return what training did, run by run."""
+    drawn = drawn_variants(results, analysis)
     columns = (
         *("variant", "trained on", number("size"), number("rows used"), "rows dropped", number("steps")),
         *(number("first loss"), number("last loss"), number("seconds")),
@@ -40,12 +42,13 @@ def training_section(results: StudyResults) -> Section:
         parts.append(
             Chart(
                 "Training loss by optimizer step, a line per variant",
-                lambda: [Panel("", "", loss_chart(results))],
-                caption="Loss on target tokens, nats per token; long runs are averaged in blocks of steps.",
-                legend=series_of(results)[1:],
+                lambda: [Panel("", "", loss_chart(results, drawn))],
+                caption="Loss on target tokens, nats per token; long runs are averaged in blocks of steps."
+                f"{undrawn_words(len(results.variants))}",
+                legend=series_of(results, drawn)[1:],
             )
         )
-    parts += [*_forgetting(results), *_recipes(results), *_sources(results)]
+    parts += [*_forgetting(results, drawn), *_recipes(results), *_sources(results)]
     recipes = [
         point(name(card.id), " ", code(json.dumps(card.recipe, default=str, ensure_ascii=False)))
         for card in results.variants
@@ -66,15 +69,16 @@ def _run(card: VariantCard) -> Row:
     )
 
 
-def _forgetting(results: StudyResults) -> Iterator[Part]:
+def _forgetting(results: StudyResults, drawn: Sequence[str]) -> Iterator[Part]:
     watched = [(card.id, looks) for card in results.variants if (looks := card.training.get("forgetting"))]
     if not watched:
         return
     yield heading("Forgetting while training")
     yield Chart(
         "While training, by optimizer step, a line per variant",
-        lambda: forgetting_panels(results),
-        legend=series_of(results)[1:],
+        lambda: forgetting_panels(results, drawn),
+        caption=undrawn_words(len(results.variants)).strip(),
+        legend=series_of(results, drawn)[1:],
         is_wide=True,
     )
     columns = (

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -101,15 +102,18 @@ def resampled(results: StudyResults, table: Mapping[ScoreKey, CellScores], *, re
                     results.metrics[key.metric].unit,
                     seeds.get(key.variant),
                 )
-    return {key: found[key] for key in table}
+    return {key: found[key] for key in sorted(table, key=lambda key: key.variant != BASE)}
 
 
 def cells_of(scores: Scores, variant: str, task: TaskCard) -> list[Cell]:
     """Return the cells, in order, in which a model has the primary metric of a tested task."""
+    # Every model has the base's cells, and the base comes first: looking at all would be quadratic in variants.
     return [
         key.cell
-        for key in scores
-        if key.variant == variant and key.cell.tested_on == task.name and key.metric == task.primary_metric
+        for key in takewhile(lambda key: key.variant == BASE, scores)
+        if key.cell.tested_on == task.name
+        and key.metric == task.primary_metric
+        and key._replace(variant=variant) in scores
     ]
 
 

@@ -3,9 +3,9 @@
 from functools import cache
 
 import numpy as np
-from scipy.special import ndtr
 
 from spillover.records import FloatArray
+from spillover.statistics.distributions import ndtr
 from spillover.statistics.gaffke import DEPTHS, Confidence
 from spillover.statistics.resampled import SEEN_IN_TAIL, grown
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 from spillover.records import FloatArray
+from spillover.statistics.distributions import ndtr, ndtri
 
 DEPTHS = np.linspace(0.0, 8.0, 65)
 """Normal quantiles of the levels at which ends are kept, from one tail of 0.5 to one of 6e-16. Ends are nearly linear
@@ -109,14 +110,15 @@ def gaffke(
     """
     value, count = float(weights @ means), len(means)
     pulls, counts = np.unique((count * weights * (means - value)).round(_ALIKE_DECIMALS), return_counts=True)
-    multiplicities = counts.astype(np.float64)
+    rising, falling, times = tuple(pulls.tolist()), tuple((-pulls).tolist()), tuple(counts.tolist())
     imagined = count * float(weights @ weights) if imagined is None else imagined
-    below = _distances(pulls, multiplicities, imagined * (lowest - value))
-    above = _distances(-pulls, multiplicities, imagined * (value - highest))
+    below = _distances(rising, times, imagined * (lowest - value))
+    above = _distances(falling, times, imagined * (value - highest))
     return Confidence(value, np.minimum(below, value - lowest), np.minimum(above, highest - value))
 
 
-def _distances(pulls: FloatArray, multiplicities: FloatArray, worst: float) -> FloatArray:
+@lru_cache(maxsize=4096)  # of right and wrong answers there are few kinds, which return in every variant
+def _distances(pulls: tuple[float, ...], multiplicities: tuple[int, ...], worst: float) -> FloatArray:
     """Return how far the lower end is below zero, at each of `DEPTHS`.
 
     The end ``L`` of a tail is where ``P(sum of e * (v - L) <= 0)`` is that tail, over the units' pulls and the imagined
@@ -128,10 +130,10 @@ def _distances(pulls: FloatArray, multiplicities: FloatArray, worst: float) -> F
         multiplicities: How often each does, ``(k,)``.
         worst: The imagined unit's, zero or below.
     """
-    values, counts = np.append(pulls, worst), np.append(multiplicities, 1.0)
+    values, counts = np.array([*pulls, worst]), np.array([*multiplicities, 1.0])
     lowest = float(values.min())
     if len(pulls) == 1:  # no unit differs from another: the tail has a closed form, Clopper and Pearson's
-        return np.asarray(-worst * (1 - ndtr(-DEPTHS) ** (1 / multiplicities.sum())), dtype=np.float64)
+        return np.asarray(-worst * (1 - ndtr(-DEPTHS) ** (1 / sum(multiplicities))), dtype=np.float64)
     if lowest == 0:
         return np.zeros_like(DEPTHS)  # all units have the worst value there can be
     tilts = _TILTS[:, None] / -lowest

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
 
 from spillover.records import MetricCard
 from spillover.statistics.cells import ResampledScore
+from spillover.statistics.distributions import ndtri
 from spillover.statistics.flips import flipped
 from spillover.statistics.gaffke import Confidence, combined, gaffke, widened
 from spillover.statistics.paired import ROUNDING
@@ -116,17 +116,17 @@ def weighted_sum(
         scatter: What else the sum varies with.
     """
     found = [_of_task(terms, unit) for terms in tasks]
-    parts = [part for part, _ in found if part is not None]
-    notes = list(dict.fromkeys(note for part, note in found if note))
+    parts = [part for part, _, _ in found if part is not None]
+    notes = list(dict.fromkeys(note for _, note, _ in found if note))
     if len(parts) < len(found):
-        return None, next(note for part, note in found if part is None)
+        return None, next(note for part, note, _ in found if part is None)
     of_items = combined(parts, [1.0] * len(parts)) if len(parts) > 1 else parts[0]
     total = of_items
     for reason in scatter:
         total = widened(total, half_widths(reason.error, reason.freedom))
-    bounds = _bounds([score for terms in tasks for _, score in terms], unit)
-    if bounds is not None:
-        reach = (bounds[1] - bounds[0]) * sum(abs(weight) for terms in tasks for weight, _ in terms)
+    widths = [bounds[1] - bounds[0] for _, _, bounds in found if bounds]
+    if len(widths) == len(found):
+        reach = max(widths) * sum(abs(weight) for terms in tasks for weight, _ in terms)
         low, high = of_items.interval(0.95)
         # Wide for its seeds it is given: kept back, those of studies whose seeds happen to agree would be left.
         if high - low > WIDEST_INTERVAL * reach:
@@ -135,13 +135,19 @@ def weighted_sum(
     return total, "; ".join(notes)
 
 
-def _of_task(terms: Sequence[Weighted], unit: str) -> tuple[Confidence | None, str]:
+_Bounds = tuple[float, float] | None
+"""What an item's value lies between where the metric is the mean of them, else None; one unit's lie in one another."""
+
+
+def _of_task(terms: Sequence[Weighted], unit: str) -> tuple[Confidence | None, str, _Bounds]:
     scores = [score for _, score in terms]
     unit_count = min(score.unit_count for score in scores)
     if unit_count < MINIMUM_UNIT_COUNT:
-        return None, f"{unit_count} independent items are too few for an interval ({MINIMUM_UNIT_COUNT} needed)"
+        few = f"{unit_count} independent items are too few for an interval ({MINIMUM_UNIT_COUNT} needed)"
+        return None, few, None
     bounds = _bounds(scores, unit)
-    return _resampled(terms, unit_count) if bounds is None else _bounded(terms, bounds)
+    found = _resampled(terms, unit_count) if bounds is None else _bounded(terms, bounds)
+    return *found, bounds
 
 
 def _bounded(terms: Sequence[Weighted], bounds: tuple[float, float]) -> tuple[Confidence, str]:
@@ -188,8 +194,7 @@ def _resampled(terms: Sequence[Weighted], unit_count: int) -> tuple[Confidence |
     return from_resamples(value, replicates, unit_count), "from resamples of the items"
 
 
-def _bounds(scores: Sequence[ResampledScore], unit: str) -> tuple[float, float] | None:
-    """Return what an item's value lies between where the metric is the mean of them, else None."""
+def _bounds(scores: Sequence[ResampledScore], unit: str) -> _Bounds:
     if not all(map(is_mean, scores)):
         return None
     lowest, highest = (float(end([end(score.statistics[:, 0]) for score in scores])) for end in (np.min, np.max))

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
+from spillover.statistics.distributions import ndtr, ndtri
 from spillover.statistics.gaffke import DEPTHS, Confidence, combined
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
 
+from spillover.statistics.distributions import ndtri, stdtrit
 from spillover.statistics.resampled import degrees_of_freedom
 
 ALPHA = 0.05

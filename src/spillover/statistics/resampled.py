@@ -3,9 +3,9 @@
 from functools import cache
 
 import numpy as np
-from scipy.special import ndtr, stdtrit
 
 from spillover.records import FloatArray
+from spillover.statistics.distributions import ndtr, stdtrit
 from spillover.statistics.gaffke import DEPTHS, Confidence
 from spillover.statistics.paired import ROUNDING, percentile_interval
 

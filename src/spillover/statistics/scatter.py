@@ -1,9 +1,9 @@
 """How far a mean is off because of the seeds that happen to be in it, training seeds or those of demonstrations."""
 
 import numpy as np
-from scipy.special import stdtrit
 
 from spillover.records import FloatArray
+from spillover.statistics.distributions import stdtrit
 from spillover.statistics.inference import Scatter
 from spillover.statistics.paired import ROUNDING
 

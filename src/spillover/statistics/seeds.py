@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
 from spillover.records import BASE, Relation, StudyResults, VariantCard
 from spillover.statistics.cells import ScoreKey, Scores
+from spillover.statistics.distributions import stdtrit
 from spillover.statistics.inference import Scatter
 from spillover.statistics.means import mean_difference, primary_cells, tasks_by_kind
 from spillover.statistics.scatter import scatter_of_seeds, seeds_needed

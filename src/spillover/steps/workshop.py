@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from spillover.models.memory import GPU_SHARE
 from spillover.prompts.encoding import Encoder
 from spillover.store.store import Store
 
@@ -31,6 +32,7 @@ class Workshop:
         announce: Called with a step's key before it is trained, where other processes take part in training.
         tracking: Where trainings can be followed, if anywhere; never part of a step's identity.
         shards: Whether other processes take part in training and the model is split over them.
+        gpu_share: Of the free memory of a CUDA device, what asking may take; never part of a step's identity.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Workshop:
         announce: Callable[[str], None] | None = None,
         tracking: Tracking | None = None,
         shards: bool = False,
+        gpu_share: float = GPU_SHARE,
     ) -> None:
         self.store = store
         self.device = device
@@ -49,6 +52,7 @@ class Workshop:
         self.announce = announce
         self.tracking = tracking
         self.shards = shards
+        self.gpu_share = gpu_share
         self._kept: dict[Hashable, Any] = {}
         self._loaded: LoadedModel | None = None
 
@@ -89,7 +93,7 @@ class Workshop:
             check()
         if self._loaded is None or self._loaded.base != base:
             self.let_go()  # or two would be in memory for a while
-            self._loaded = LoadedModel(base, dtype=precision, device=self.device)
+            self._loaded = LoadedModel(base, dtype=precision, device=self.device, gpu_share=self.gpu_share)
         try:
             self._loaded.use(*wanted)
         except BaseException:

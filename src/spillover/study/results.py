@@ -202,7 +202,16 @@ def _base_card(study: Study) -> Mapping[str, Any]:
 def _variant_card(study: Study, store: Store, step: Variant) -> VariantCard:
     facts = {question.name: found for question in study.questions if (found := question.facts(study, store, step))}
     trained_on = step.trained_on.name if step.trained_on else "data not stated"
-    card = VariantCard(step.variant, step.name, trained_on, step.size, step.seed, step.recipe_card(), {}, facts)
+    card = VariantCard(
+        id=step.variant,
+        name=step.name,
+        trained_on=trained_on,
+        size=step.size,
+        seed=step.seed,
+        recipe=step.recipe_card(),
+        training={},
+        facts=facts,
+    )
     trained = next((made for made in with_inputs([step]) if isinstance(made, Finetune)), None)
     if isinstance(step, ClassifierVariant):
         learnt = step.log(store) if isinstance(step, Supervise) else {}

@@ -100,8 +100,8 @@ def training_rows(prepared: PreparedTask, size: int, *, seed: int) -> tuple[Exam
     rows: list[Example] = []
     for start, end in zip((0, *prepared.train_blocks), prepared.train_blocks, strict=False):
         order = seeded_order(end - start, seed=seed, purpose=f"training rows {start}")
-        rows += (prepared.train[start + index] for index in order)
-    return tuple(rows[:size])
+        rows += (prepared.train[start + index] for index in order[: size - len(rows)])
+    return tuple(rows)
 
 
 def left_out(dropped: Mapping[str, int]) -> str:
@@ -236,9 +236,10 @@ def _divided(task: Task, places: Places) -> PreparedTask:
         dropped += reasons + Counter({"not needed for training": max(0, len(usable) - limit)})
         order = seeded_order(len(usable), seed=task.split.seed, purpose="train")[:limit]
         train, blocks = tuple(usable[index] for index in order), (len(order),)
-    kept = {row.id for row in (*train, *shown, *tested)}
+    cut = [rows for rows in read if rows.shortened]
+    kept = {row.id for row in (*train, *shown, *tested)} if cut else set()
     shortened = Counter[str]()
-    for rows in read:
+    for rows in cut:
         shortened.update({name: len(kept & ids) for name, ids in rows.shortened.items()})
     account = {
         "read": sum(rows.read_count for rows in read),

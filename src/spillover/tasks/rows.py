@@ -12,7 +12,7 @@ from spillover.prompts.demonstrations import normalised
 from spillover.prompts.template import Template
 from spillover.records import Example
 from spillover.tasks.table import RawRow
-from spillover.tasks.task import Column, Task
+from spillover.tasks.task import Column, Options, Task
 
 
 @dataclass(slots=True)
@@ -39,18 +39,26 @@ def examples_of(raw_rows: Iterable[RawRow], task: Task) -> Rows:
         raw_rows = list(raw_rows)
         with_places = _has_places(raw_rows, task.options.column, task)
     seen: dict[tuple[str, str], int] = {}
+    is_whole = task.turns is None and task.unpivot is None
     for raw in raw_rows:
-        row_id = raw.text(task.id) if task.id else str(raw.number)
-        if (first := seen.setdefault((raw.file, row_id), raw.number)) != raw.number or (task.id and not row_id):
-            what = f"the id {row_id!r} is also that of row {first}" if row_id else f"column {task.id!r} is empty"
-            raise UserError(f"{raw.place}: {what}; ids must be unique, or leave `id` out to number the rows")
-        for suffix, row in (pair for turn in _turns(raw, task) for pair in _unpivoted(*turn, task)):
+        row_id = _own_id(raw, task.id, seen) if task.id else str(raw.number)
+        parts = [("", raw)] if is_whole else [pair for turn in _turns(raw, task) for pair in _unpivoted(*turn, task)]
+        for suffix, row in parts:
             rows.read_count += 1
             if all(row.text(column) in values for column, values in task.where.items()):
                 _add(rows, _with_text(row, task) if with_places else row, f"{raw.file}:{row_id}{suffix}", task)
             else:
                 rows.unselected_count += 1
     return rows
+
+
+def _own_id(raw: RawRow, column: str, seen: dict[tuple[str, str], int]) -> str:
+    """Return the id that a row's column gives it; none, or one that another row was ``seen`` to have, is an error."""
+    row_id = raw.text(column)
+    if (first := seen.setdefault((raw.file, row_id), raw.number)) != raw.number or not row_id:
+        what = f"the id {row_id!r} is also that of row {first}" if row_id else f"column {column!r} is empty"
+        raise UserError(f"{raw.place}: {what}; ids must be unique, or leave `id` out to number the rows")
+    return row_id
 
 
 def _has_places(raw_rows: Sequence[RawRow], options: str, task: Task) -> bool:
@@ -140,8 +148,10 @@ def _unpivoted(suffix: str, raw: RawRow, task: Task) -> Iterator[tuple[str, RawR
 def _add(rows: Rows, row: RawRow, row_id: str, task: Task) -> None:
     fields = {name: _cleaned(row, column) for name, column in task.columns.items()}
     target, reason = _target(row, task)
-    options = _options(row, task)
-    reason = reason or _fault(options, target, task)
+    options: tuple[str, ...] = ()
+    if task.options is not None:
+        options = _options(row, task.options)
+        reason = reason or _fault(options, target, task)
     if reason:
         rows.dropped[reason] += 1
         return
@@ -160,7 +170,7 @@ def _add(rows: Rows, row: RawRow, row_id: str, task: Task) -> None:
         if f" {_words(fields[part])} " not in f" {_words(fields[name])} ":
             rows.dropped[f"{part} does not occur in {name}"] += 1
             return
-    rows.examples.append(Example(row_id, fields, target, options=options if task.has_own_options else ()))
+    rows.examples.append(Example(row_id, fields, target, options=options if options and task.has_own_options else ()))
     if task.group:
         rows.group_keys[row_id] = tuple(_group_key(row, key.column, key.pattern) for key in task.group)
 
@@ -170,6 +180,9 @@ def _cleaned(row: RawRow, column: Column) -> str:
 
 
 def _cleaned_at(row: RawRow, place: str, column: Column) -> str:
+    value = row.values.get(place)
+    if column.is_plain and isinstance(value, str) and value.isascii():  # as nearly all are
+        return value.strip() if column.strip else value
     value = row.value(place)
     if column.first and isinstance(value, list):
         value = value[0] if value else None
@@ -220,18 +233,16 @@ def _target(row: RawRow, task: Task) -> tuple[str, str]:
     return target, ""
 
 
-def _options(row: RawRow, task: Task) -> tuple[str, ...]:
-    if task.options is None:
-        return ()
-    value = row.value(task.options.column)
+def _options(row: RawRow, rule: Options) -> tuple[str, ...]:
+    value = row.value(rule.column)
     if not isinstance(value, list):
-        before, *value = re.split(task.options.split, _cleaned(row, task.options))
+        before, *value = re.split(rule.split, _cleaned(row, rule))
         if before.strip() or not value:
             raise UserError(
-                f"{row.place}, column {task.options.column!r}: no option begins with what options.split says "
-                f"({task.options.split}); correct it"
+                f"{row.place}, column {rule.column!r}: no option begins with what options.split says "
+                f"({rule.split}); correct it"
             )
-    return tuple(row.as_text(task.options.column, option).strip() for option in value)
+    return tuple(row.as_text(rule.column, option).strip() for option in value)
 
 
 def _fault(options: tuple[str, ...], target: str, task: Task) -> str:

@@ -1,8 +1,6 @@
 """Where the rows of a task come from: a package's archive, a release folder, a user's file or a hub dataset."""
 
 import hashlib
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -182,9 +180,12 @@ def source_rows(source: Source, places: Places) -> Iterator[RawRow]:
             at=source.at,
             key=source.key,
         )
+        if not source.rename:
+            yield from rows
+            continue
         for row in rows:
             added = {name: row.value(column) for name, column in source.rename.items()}
-            yield replace(row, values={**row.values, **added}) if added else row
+            yield replace(row, values={**row.values, **added})
 
 
 def source_digests(sources: Iterable[Source], places: Places) -> dict[str, str]:
@@ -259,13 +260,15 @@ def _user_file(source: FileSource, places: Places) -> bytes:
 
 
 def _checked(content: bytes, sha256: str | None, file: str, repair: str) -> bytes:
-    found = hashlib.sha256(content).hexdigest()
-    if sha256 is not None and found != sha256:
+    if sha256 is not None and (found := hashlib.sha256(content).hexdigest()) != sha256:
         raise UserError(f"{file}: SHA-256 is {found}, expected {sha256}; {repair}")
     return content
 
 
 def _downloaded(url: str) -> bytes:
+    import urllib.error  # here, for they load what speaks TLS, which most commands never do
+    import urllib.request
+
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:
             content: bytes = answer.read(_DOWNLOAD_LIMIT_BYTES + 1)

@@ -1,6 +1,6 @@
 """Divides a pool of examples into demonstrations, test and training rows that share no text and no group."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -73,15 +73,15 @@ def split_pool(
             f"the pool has {len(rows)} usable rows; the split asks for {demonstration_count} demonstrations and "
             f"{test_count} test rows; lower split.demonstrations or split.test, or add rows"
         )
-    groups = _ordered_groups(rows, split.seed, large=max(1, round(LARGE_GROUP_SHARE * test_count)))
-    shown, groups, dropped = _demonstrations(groups, demonstration_count, answers)
+    ordered = _ordered_groups(rows, split.seed, large=max(1, round(LARGE_GROUP_SHARE * test_count)))
+    shown, groups, dropped = _demonstrations(ordered, demonstration_count, answers)
     test_rows: list[Example] = []
     while len(test_rows) < test_count:
         if not groups:
             raise UserError(
                 f"the pool's groups leave {len(test_rows)} test rows; the split asks for {test_count}; lower split.test"
             )
-        group = groups.pop(0)
+        group = groups.popleft()
         room = test_count - len(test_rows)
         test_rows += group[:room]
         dropped["shares a group with a test row"] += len(group[room:])
@@ -105,17 +105,21 @@ def _ordered_groups(rows: Sequence[Example], seed: int, *, large: int) -> list[l
 
 def _demonstrations(
     groups: list[list[Example]], count: int, answers: Sequence[str]
-) -> tuple[tuple[Example, ...], list[list[Example]], Counter[str]]:
-    targets = {row.target for group in groups for row in group}
-    labels = [answer for answer in answers if answer in targets] or [""]
+) -> tuple[tuple[Example, ...], deque[list[Example]], Counter[str]]:
+    labels = [answer for answer in answers if any(row.target == answer for group in groups for row in group)] or [""]
     quota = {label: len(range(position, count, len(labels))) for position, label in enumerate(labels)}
     taken: dict[str, list[Example]] = {label: [] for label in labels}
-    left, dropped = [], Counter[str]()
-    for group in groups:
+    left, dropped = deque[list[Example]](), Counter[str]()
+    taken_count = 0
+    for place, group in enumerate(groups):
+        if taken_count == count:
+            left.extend(groups[place:])
+            break
         for row in group:
             label = row.target if answers else ""
             if len(taken[label]) < quota[label]:
                 taken[label].append(row)
+                taken_count += 1
                 dropped["shares a group with a demonstration"] += len(group) - 1
                 break
         else:

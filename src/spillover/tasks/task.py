@@ -1,6 +1,7 @@
 """What a task is: its data, prompts, answer set and metrics, as frozen settings."""
 
 import re
+from functools import cached_property
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -32,6 +33,11 @@ class Column(Settings):
     followed_by: dict[str, str] = Field(default_factory=dict)
     """Columns whose text follows, where there is any, to what stands before it."""
     added_later: ClassVar[frozenset[str]] = frozenset({"lines", "followed_by"})
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether a text is taken as it stands, with or without whitespace at its ends."""
+        return not (self.first or self.replace or self.lines or self.followed_by)
 
     @field_validator("replace")
     @classmethod

@@ -75,7 +75,13 @@ def made_card(name: str, moved: float | None = None) -> VariantCard:
     count = 2 if recipe.startswith("fticl") else 0
     drift = {} if moved is None else {"mean_absolute_difference": moved}
     card = VariantCard(
-        name, recipe, trained_on, int(size), int(seed), {"demonstrations": {"count": count}}, facts={"drift": drift}
+        id=name,
+        name=recipe,
+        trained_on=trained_on,
+        size=int(size),
+        seed=int(seed),
+        recipe={"demonstrations": {"count": count}},
+        facts={"drift": drift},
     )
     return replace(card, is_classification=trained_on not in TEXTS)
 

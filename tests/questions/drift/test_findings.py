@@ -20,7 +20,14 @@ def drift(moved):
 def card(name, moved, *, demonstrations=0, seed=0, settings=None, **slots):
     recipe = {"demonstrations": {"count": demonstrations}, "parameters": "full", **slots}
     return VariantCard(
-        f"{name}/t/8/{seed}", name, "t", 8, seed, recipe, {"settings": settings}, facts={"drift": drift(moved)}
+        id=f"{name}/t/8/{seed}",
+        name=name,
+        trained_on="t",
+        size=8,
+        seed=seed,
+        recipe=recipe,
+        training={"settings": settings},
+        facts={"drift": drift(moved)},
     )
 
 

@@ -1,5 +1,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ RELATIONS = {"home": Relation.IN_DOMAIN, "near": Relation.OUT_OF_DOMAIN, "far": 
 def planted(scores: Mapping[str, Mapping[str, Values]], *, plain: Sequence[str] = ("sft/home/8/0",)) -> StudyResults:
     """Build a study from (variant id or base) to tested task to one score per item; who is not plain is masked."""
     cards = tuple(
-        VariantCard(name, *_parts(name), {} if name in plain else {"constraint": {"kind": "spider"}})
+        VariantCard(id=name, **_parts(name), recipe={} if name in plain else {"constraint": {"kind": "spider"}})
         for name in scores
         if name != BASE
     )
@@ -37,9 +38,9 @@ def planted(scores: Mapping[str, Mapping[str, Values]], *, plain: Sequence[str] 
     )
 
 
-def _parts(name: str) -> tuple[str, str, int, int]:
+def _parts(name: str) -> dict[str, Any]:
     recipe, trained_on, size, seed = name.split("/")
-    return recipe, trained_on, int(size), int(seed)
+    return {"name": recipe, "trained_on": trained_on, "size": int(size), "seed": int(seed)}
 
 
 def only(results: StudyResults, *, resample_count: int = 200) -> Frontier:

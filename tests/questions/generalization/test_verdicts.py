@@ -36,7 +36,12 @@ def reading(
 
 
 def subject(rows: Sequence[Reading], tasks: Sequence[Reading] | None = None) -> Subject:
-    return Subject("sft", (VariantCard(VARIANT, "sft", "home", 8, 0, {}),), tuple(rows), tuple(tasks or rows))
+    return Subject(
+        "sft",
+        (VariantCard(id=VARIANT, name="sft", trained_on="home", size=8, seed=0, recipe={}),),
+        tuple(rows),
+        tuple(tasks or rows),
+    )
 
 
 HOME, NEAR, FAR, ANY = Relation.IN_DOMAIN, Relation.OUT_OF_DOMAIN, Relation.CROSS_TASK, Relation.UNSTATED
@@ -228,7 +233,10 @@ def test_a_variant_without_any_tested_cell_cannot_be_judged() -> None:
     results = study({("home", 0): SAME}, {("home", 0): SAME}, {"home": Relation.IN_DOMAIN})
     untested = replace(
         results,
-        variants=(*results.variants, VariantCard("other/home/8/0", "other", "home", 8, 0, {})),
+        variants=(
+            *results.variants,
+            VariantCard(id="other/home/8/0", name="other", trained_on="home", size=8, seed=0, recipe={}),
+        ),
     )
     with pytest.raises(ValueError, match="other/home/8/0: no tested cell; cannot judge"):
         answered(untested)

@@ -35,7 +35,14 @@ class MadeArm:
         )
         name = f"{self.name}/{self.target}/{self.size}/{self.seed}"
         return VariantCard(
-            name, self.name, self.target, self.size, self.seed, {}, self.training, {QUESTION: asdict(facts)}
+            id=name,
+            name=self.name,
+            trained_on=self.target,
+            size=self.size,
+            seed=self.seed,
+            recipe={},
+            training=self.training,
+            facts={QUESTION: asdict(facts)},
         )
 
 

@@ -80,17 +80,7 @@ def joined_results(
     for task in trained_on:
         if task not in dict(shared):
             raise unknown_name("task in --trained-on", task, dict(shared))
-    joined, too_few = {}, []
-    for task, shots in shared:
-        found = _joined(Cell(task, 1, shots, 0), {variant: run[task, shots] for variant, run in runs.items()})
-        if len(found.items) > 1:
-            joined[task, shots] = found
-        else:
-            too_few.append(
-                f"task {task}: the runs were joined on 1 item of {found.item_count}, and one item has no interval"
-            )
-    if not joined:
-        raise UserError(f"{too_few[0]}; run them on more of the same data")
+    joined, too_few = _of_enough_items(runs, shared)
     scores = [score for found in joined.values() for score in found.scores]
     metrics = _metrics(runs, scores, origin.aggregations)
     left_out = {f"{key[0]}: metric {name}" for key in joined for run in runs.values() for name in run[key].left_out}
@@ -109,7 +99,9 @@ def joined_results(
             "licence": UNKNOWN,
         },
         variants=tuple(
-            VariantCard(name, name, ", ".join(trained_on) or UNKNOWN, 0, 0, {}) for name in runs if name != BASE
+            VariantCard(id=name, name=name, trained_on=", ".join(trained_on) or UNKNOWN, size=0, seed=0, recipe={})
+            for name in runs
+            if name != BASE
         ),
         tasks=tuple(found.card(task, origin.harness, metrics) for task, found in tasks.items()),
         relations={(name, task): in_domain[task] for name in runs if name != BASE for task in tasks},
@@ -130,6 +122,24 @@ def joined_results(
             if (answer := common_answer(samples))
         },
     )
+
+
+def _of_enough_items(
+    runs: Runs, shared: Sequence[tuple[str, int]]
+) -> tuple[dict[tuple[str, int], _JoinedTask], list[str]]:
+    """Return what was joined on more than one item, and a line for each task that was not."""
+    joined, too_few = dict[tuple[str, int], _JoinedTask](), list[str]()
+    for task, shots in shared:
+        found = _joined(Cell(task, 1, shots, 0), {variant: run[task, shots] for variant, run in runs.items()})
+        if len(found.items) > 1:
+            joined[task, shots] = found
+        else:
+            too_few.append(
+                f"task {task}: the runs were joined on 1 item of {found.item_count}, and one item has no interval"
+            )
+    if not joined:
+        raise UserError(f"{too_few[0]}; run them on more of the same data")
+    return joined, too_few
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from spillover.analysis.analysis import Analysis
 from spillover.analysis.wording import plain, signed
 from spillover.questions.calibration.reliability import Reliability
 from spillover.records import BASE, Measurement, StudyResults
+from spillover.report.figures import MOST_LINES, undrawn_words
 from spillover.report.section import Chart, Column, Details, Entry, Panel, Row, Section, number, table, text
 from spillover.report.tables import cell_of, condition_words
 
@@ -65,18 +66,21 @@ def _entry(row: Measurement | None) -> Entry:
 
 
 def calibration_section(found: Sequence[Reliability]) -> Section:
-    """Return a chart per model, and the numbers of its bins."""
+    """Return a chart per model, of many variants those furthest off, and the numbers of all bins."""
+    furthest = sorted((item for item in found if item.model != BASE), key=lambda item: -item.error)[:MOST_LINES]
+    drawn = [item for item in found if item.model == BASE or item in furthest]
     lead = text(
         "How often a model is right (up) where it is so sure (right), over all its choices in 15 bins of confidence, "
         "the share of the chosen answer within the answer set. On the diagonal a model is as often right as it says; "
         "below it is too sure. Larger dots hold more items; the dashed line is the base."
+        f"{undrawn_words(len(found) - 1, 'with the largest calibration error')}"
     )
     columns: tuple[Column | str, ...] = (
         "model",
         *map(number, ("calibration error", "choices", "confidence", "right", "choices so sure")),
     )
     numbers = table("Calibration in numbers", columns, [row for item in found for row in _rows(item)])
-    chart = Chart("Accuracy by confidence, the table below holds the numbers", partial(_panels, found))
+    chart = Chart("Accuracy by confidence, the table below holds the numbers", partial(_panels, drawn))
     parts = (lead, chart, Details("The numbers of every bin", (numbers,))) if found else ()
     return Section("calibration", "Calibration", parts, summary="Is a model as often right as it is sure?")
 

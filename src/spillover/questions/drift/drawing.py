@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from spillover.report.figures import ROWS, Row, chart_spec, code_of, drawn, line_chart, svg
+from spillover.report.figures import ROWS, Row, chart_spec, code_of, line_chart, rendered, svg
 from spillover.report.section import Panel, Series
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def heat_maps(measured: Measured) -> tuple[Panel, ...]:
         )
         if names not in charts:
             charts[names] = chart_spec(_heat_map(layers, types, largest), spare=28)
-        panels.append(Panel(variant, note, drawn(charts[names], {ROWS: rows})))
+        panels.append(Panel(variant, note, rendered(charts[names], {ROWS: rows})))
     return tuple(panels)
 
 

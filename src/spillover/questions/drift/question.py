@@ -53,8 +53,11 @@ class DriftQuestion(Question[DriftFindings]):
 
     def summary(self, finding: DriftFindings | None) -> Mapping[str, object]:
         """Return what was measured of every variant, and what it explains."""
-        explained = dataclasses.asdict(finding or DriftFindings({}, (), (), ()))
-        return {"drift": explained.pop("measured"), "drift_findings": explained}
+        found = finding or DriftFindings({}, (), (), ())
+        # What was measured is plain already: thousands of numbers a variant, which asdict would copy one by one.
+        explained = dataclasses.asdict(dataclasses.replace(found, measured={}))
+        del explained["measured"]
+        return {"drift": found.measured, "drift_findings": explained}
 
 
 DRIFT = DriftQuestion()

@@ -9,7 +9,7 @@ from spillover.analysis.wording import enumerated, plain, scientific, signed
 from spillover.questions.drift.drawing import heat_maps, similarity_chart
 from spillover.questions.drift.findings import LEAST_VARIANT_COUNT, SUMMARIES, DriftFindings
 from spillover.records import StudyResults
-from spillover.report.figures import series_of
+from spillover.report.figures import MOST_LINES, series_of, undrawn_words
 from spillover.report.section import (
     Chart,
     Column,
@@ -42,22 +42,27 @@ def drift_section(results: StudyResults, found: DriftFindings) -> Section:
         text(strong("Does training with demonstrations move the weights less?"), " ", name(answer.sentence), ".")
         for answer in found.answers
     ]
+    moved_most = sorted(found.measured, key=lambda variant: -found.measured[variant]["relative_norm"])[:MOST_LINES]
+    drawn = {variant: drift for variant, drift in found.measured.items() if variant in moved_most}
+    undrawn = undrawn_words(len(found.measured), "whose weights moved most")
     parts: list[Part] = [*answers, _variants(found), *_notes(found), heading("Where the weights moved")]
     parts.append(
         Chart(
             "Relative norm of the weight change per layer and module type",
-            lambda: heat_maps(found.measured),
+            lambda: heat_maps(drawn),
+            caption=f"{undrawn} The others by module type are in summary.json.".strip() if undrawn else "",
             is_wide=True,
         )
     )
-    parts += [_modules(variant, drift) for variant, drift in found.measured.items()]
-    styles = series_of(results)
+    parts += [_modules(variant, drift) for variant, drift in drawn.items()]
+    styles = series_of(results, drawn)
     parts += [
         heading("What the model computes"),
         Chart(
             "Similarity of hidden states to the base's by depth, a line per variant",
-            lambda: [Panel("", "", similarity_chart(found.measured, styles))],
-            caption="Linear CKA of hidden states with the base's, after the embedding (0) and after each layer.",
+            lambda: [Panel("", "", similarity_chart(drawn, styles))],
+            caption="Linear CKA of hidden states with the base's, after the embedding (0) and after each layer."
+            f"{undrawn}",
             legend=styles[1:],
         ),
     ]

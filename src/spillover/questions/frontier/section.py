@@ -9,6 +9,7 @@ from spillover.analysis.wording import interval_words, plain, signed
 from spillover.questions.frontier.curves import MatchedComparison, Ranged
 from spillover.questions.frontier.drawing import frontier_chart, styles_of
 from spillover.questions.frontier.frontier import Frontier, FrontierPoint
+from spillover.report.figures import MOST_LINES
 from spillover.report.section import (
     Chart,
     Column,
@@ -77,10 +78,14 @@ def _chart(frontier: Frontier) -> Chart:
             panels.append(Panel("out of domain alone", "without the other tasks", alone))
         return panels
 
+    styles = styles_of(frontier)
+    is_crowded = len(styles) > 1 + MOST_LINES
+    on_front = {point.recipe for point in frontier.points if point.is_on_front}
     return Chart(
         "Gain in-domain against change elsewhere, a point per variant; the table below holds the numbers",
         draw,
-        legend=styles_of(frontier),
+        caption=f"Of {len(styles) - 1:,} recipes, only those on the front are listed and named." if is_crowded else "",
+        legend=tuple(item for item in styles if item.model in on_front) if is_crowded else styles,
         is_wide=True,
     )
 

@@ -47,6 +47,9 @@ def verdicts_section(results: StudyResults, analysis: Analysis) -> Section:
         if light in present
         for piece in (" ", strong(light), f": {meaning.format(margin=results.margin)}.")
     ]
+    if any("negative transfer" in item.reading for item in analysis.verdicts):
+        terms += [" ", strong("negative transfer"), ": significantly below the base in some cell of another task."]
+    terms.append(" Not excluded: one-sided at 5 %, a little inside the interval; settled: with a chance of 0.8.")
     if all(card.id == f"{card.name}/{card.trained_on}/{card.size}/{card.seed}" for card in results.variants):
         terms.append(" Names are recipe/trained on/rows/seed.")
     parts = (Lights(analysis.verdicts), note(*terms[1:]), Details("The rule behind the verdicts", (text(rule),)))

@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
 
 from spillover.analysis.readings import SIGNIFICANT, Reading, Subject
 from spillover.analysis.wording import NAMED_COUNT, named
 from spillover.records import Relation, StudyResults
+from spillover.statistics.distributions import ndtri, stdtrit
 from spillover.statistics.inference import ONE_SIDED, unit_margin
 from spillover.statistics.means import Mean
 from spillover.statistics.power import POWER, fewest_items

@@ -100,19 +100,23 @@ def verdicts(
     """
     rule = RULE.format(margin=results.margin, task_margin=TASK_FACTOR * results.margin)
     found = []
+    of_variant: dict[str, list[Measurement]] = {}
+    for row in measurements:
+        of_variant.setdefault(row.variant, []).append(row)
     for subject in judged:
         if not subject.rows:
             raise ValueError(f"{subject.name}: no tested cell; cannot judge")
         numbers = tuple(_number(row) for row in subject.rows)
         own, ids = light(subject, results.margin), tuple(card.id for card in subject.cards)
-        harmed, lost = _negative_transfer(results, subject, measurements), _lost_tasks(subject)
+        measured = [row for variant in ids for row in of_variant.get(variant, ())]
+        harmed, lost = _negative_transfer(results, measured), _lost_tasks(subject)
         settle = settling(results, subject, open_questions(subject, results.margin)) if own == "unclear" else ""
         idle_tasks = _idle_tasks(subject, idle)
         parts = [
             _seeds(subject) + ", ".join(_clause(subject, row, results.margin) for row in subject.rows),
             f"loses {named([f'{name} {signed(change)}' for name, change in lost.items()])}" if lost else "",
             f"negative transfer to {named(also)}" if (also := [name for name in harmed if name not in lost]) else "",
-            _label_words(results, ids, measurements),
+            _label_words(results, measured),
             _constant(results, ids),
             f"{named(idle_tasks)} cannot lose here: {_IDLE}" if idle_tasks else "",
             _to_add(subject) if own == "untested" else "",
@@ -218,15 +222,13 @@ def _to_add(subject: Subject) -> str:
     return "add tests other than its own task: other data of its kind, and other tasks"
 
 
-def _negative_transfer(results: StudyResults, subject: Subject, measurements: Sequence[Measurement]) -> tuple[str, ...]:
+def _negative_transfer(results: StudyResults, measured: Sequence[Measurement]) -> tuple[str, ...]:
     """Return the tasks, other than the one trained on, of which some cell is significantly worse than the base's."""
     primary = {task.name: task.primary_metric for task in results.tasks}
-    ids = {card.id for card in subject.cards}
     harmed = [
         row.tested_on
-        for row in measurements
-        if row.variant in ids
-        and row.relation != Relation.IN_DOMAIN
+        for row in measured
+        if row.relation != Relation.IN_DOMAIN
         and row.metric == primary[row.tested_on]
         and row.is_clear
         and (row.difference < 0) == results.metrics[row.metric].higher_is_better
@@ -234,13 +236,12 @@ def _negative_transfer(results: StudyResults, subject: Subject, measurements: Se
     return tuple(dict.fromkeys(harmed))
 
 
-def _label_words(results: StudyResults, variants: Sequence[str], measurements: Sequence[Measurement]) -> str:
+def _label_words(results: StudyResults, measured: Sequence[Measurement]) -> str:
     free_text = {task.name for task in results.tasks if not task.answers}
     rows = [
         row
-        for row in measurements
-        if row.variant in variants
-        and row.metric == LABEL_SHARE
+        for row in measured
+        if row.metric == LABEL_SHARE
         and row.relation == Relation.CROSS_TASK
         and row.tested_on in free_text
         and row.value >= LABEL_SHARE_MENTIONED
