@@ -126,7 +126,7 @@ def test_shuffled_receipts_and_labels_keep_how_often_each_is_shown(finished):
     assert sorted(shown("copied")) == sorted(shown("receipts"))
     assert shown("copied") != shown("receipts")
     workshop = Workshop(store)
-    drawn, plain = (asking(study, ask=ask).form(workshop).shown for ask in ("drawn", PLAIN))
+    drawn, plain = (asking(study, ask=ask).form(workshop).shown[0] for ask in ("drawn", PLAIN))
     assert sorted(row.target for row in drawn) == sorted(row.target for row in plain)
     assert [row.fields for row in drawn] == [row.fields for row in plain]
 
@@ -221,8 +221,9 @@ def test_another_primary_ask_feeds_the_matrix_and_the_plain_one_stands_beside(tm
             "'a' and 'b' both set labels",
         ),
         ("{plain: {}}", "choose another name"),
-        ("{a: {demonstrations: similar}}", "demonstrations of kind 'similar' are not there"),
-        ("{a: {demonstrations: {kind: similar, encoder: minilm}}}", "demonstrations of kind 'similar' are not there"),
+        ("{a: {demonstrations: {encoder: minilm}}}", "encoder and pool are of similar demonstrations"),
+        ("{a: {demonstrations: generated}}", "demonstrations.kind is 'generated'"),
+        ("{a: {demonstrations: similar}}\nscoring: contextual", "contextual scoring needs the same demonstrations"),
         ("{a: {receipts: {of: nobody}}}", "ask 'a': receipts: unknown model"),
         ("{a: {receipts: {of: sft, show: label, words: 'It is {label} {confidence}'}}}", "show asks for {label}"),
         ("{a: {labels: {then: random}, only: {tasks: third}}}", "unknown tested task 'third'"),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,13 +13,14 @@ from spillover.evaluation.choice import ScoringKind
 from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
 from spillover.prompts.demonstrations import choose, with_random_targets, with_shuffled_targets
-from spillover.prompts.encoding import Encoder, TokenIds
+from spillover.prompts.encoding import Encoder, TokenIds, common_prefix_length
 from spillover.prompts.receipts import Place, Receipt, corrupted, with_line
 from spillover.prompts.template import Template, content_free_prompts, demonstrated_prompts, premise
 from spillover.records import AskedItem, Cell, Example, FlipFloor
 from spillover.steps.adoption import require_same_ids
 from spillover.steps.asked_rows import THE_TEST, AskedRows
 from spillover.steps.cell_steps import Answered, AskCell
+from spillover.steps.nearest import Nearest
 from spillover.steps.prepare import Prepare
 from spillover.steps.speed import Cost, Speed
 from spillover.steps.step import Step, Told
@@ -44,8 +46,8 @@ DECODE = 2
 class Form:
     """What a cell's prompts are made of, the same for every model that is asked so."""
 
-    shown: tuple[Example, ...]
-    """Demonstrations."""
+    shown: tuple[tuple[Example, ...], ...]
+    """Demonstrations, item by item."""
     shown_as: Template
     asked_as: Template
     """The template of the question."""
@@ -55,12 +57,16 @@ class Form:
     @property
     def prompts(self) -> tuple[str, ...]:
         """The prompt of every item."""
-        return demonstrated_prompts(self.asked_as, self.shown, self.questions, shown_as=self.shown_as)
+        found: list[str] = []
+        for shown, items in groupby(zip(self.shown, self.questions, strict=True), key=lambda item: item[0]):
+            questions = [question for _, question in items]
+            found += demonstrated_prompts(self.asked_as, shown, questions, shown_as=self.shown_as)
+        return tuple(found)
 
     @property
     def content_free(self) -> tuple[str, ...]:
-        """The prompt with nothing in its fields, nor in its receipt."""
-        return content_free_prompts(self.asked_as, self.shown, shown_as=self.shown_as)
+        """The prompt with nothing in its fields, nor in its receipt, where demonstrations are the same for all."""
+        return content_free_prompts(self.asked_as, self.shown[0] if self.shown else (), shown_as=self.shown_as)
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,8 @@ class Predict(AskCell):
     """Whose verdicts stand where, in the places that the ask names."""
     rows: AskedRows = THE_TEST
     """Which rows are asked: the test, or what who shows verdicts or sets a threshold needs."""
+    nearest: Nearest | None = None
+    """Finds the demonstrations of each item; None shows all the same."""
 
     @property
     def label(self) -> str:
@@ -105,13 +113,18 @@ class Predict(AskCell):
             "answers": task.answers,
             "generation": {"max_new_tokens": task.generation.max_new_tokens, "stop": task.generation.stop},
             "shots": self.cell.shots,
-            "demonstration_seed": self.cell.demonstration_seed,
+            "demonstration_seed": self.demonstration_seed,
             "test_limit": self.test_limit,
             "priors": self.priors,
             "protocol": self.protocol,
             "precision": self.precision,
             **self._asked_otherwise(),
         }
+
+    @property
+    def demonstration_seed(self) -> int:
+        """By which demonstrations are drawn; similar ones are not."""
+        return 0 if self.nearest else self.cell.demonstration_seed
 
     def _asked_otherwise(self) -> Mapping[str, Any]:
         """Return what is asked otherwise than plainly, and other rows than the test; nothing where nothing is."""
@@ -122,14 +135,18 @@ class Predict(AskCell):
         return found | ({"readings": readings} if readings else {})
 
     def inputs(self) -> Mapping[str, Step]:
-        read = {f"receipts of {place}": verdicts.step for place, verdicts in self.receipts}
+        read: dict[str, Step] = {f"receipts of {place}": verdicts.step for place, verdicts in self.receipts}
+        read |= {"nearest": self.nearest} if self.nearest else {}
         return {"data": self.data, **({"variant": self.variant} if self.variant else {}), **read, **self.rows.inputs()}
 
     def work(self, workshop: Workshop) -> float:
         encoded, _ = self.encoded(workshop)
-        card = encoded.card()
-        own = sum(len(prompt) - card.shared_prefix_token_count for prompt in encoded.prompts)
-        return card.shared_prefix_token_count + own + DECODE * decoded_token_count(encoded)
+        asked = 0
+        for group in encoded.groups():
+            prompts = [encoded.prompts[index] for index in group]
+            shared = common_prefix_length(prompts)
+            asked += shared + sum(len(prompt) - shared for prompt in prompts)
+        return asked + DECODE * decoded_token_count(encoded)
 
     def cost(self, work: float, workshop: Workshop, speed: Speed) -> Cost:
         decoded = decoded_token_count(self.encoded(workshop)[0])
@@ -137,7 +154,8 @@ class Predict(AskCell):
 
     def encoded(self, workshop: Workshop) -> tuple[EncodedCell, dict[str, int]]:
         """Return the cell's token ids and the test rows dropped (reason to count), the same for every model."""
-        read = [verdicts.step for _, verdicts in self.receipts]
+        read: list[Step] = [verdicts.step for _, verdicts in self.receipts]
+        read += [self.nearest] if self.nearest else []
         name = (
             *("cell", self.data.key, self.template, self.cell, self.test_limit, self.protocol, self.priors),
             *(self.base.tokenizer_fingerprint, self.context_length, digest(self._asked_otherwise())),
@@ -164,6 +182,7 @@ class Predict(AskCell):
             generation.stop,
             form.content_free if "contextual" in self.priors else (),
             premise(Template(self.template)) if "pmi" in self.priors else "",
+            has_own_demonstrations=self.nearest is not None,
         )
         dropped = dict(Counter(prepared.dropped) + Counter(dropped))
         encoder = workshop.encoder(self.base.path)
@@ -176,26 +195,29 @@ class Predict(AskCell):
     def form(self, workshop: Workshop) -> Form:
         """Return what the prompts are made of: the slots of the ask, one after the other."""
         examples, answers = self.examples(workshop)[0], self.data.task.answers
-        shown = self.demonstrations(workshop)
-        labels, plain = self.ask.labels, Template(self.template)
+        shown, labels, plain = self.demonstrations(workshop), self.ask.labels, Template(self.template)
         if labels.then == "shuffled":
-            shown = with_shuffled_targets(shown, seed=labels.seed)
+            shown = _each(shown, lambda rows: with_shuffled_targets(rows, seed=labels.seed))
         elif labels.then == "random":
-            shown = with_random_targets(shown, answers, seed=labels.seed)
+            shown = _each(shown, lambda rows: with_random_targets(rows, answers, seed=labels.seed))
         form = Form(shown, plain, plain, tuple(example.fields for example in examples))
         if self.ask.receipts is None:
             return form
         with_receipt = with_line(plain, self.ask.receipts.line)
         for place in self.ask.receipts.where:
             if place == "demonstrations":
-                read = self.shown_receipts(place, shown, workshop)
-                told = [replace(row, fields={**row.fields, **r.fields}) for row, r in zip(shown, read, strict=True)]
-                form = replace(form, shown=tuple(told), shown_as=with_receipt)
+                told = _each(shown, lambda rows: self._told(rows, workshop))
+                form = replace(form, shown=told, shown_as=with_receipt)
             else:
                 read = self.shown_receipts(place, examples, workshop)
                 asked = [{**row.fields, **r.fields} for row, r in zip(examples, read, strict=True)]
                 form = replace(form, asked_as=with_receipt, questions=tuple(asked))
         return form
+
+    def _told(self, rows: Sequence[Example], workshop: Workshop) -> tuple[Example, ...]:
+        """Return demonstrations with their receipts."""
+        read = self.shown_receipts("demonstrations", rows, workshop)
+        return tuple(replace(row, fields={**row.fields, **r.fields}) for row, r in zip(rows, read, strict=True))
 
     def own_receipts(self, place: Place, rows: Sequence[Example], workshop: Workshop) -> list[Receipt]:
         """Return what the classifier itself says of rows of a place; the longest answer before it is asked."""
@@ -207,9 +229,13 @@ class Predict(AskCell):
         """Return how sure the classifier of a place is of each of the task's answers that it knows."""
         return dict(self.receipts)[place].shares(rows, workshop.store).within(self.data.task.answers)
 
-    def demonstrations(self, workshop: Workshop) -> tuple[Example, ...]:
-        """Return the rows that are shown, with their own labels."""
-        return choose(self.data.rows(workshop).demonstrations, self.cell.shots, seed=self.cell.demonstration_seed)
+    def demonstrations(self, workshop: Workshop) -> tuple[tuple[Example, ...], ...]:
+        """Return the rows that are shown before each item, with their own labels."""
+        examples = self.examples(workshop)[0]
+        if self.nearest:
+            return tuple(self.nearest.shown(examples, self.cell.shots, workshop))
+        pool = self.data.rows(workshop).demonstrations
+        return (choose(pool, self.cell.shots, seed=self.demonstration_seed),) * len(examples)
 
     def shown_receipts(self, place: Place, rows: Sequence[Example], workshop: Workshop) -> list[Receipt]:
         """Return the receipts that are shown beside rows of a place."""
@@ -217,7 +243,7 @@ class Predict(AskCell):
         kind = receipts.corrupt.kind(place) if receipts else ""
         if not receipts or not kind:
             return own
-        purpose = f"{self.data.task.name} {place} {self.cell.demonstration_seed}"
+        purpose = f"{self.data.task.name} {place} {self.demonstration_seed}"
         return corrupted(own, kind, self.data.task.answers, seed=receipts.corrupt.seed, purpose=purpose)
 
     def own_encoder(self, workshop: Workshop) -> Encoder:
@@ -264,6 +290,15 @@ class Predict(AskCell):
             AskedItem(example.id, prompt, example.target, example.options or answers, token_ids)
             for example, prompt, token_ids in zip(examples, prompts, ids, strict=True)
         ]
+
+
+def _each(
+    shown: Sequence[tuple[Example, ...]], change: Callable[[tuple[Example, ...]], tuple[Example, ...]]
+) -> tuple[tuple[Example, ...], ...]:
+    """Change the demonstrations of each item, those that several have once."""
+    changed = {tuple(row.id for row in rows): rows for rows in shown}
+    made = {ids: change(rows) for ids, rows in changed.items()}
+    return tuple(made[tuple(row.id for row in rows)] for rows in shown)
 
 
 def decoded_token_count(cell: EncodedCell) -> float:

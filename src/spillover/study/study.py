@@ -122,6 +122,8 @@ class Study:
     """The primary ask, whose cells are the grid."""
     asks: Mapping[str, NamedAsk] = field(default_factory=dict)
     """Every other way of asking but the plain one, by name."""
+    encoders: Mapping[str, ResolvedModel] = field(default_factory=dict)
+    """Encoders by the words by which asks name them."""
     asked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Name of a variant, or `BASE`, to the asks it is asked by beside the primary one."""
     compare: tuple[tuple[str, str], ...] = ()
@@ -263,6 +265,8 @@ class Study:
                 self._label_words(variant),
                 self._asks_of(variant.name if variant else BASE),
                 classifiers,
+                self.pool(),
+                self.encoders,
             )
             for variant in (None, *self.models)
         )

@@ -97,10 +97,10 @@ def _read(step: ScoreCell, asked: Predict, alone: ScoreCell, workshop: Workshop)
 
 
 def _demonstrations(asked: Predict, workshop: Workshop) -> tuple[int, int]:
-    """Return how many demonstrations carry a receipt, and in how many of them the classifier is wrong."""
+    """Return how many demonstrations carry a receipt, each once, and in how many of them the classifier is wrong."""
     assert asked.ask.receipts is not None
     if "demonstrations" not in asked.ask.receipts.where:
         return 0, 0
-    shown = asked.demonstrations(workshop)
+    shown = list({row.id: row for rows in asked.demonstrations(workshop) for row in rows}.values())
     receipts = asked.own_receipts("demonstrations", shown, workshop)
     return len(shown), sum(row.target != receipt.label for row, receipt in zip(shown, receipts, strict=True))
