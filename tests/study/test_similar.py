@@ -7,7 +7,7 @@ import torch
 from spillover.errors import UserError
 from spillover.models.scoring import answer_scores
 from spillover.prompts.demonstrations import text_of
-from spillover.prompts.similarity import letter_features, nearest
+from spillover.prompts.similarity import letter_similarities, nearest
 from spillover.records import BASE, PLAIN, Cell
 from spillover.steps.asked_rows import AskedRows
 from spillover.steps.predict import asked_model
@@ -47,7 +47,7 @@ def test_each_item_is_shown_the_rows_most_like_it_that_no_variant_trains_on(fini
     learnt = {text_of(row) for learner in study.learners for row in learner.learnt(workshop)}
     pool = [row for row in prepared.train if text_of(row) not in learnt]
     assert 2 < len(pool) < len(prepared.train)
-    expected = nearest(rows, pool, letter_features(pool), count=2)
+    expected = nearest(rows, pool, letter_similarities(pool), count=2)
     for row, shown, places in zip(rows, step.demonstrations(workshop), expected, strict=True):
         assert [pool[place].id for place in places] == [other.id for other in reversed(shown)]
         assert text_of(row) not in {text_of(other) for other in shown}

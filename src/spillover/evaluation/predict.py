@@ -134,6 +134,17 @@ def encode_cell(
     return cell
 
 
+def fitting(asked: Asked, encoder: Encoder, *, context_length: int) -> Sequence[int]:
+    """Return the places of the examples whose prompt and longest answer fit a context."""
+    found = []
+    known = max(map(len, encoder.targets(asked.answers)), default=0)
+    for place, (example, prompt) in enumerate(zip(asked.examples, encoder.prompts(asked.prompts), strict=True)):
+        room = max(map(len, encoder.targets(example.options)), default=known) or asked.max_new_tokens
+        if len(prompt) + room <= context_length:
+            found.append(place)
+    return found
+
+
 def _premise(asked: Asked, encoder: Encoder) -> TokenIds:
     return encoder.prompts([asked.premise])[0] if asked.premise else ()
 

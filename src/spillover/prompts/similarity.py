@@ -17,12 +17,12 @@ ROWS_AT_ONCE = 64
 """Rows whose similarities to a whole pool are held at once."""
 DECIMALS = 5
 """Of a similarity; what differs by less is a tie, as it may be rounding."""
-Features = Callable[[Sequence[Example]], "FloatArray | sparse.csr_matrix"]
-"""Rows to vectors of length 1, ``(rows, features)``."""
+Similarities = Callable[[Sequence[Example]], FloatArray]
+"""Rows to how alike each is to every row of a pool, ``(rows, pool)``, 1 where they are the same."""
 
 
-def letter_features(pool: Sequence[Example]) -> Features:
-    """Return TF-IDF over pieces of `LETTERS` characters of normalised text, as scikit-learn weighs it.
+def letter_similarities(pool: Sequence[Example]) -> Similarities:
+    """Return the cosine of TF-IDF over pieces of `LETTERS` characters of normalised text, as scikit-learn weighs it.
 
     A piece counts ``1 + log(count)`` times ``1 + log((1 + n) / (1 + rows with it))``, of the ``n`` rows of the pool.
     """
@@ -31,20 +31,21 @@ def letter_features(pool: Sequence[Example]) -> Features:
     places = {piece: index for index, piece in enumerate(sorted(row_counts))}
     weights = 1 + np.log((1 + len(pool)) / (1 + np.array([row_counts[piece] for piece in places], dtype=np.float64)))
 
-    def features(rows: Sequence[Example]) -> sparse.csr_matrix:
+    def vectors(rows: Sequence[Example]) -> sparse.csr_matrix:
         counted = [
             (index, places[piece], count)
             for index, row in enumerate(rows)
             for piece, count in _pieces(row).items()
             if piece in places
         ]
-        at, pieces, counts = (np.array(column) for column in zip(*counted, strict=True)) if counted else ([], [], [])
-        values = (1 + np.log(counts)) * weights[pieces] if counted else []
+        at, pieces, counts = np.array(counted, dtype=np.int64).reshape(-1, 3).T
+        values = (1 + np.log(counts)) * weights[pieces]
         made = sparse.csr_matrix((values, (at, pieces)), shape=(len(rows), max(1, len(places))))
         lengths = np.sqrt(np.asarray(made.multiply(made).sum(axis=1)).ravel())
         return sparse.csr_matrix(sparse.diags(1 / np.maximum(lengths, 1e-300)) @ made)
 
-    return features
+    of_pool = vectors(pool)
+    return lambda rows: np.asarray((vectors(rows) @ of_pool.T).toarray(), dtype=np.float64)
 
 
 def _pieces(row: Example) -> Counter[str]:
@@ -53,7 +54,7 @@ def _pieces(row: Example) -> Counter[str]:
 
 
 def nearest(
-    rows: Sequence[Example], pool: Sequence[Example], features: Features, *, count: int
+    rows: Sequence[Example], pool: Sequence[Example], similarities: Similarities, *, count: int
 ) -> list[tuple[int, ...]]:
     """Return the places in the pool of the rows most like each row, the most alike first.
 
@@ -64,12 +65,10 @@ def nearest(
     content = sorted(range(len(pool)), key=lambda index: (texts[index], pool[index].id))
     rank = np.empty(len(pool), dtype=np.int64)
     rank[content] = np.arange(len(pool))
-    of_pool, found = features(pool), []
+    found = []
     for start in range(0, len(rows), ROWS_AT_ONCE):
         together = rows[start : start + ROWS_AT_ONCE]
-        product = features(together) @ of_pool.T
-        alike = np.round(product.toarray() if sparse.issparse(product) else np.asarray(product), DECIMALS)
-        for row, values in zip(together, alike, strict=True):
+        for row, values in zip(together, np.round(similarities(together), DECIMALS), strict=True):
             own = text_of(row)
             order = np.lexsort((rank, -values))
             kept = (int(place) for place in order if pool[place].id != row.id and texts[place] != own)

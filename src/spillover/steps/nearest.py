@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 from spillover.errors import UserError
 from spillover.models.spec import ResolvedModel
 from spillover.prompts.demonstrations import draw
-from spillover.prompts.similarity import Features, letter_features, nearest
-from spillover.records import Example
+from spillover.prompts.similarity import Similarities, letter_similarities, nearest
+from spillover.records import Example, FloatArray
 from spillover.steps.asked_rows import AskedRows
 from spillover.steps.outside import changed_model
 from spillover.steps.prepare import Prepare
@@ -94,17 +94,22 @@ class Nearest(Step):
 
     def compute(self, folder: Path, workshop: Workshop, told: Told) -> None:
         rows, pool = self.asked(workshop), self.shown_from(workshop)
-        found = nearest(rows, pool, self._features(pool, workshop), count=MOST_SHOWN)
+        found = nearest(rows, pool, self._similarities(pool, workshop), count=MOST_SHOWN)
         chosen = {row.id: [pool[place].id for place in places] for row, places in zip(rows, found, strict=True)}
         files.write_json(folder / PLACES, chosen)
 
-    def _features(self, pool: Sequence[Example], workshop: Workshop) -> Features:
+    def _similarities(self, pool: Sequence[Example], workshop: Workshop) -> Similarities:
         if self.encoder is None:
-            return letter_features(pool)
+            return letter_similarities(pool)
         from spillover.models.embedding import Embedder
 
         embedder = Embedder(self.encoder.path, device=workshop.device)
-        return lambda rows: embedder.vectors(["\n".join(row.fields.values()) for row in rows])
+
+        def vectors(rows: Sequence[Example]) -> FloatArray:
+            return embedder.vectors(["\n".join(row.fields.values()) for row in rows])
+
+        of_pool = vectors(pool)
+        return lambda rows: vectors(rows) @ of_pool.T
 
     def shown(self, rows: Sequence[Example], count: int, workshop: Workshop) -> list[tuple[Example, ...]]:
         """Return the demonstrations of each row, the most alike last: what stands nearest to a question counts most.

@@ -29,6 +29,7 @@ from spillover.steps.verdicts import Shares, Verdicts
 from spillover.steps.workshop import Workshop, machine
 from spillover.store import files
 from spillover.store.identity import digest
+from spillover.store.store import Store
 from spillover.tasks.ask import AS_PLAIN, Ask
 from spillover.tasks.prepare import Protocol
 
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from spillover.evaluation.predict import EncodedCell
     from spillover.models.loaded import LoadedModel
 
+TOO_LONG = "prompt longer than the context"
+"""Why a row of a cell is not asked."""
 DECODE = 2
 """Tokens of packed passes that one decoded token costs, measured at 135M parameters on two cores."""
 
@@ -153,7 +156,10 @@ class Predict(AskCell):
         return speed.asked_token * (work - DECODE * decoded) + speed.decoded_token * decoded
 
     def encoded(self, workshop: Workshop) -> tuple[EncodedCell, dict[str, int]]:
-        """Return the cell's token ids and the test rows dropped (reason to count), the same for every model."""
+        """Return the cell's token ids and the rows dropped (reason to count), the same for every model.
+
+        Rows whose prompt the base cannot read are not asked; a variant that reads less than it is refused.
+        """
         read: list[Step] = [verdicts.step for _, verdicts in self.receipts]
         read += [self.nearest] if self.nearest else []
         name = (
@@ -168,7 +174,7 @@ class Predict(AskCell):
         return encoded, dropped
 
     def _encode(self, workshop: Workshop) -> tuple[EncodedCell, dict[str, int]]:
-        from spillover.evaluation.predict import Asked, encode_cell
+        from spillover.evaluation.predict import Asked, encode_cell, fitting
 
         prepared, task = self.data.rows(workshop), self.data.task
         examples, dropped = self.examples(workshop)
@@ -184,8 +190,13 @@ class Predict(AskCell):
             premise(Template(self.template)) if "pmi" in self.priors else "",
             has_own_demonstrations=self.nearest is not None,
         )
-        dropped = dict(Counter(prepared.dropped) + Counter(dropped))
         encoder = workshop.encoder(self.base.path)
+        kept = fitting(asked, encoder, context_length=self.base.context_length)
+        if 2 <= len(kept) < len(examples):  # of fewer nothing can be said, and which is too long is said instead
+            dropped = {**dropped, TOO_LONG: len(examples) - len(kept)}
+            of_kept = (tuple(rows[place] for place in kept) for rows in (examples, form.prompts))
+            asked = replace(asked, **dict(zip(("examples", "prompts"), of_kept, strict=True)))
+        dropped = dict(Counter(prepared.dropped) + Counter(dropped))
         return encode_cell(asked, encoder, context_length=self.context_length, dropped=dropped), dropped
 
     def examples(self, workshop: Workshop) -> tuple[tuple[Example, ...], Mapping[str, int]]:
@@ -246,6 +257,10 @@ class Predict(AskCell):
         purpose = f"{self.data.task.name} {place} {self.demonstration_seed}"
         return corrupted(own, kind, self.data.task.answers, seed=receipts.corrupt.seed, purpose=purpose)
 
+    def too_long_count(self, store: Store) -> int:
+        """Return how many rows the finished step was not asked, since their prompt did not fit."""
+        return int(self.facts(store)["dropped"].get(TOO_LONG, 0))
+
     def own_encoder(self, workshop: Workshop) -> Encoder:
         """Return the tokenizer that came with the model: its end token ends what the model writes."""
         return workshop.encoder(self.variant.tokenizer_path if self.variant else self.base.path)
@@ -282,6 +297,10 @@ class Predict(AskCell):
 
     def asked_items(self, workshop: Workshop) -> list[AskedItem]:
         store, examples, prompts = workshop.store, self.examples(workshop)[0], self.form(workshop).prompts
+        if self.too_long_count(store):
+            kept = {row.example_id for row in self.answered(store)}
+            prompts = tuple(prompt for row, prompt in zip(examples, prompts, strict=True) if row.id in kept)
+            examples = tuple(row for row in examples if row.id in kept)
         ids: Sequence[TokenIds | None] = [None] * len(examples)
         if files.PROMPT_IDS in store.manifest(self)["files"]:
             ids = files.read_prompt_ids(store.file(self, files.PROMPT_IDS))

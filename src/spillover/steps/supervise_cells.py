@@ -45,14 +45,17 @@ class Classify(AskCell):
         return own | ({"test_limit": self.test_limit} if self.part.is_test else {"part": self.part.plain()})
 
     def inputs(self) -> Mapping[str, Step]:
-        if self._are_new:
+        if not self.is_out_of_fold:
             return {"data": self.data, "variant": self.variant, **self.part.inputs()}
         return {"data": self.data, **self.variant.fair_inputs(), **self.part.inputs()}
 
     @property
-    def _are_new(self) -> bool:
-        """Whether it was trained on none of the rows, as is known before they are read; else others judge those."""
-        return self.part.is_test or self.variant.learns in [other.learns for other in self.part.unlearnt_by]
+    def is_out_of_fold(self) -> bool:
+        """Whether it may have been trained on some of the rows, so that others judge those; known before they are read.
+
+        Test rows are asked of the classifier itself, and so are those that are chosen for not being learnt.
+        """
+        return not self.part.is_test and self.variant.learns not in [row.learns for row in self.part.unlearnt_by]
 
     def rows(self, workshop: Workshop) -> tuple[tuple[Example, ...], dict[str, int]]:
         """Return the rows that are asked, the same as of every model, and those left out (reason to count)."""
@@ -74,7 +77,7 @@ class Classify(AskCell):
     def compute(self, folder: Path, workshop: Workshop, told: Told) -> None:
         rows, dropped = self.rows(workshop)
         answers = self.data.task.answers
-        say = self.variant.asked_shares if self._are_new else self.variant.shares_of
+        say = self.variant.shares_of if self.is_out_of_fold else self.variant.asked_shares
         logs = over_answers(say(rows, workshop), self.variant.labels, answers)
         first = PromptCard(self.cell, rows[0].id, _text(rows[0]), (), 0, rows[0].target, {})
         self.write_answers(folder, Answered(predictions_of(logs, rows, answers), first, dropped=dropped))
