@@ -16,6 +16,7 @@ from spillover.steps.predict import Predict
 from spillover.steps.verdicts import Shares
 from spillover.steps.workshop import Workshop
 from spillover.store.store import Store
+from spillover.study.cell_items import read_cell_items
 from spillover.study.cells import cell_name, find_score
 from spillover.study.results import collect
 from spillover.study.runner import run_study
@@ -300,3 +301,12 @@ def test_a_cell_of_another_ask_has_a_name_by_which_it_is_found(finished):
     assert cell_name(study, step) == "base:first:2:1:0:copied"
     assert find_score(study, "base:first:2:1:0:copied") is step
     assert find_score(study, "base:first:2").predictions.cell.ask == PLAIN
+
+
+def test_what_a_model_sees_under_an_ask_is_shown_as_any_cell_is(finished):
+    study, store, _ = finished
+    found = read_cell_items(study, store, find_score(study, "base:first:2:1:0:copied"))
+    assert [item.asked.prompt for item in found.items] == [
+        item.prompt for item in asking(study, ask="copied").asked_items(Workshop(store))
+    ]
+    assert all("Classifier's Prediction" in item.asked.prompt for item in found.items)

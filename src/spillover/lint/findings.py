@@ -165,19 +165,21 @@ def gather(study: Study, workshop: Workshop) -> tuple[Evidence, list[Finding]]:
                 asked.append(_asked(step, workshop))
         except UserError as error:
             failed.append(_unusable(step.label, error))
-    others: list[Asked] = []
+    otherwise_asked: list[Asked] = []
     for score in study.asked_otherwise:
         otherwise = score.predictions
         if otherwise.variant is None and isinstance(otherwise, Predict):
             try:
-                others.append(_asked(otherwise, workshop))
+                otherwise_asked.append(_asked(otherwise, workshop))
             except UserError as error:
                 failed.append(_unusable(otherwise.label, error))
     encoder = workshop.encoder(study.base.path)
-    read = [verdicts.step for found in (*asked, *others) for _, verdicts in found.step.receipts]
+    read = [verdicts.step for found in (*asked, *otherwise_asked) for _, verdicts in found.step.receipts]
     shown = {step.model: step.variant for step in read if isinstance(step, AskCell) and step.variant}
     judges = {name: Held.of(model.learnt(workshop)) for name, model in shown.items()}
-    return Evidence(study, encoder, prepared, tuple(asked), tuple(trained), tuple(others), judges), list(_once(failed))
+    return Evidence(study, encoder, prepared, tuple(asked), tuple(trained), tuple(otherwise_asked), judges), list(
+        _once(failed)
+    )
 
 
 def _asked(step: Predict, workshop: Workshop) -> Asked:

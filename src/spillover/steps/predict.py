@@ -194,8 +194,8 @@ class Predict(AskCell):
         kept = fitting(asked, encoder, context_length=self.base.context_length)
         if 2 <= len(kept) < len(examples):  # of fewer nothing can be said, and which is too long is said instead
             dropped = {**dropped, TOO_LONG: len(examples) - len(kept)}
-            of_kept = (tuple(rows[place] for place in kept) for rows in (examples, form.prompts))
-            asked = replace(asked, **dict(zip(("examples", "prompts"), of_kept, strict=True)))
+            of_kept = tuple(examples[place] for place in kept)
+            asked = replace(asked, examples=of_kept, prompts=tuple(asked.prompts[place] for place in kept))
         dropped = dict(Counter(prepared.dropped) + Counter(dropped))
         return encode_cell(asked, encoder, context_length=self.context_length, dropped=dropped), dropped
 

@@ -83,7 +83,8 @@ class ItemReader:
     def compared(self, base: ScoreCell, step: ScoreCell) -> Compared:
         """Return what each item of a cell scores with two models."""
         found = base.task_scores((base, step), self._workshop)
-        return Compared.of(found, *(scored for scored in found.scores if scored.metric == found.compared_by))
+        before, after = (scored for scored in found.scores if scored.metric == found.compared_by)
+        return Compared.of(found, before, after)
 
     def asked(self, step: AskCell, example_ids: Sequence[str]) -> tuple[AskedItem, ...]:
         """Return items of a cell as they were asked, in the order of ``example_ids``.

@@ -40,12 +40,11 @@ def left_out(steps: Sequence[ScoreCell], store: Store) -> LeftOut:
         asked = step.predictions
         if isinstance(asked, Predict) and asked.too_long_count(store):
             asks.setdefault((asked.cell.tested_on, asked.cell.shots), {})[asked.cell.ask] = None
-    items, sentences = {}, []
+    items, sentences = dict[Group, frozenset[str]](), list[str]()
     for group, names in asks.items():
         own = [step for step in finished if (step.predictions.cell.tested_on, step.predictions.cell.shots) == group]
         asked_ids = [set(step.statistics(store)[0]) for step in own]
-        every = set.union(*asked_ids)
-        items[group] = frozenset(every - set.intersection(*asked_ids))
+        items[group] = frozenset(set[str]().union(*asked_ids) - asked_ids[0].intersection(*asked_ids))
         lacking = max(step.predictions.too_long_count(store) for step in own if isinstance(step.predictions, Predict))
         said = ", ".join("plain" if name == PLAIN else name for name in names)
         count = max(lacking, len(items[group]))
