@@ -193,6 +193,11 @@ def resolve_study(
         questions=tuple(questions),
         ask=settings.ask,
         asks=asks,
+        encoders={
+            word: resolve_model(_beside(path, word), cache=cache, folder=folder, notice=notice)
+            for word in dict.fromkeys(named.ask.demonstrations.encoder for named in asks.values())
+            if word
+        },
         asked=_asked(settings, entries, asks, where=str(path)),
         compare=tuple((entry.a, entry.b) for entry in settings.compare),
         origin=(str(path.absolute()),),

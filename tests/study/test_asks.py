@@ -16,6 +16,7 @@ from spillover.steps.predict import Predict
 from spillover.steps.verdicts import Shares
 from spillover.steps.workshop import Workshop
 from spillover.store.store import Store
+from spillover.study.cell_items import read_cell_items
 from spillover.study.cells import cell_name, find_score
 from spillover.study.results import collect
 from spillover.study.runner import run_study
@@ -126,7 +127,7 @@ def test_shuffled_receipts_and_labels_keep_how_often_each_is_shown(finished):
     assert sorted(shown("copied")) == sorted(shown("receipts"))
     assert shown("copied") != shown("receipts")
     workshop = Workshop(store)
-    drawn, plain = (asking(study, ask=ask).form(workshop).shown for ask in ("drawn", PLAIN))
+    drawn, plain = (asking(study, ask=ask).form(workshop).shown[0] for ask in ("drawn", PLAIN))
     assert sorted(row.target for row in drawn) == sorted(row.target for row in plain)
     assert [row.fields for row in drawn] == [row.fields for row in plain]
 
@@ -221,8 +222,9 @@ def test_another_primary_ask_feeds_the_matrix_and_the_plain_one_stands_beside(tm
             "'a' and 'b' both set labels",
         ),
         ("{plain: {}}", "choose another name"),
-        ("{a: {demonstrations: similar}}", "demonstrations of kind 'similar' are not there"),
-        ("{a: {demonstrations: {kind: similar, encoder: minilm}}}", "demonstrations of kind 'similar' are not there"),
+        ("{a: {demonstrations: {encoder: minilm}}}", "encoder and pool are of similar demonstrations"),
+        ("{a: {demonstrations: generated}}", "demonstrations.kind is 'generated'"),
+        ("{a: {demonstrations: similar}}\nscoring: contextual", "contextual scoring needs the same demonstrations"),
         ("{a: {receipts: {of: nobody}}}", "ask 'a': receipts: unknown model"),
         ("{a: {receipts: {of: sft, show: label, words: 'It is {label} {confidence}'}}}", "show asks for {label}"),
         ("{a: {labels: {then: random}, only: {tasks: third}}}", "unknown tested task 'third'"),
@@ -299,3 +301,12 @@ def test_a_cell_of_another_ask_has_a_name_by_which_it_is_found(finished):
     assert cell_name(study, step) == "base:first:2:1:0:copied"
     assert find_score(study, "base:first:2:1:0:copied") is step
     assert find_score(study, "base:first:2").predictions.cell.ask == PLAIN
+
+
+def test_what_a_model_sees_under_an_ask_is_shown_as_any_cell_is(finished):
+    study, store, _ = finished
+    found = read_cell_items(study, store, find_score(study, "base:first:2:1:0:copied"))
+    assert [item.asked.prompt for item in found.items] == [
+        item.prompt for item in asking(study, ask="copied").asked_items(Workshop(store))
+    ]
+    assert all("Classifier's Prediction" in item.asked.prompt for item in found.items)

@@ -48,7 +48,11 @@ def cell_names(context: typer.Context, incomplete: str) -> list[str]:
         study = load_study(Path(given["study_file"]), cache=terminal.cache(), notice=lambda _: None)
     except SpilloverError:
         return []
-    return [name for step in study.scores if (name := cell_name(study, step)).startswith(incomplete)]
+    return [
+        name
+        for step in (*study.scores, *study.asked_otherwise)
+        if (name := cell_name(study, step)).startswith(incomplete)
+    ]
 
 
 def variant_names(context: typer.Context, incomplete: str) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Protocol
 from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
 from spillover.records import Cell
+from spillover.steps.asked_rows import THE_TEST, AskedRows
 from spillover.steps.cell_steps import ScoreCell
 from spillover.steps.variant import Variant
 from spillover.steps.workshop import Workshop
@@ -34,6 +35,10 @@ class AskedModel:
     """By which asks it is asked beside the primary one."""
     classifiers: Mapping[str, Variant] = field(default_factory=dict)
     """Variants by the names under which asks read their verdicts."""
+    pool: AskedRows = THE_TEST
+    """The rows of a task that nobody learns from."""
+    encoders: Mapping[str, ResolvedModel] = field(default_factory=dict)
+    """Encoders by the words by which asks name them."""
 
     def checked_count(self, cell: Cell, cells: Sequence[Cell]) -> int:
         """Return how many items of one of a task's cells are also computed exactly.

@@ -93,7 +93,10 @@ class AskedVerdicts:
         """Return the softmax of the answers' log-likelihoods (sheet supercontext, 2.3)."""
         rule, answered = Scoring(answers=self.labels), self._answered(store)
         if unknown := [row.id for row in rows if row.id not in answered]:
-            raise UserError(f"{self.step.label}: row {unknown[0]!r} was not asked; run again")
+            raise UserError(
+                f"{self.step.label}: row {unknown[0]!r} was not asked, its prompt does not fit the context even "
+                "without demonstrations; set field_limits on the task, or limit the ask with only.tasks"
+            )
         return Shares(self.labels, np.stack([answer_shares(answered[row.id], rule) for row in rows]))
 
     def _answered(self, store: Store) -> Mapping[str, Prediction]:

@@ -30,6 +30,7 @@ from spillover.store.identity import digest
 from spillover.store.store import Store
 from spillover.study.item_seconds import item_seconds
 from spillover.study.items import MOST_ITEMS, Compared, ItemReader, by_cell
+from spillover.study.left_out import LeftOut, left_out
 from spillover.study.study import Study
 from spillover.tasks.relation import relation
 
@@ -55,7 +56,9 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
     asked = [step.predictions for step in steps]
     tested = _tested(study, [*steps, *others], store)
     tasks, scores = zip(*tested.values(), strict=True)
-    changes, common = _answers(study, steps, dict(zip(tested, scores, strict=True)), store)
+    missing = left_out([*steps, *others], store)
+    changes, common = _answers(study, steps, dict(zip(tested, scores, strict=True)), store, missing)
+    scores = tuple(replace(task, scores=missing.without(task.scores)) for task in scores)
     return StudyResults(
         study.name,
         _base_card(study),
@@ -70,7 +73,7 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         {name: card for task in scores for name, card in task.metrics.items()},
         tuple(scored for task in scores for scored in task.scores if scored.cell.ask == study.ask),
         tuple(replace(step.prompt(store), cell=step.cell) for step in asked if step.variant is None),
-        (*skipped, *(note for task in scores for note in task.notes)),
+        (*skipped, *missing.sentences, *(note for task in scores for note in task.notes)),
         _provenance(study, store, command),
         {
             (step.model, step.cell): FlipFloor(**floor)
@@ -165,7 +168,7 @@ def _tested(study: Study, steps: Sequence[ScoreCell], store: Store) -> Mapping[s
 
 
 def _answers(
-    study: Study, steps: Sequence[ScoreCell], tested: Mapping[str, TaskScores], store: Store
+    study: Study, steps: Sequence[ScoreCell], tested: Mapping[str, TaskScores], store: Store, missing: LeftOut
 ) -> tuple[tuple[CellChanges, ...], dict[tuple[str, Cell], CommonAnswer]]:
     """Compare every variant's items with the base's, cell by cell, and count what each model answers, if it does."""
     reader, changes, common = ItemReader(store), [], {}
@@ -182,7 +185,7 @@ def _answers(
         if step.is_answered:
             common[model, cell] = reader.common_answer(step)
         if model != BASE:
-            compared = Compared.of(tested[cell.tested_on], scores[BASE, cell], scores[model, cell])
+            compared = Compared.of(tested[cell.tested_on], scores[BASE, cell], scores[model, cell], missing.of(cell))
             changes.append(reader.changes(base[cell], step, compared, most=MOST_ITEMS))
     return tuple(changes), common
 

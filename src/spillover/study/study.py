@@ -18,6 +18,7 @@ from spillover.records import BASE, PLAIN, AskedBy
 from spillover.sources.asked_task import AskedModel, AskedTask
 from spillover.sources.suites import SuiteTask
 from spillover.steps.adopt import Adopt
+from spillover.steps.asked_rows import AskedRows
 from spillover.steps.cell_steps import ScoreCell
 from spillover.steps.derive import Derive
 from spillover.steps.finetune import Finetune
@@ -121,6 +122,8 @@ class Study:
     """The primary ask, whose cells are the grid."""
     asks: Mapping[str, NamedAsk] = field(default_factory=dict)
     """Every other way of asking but the plain one, by name."""
+    encoders: Mapping[str, ResolvedModel] = field(default_factory=dict)
+    """Encoders by the words by which asks name them."""
     asked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Name of a variant, or `BASE`, to the asks it is asked by beside the primary one."""
     compare: tuple[tuple[str, str], ...] = ()
@@ -235,6 +238,23 @@ class Study:
         )
 
     @cached_property
+    def learners(self) -> tuple[Variant, ...]:
+        """Every training of the study, those that a budget dropped among them."""
+        known = {step.key: step for step in (*self.designed, *self.finetunes, *self.classifiers) if step.learns_from}
+        return tuple(known.values())
+
+    def pool(self, count: int = 0) -> AskedRows:
+        """Return a task's training rows that no training of the study learns from, or so many first ones of them.
+
+        Those are its validation rows: the same for every model, cell and ask.
+        """
+        return AskedRows("pool", count, unlearnt_by=self.learners)
+
+    def asked_model(self, variant: Variant | None) -> AskedModel:
+        """Return who is asked where a variant is, or the base, by whatever asks."""
+        return next(model for model in self._asked_models if model.variant is variant)
+
+    @cached_property
     def _asked_models(self) -> tuple[AskedModel, ...]:
         classifiers = {name: self._classifier(name, ask) for ask, name in self._receipts}
         return tuple(
@@ -245,6 +265,8 @@ class Study:
                 self._label_words(variant),
                 self._asks_of(variant.name if variant else BASE),
                 classifiers,
+                self.pool(),
+                self.encoders,
             )
             for variant in (None, *self.models)
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -19,17 +18,21 @@ class Demonstrations(Settings):
     """Which rows are demonstrations."""
 
     shorthand: ClassVar[str] = "kind"
-    kind: Literal["fixed"] = "fixed"
-    """``fixed`` shows every item the same ones, drawn by the demonstration seed."""
-    added_later = frozenset({"kind"})
+    kind: Literal["fixed", "similar"] = "fixed"
+    """``fixed`` shows every item the same ones, drawn by the demonstration seed; ``similar`` each the rows of a pool
+    that are most like it, the most alike last."""
+    encoder: str = ""
+    """Of ``similar``: whose vectors are compared, a name of the catalogue, a folder or a hub id; empty compares letters
+    (TF-IDF)."""
+    pool: Literal["train", "demonstrations"] = "train"
+    """Of ``similar``: the task's training rows that no variant of the study trains on, or its demonstrations."""
+    added_later = frozenset({"kind", "encoder", "pool"})
 
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_what_is_not_there(cls, data: object) -> object:
-        kind = data.get("kind", "fixed") if isinstance(data, Mapping) else data
-        if kind != "fixed":
-            raise ValueError(f"demonstrations of kind {kind!r} are not there; the only kind is 'fixed', leave it out")
-        return data
+    @model_validator(mode="after")
+    def _only_of_similar(self) -> Self:
+        if self.kind == "fixed" and self.model_fields_set & {"encoder", "pool"}:
+            raise ValueError("encoder and pool are of similar demonstrations; add kind: similar, or leave them out")
+        return self
 
 
 class Labels(Settings):
@@ -127,11 +130,20 @@ class Ask(Settings):
     def at(self, shots: int) -> Ask:
         """Return what the ask comes to after so many demonstrations; equal to ``Ask()`` where it changes nothing."""
         labels = self.labels if shots and self.labels.then else Labels()
-        return Ask(labels=labels, receipts=self.receipts.at(shots) if self.receipts else None)
+        return Ask(
+            demonstrations=self.demonstrations if shots and self.demonstrations.kind == "similar" else Demonstrations(),
+            labels=labels,
+            receipts=self.receipts.at(shots) if self.receipts else None,
+        )
 
     def decides(self) -> dict[str, Any]:
-        """Return what decides the prompts, as plain data for a key: no name, nothing at its default, the words."""
+        """Return what decides the prompts, as plain data for a key: no name, nothing at its default, the words.
+
+        Of similar demonstrations the step that finds them says by what and among what.
+        """
         fields = self.identity()
+        if self.demonstrations.kind == "similar":
+            fields["demonstrations"] = {"kind": "similar"}
         if self.receipts is not None:
             fields["receipts"] = {**fields["receipts"], "words": self.receipts.line}
             del fields["receipts"]["of"]
@@ -141,6 +153,9 @@ class Ask(Settings):
     def words(self) -> str:
         """What it does, in words."""
         said = []
+        if self.demonstrations.kind == "similar":
+            among = "training rows" if self.demonstrations.pool == "train" else "demonstrations"
+            said.append(f"{among} most like each item by {self.demonstrations.encoder or 'their letters'}")
         if self.labels.then:
             said.append(f"labels of demonstrations {self.labels.then}")
         if (receipts := self.receipts and self.receipts.at(1)) is not None:

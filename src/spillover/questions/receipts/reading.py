@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from spillover.steps.cell_steps import ScoreCell
 from spillover.steps.predict import Predict
 from spillover.steps.workshop import Workshop
 from spillover.store.store import Store
+from spillover.study.left_out import left_out
 from spillover.study.study import Study
 
 SCORINGS: tuple[ScoringKind, ...] = ("batch", "raw")
@@ -50,6 +51,7 @@ class ReceiptItems:
 def receipt_items(study: Study, store: Store) -> tuple[ReceiptItems, ...]:
     """Return every finished cell in which verdicts are shown beside items, under each of `SCORINGS`."""
     steps = [step for step in (*study.scores, *study.asked_otherwise) if store.has(step)]
+    missing = left_out(steps, store)
     plain = {(step.predictions.model, step.predictions.cell): step for step in steps}
     workshop, found = Workshop(store), list[ReceiptItems]()
     for step in steps:
@@ -57,17 +59,23 @@ def receipt_items(study: Study, store: Store) -> tuple[ReceiptItems, ...]:
         if isinstance(asked, Predict) and asked.ask.receipts and "test" in asked.ask.receipts.where:
             alone = plain.get((asked.model, replace(asked.cell, ask=PLAIN)))
             if alone is not None:
-                found += _read(step, asked, alone, workshop)
+                found += _read(step, asked, alone, workshop, missing.of(asked.cell))
     return tuple(found)
 
 
-def _read(step: ScoreCell, asked: Predict, alone: ScoreCell, workshop: Workshop) -> Iterator[ReceiptItems]:
+def _read(
+    step: ScoreCell, asked: Predict, alone: ScoreCell, workshop: Workshop, missing: Collection[str]
+) -> Iterator[ReceiptItems]:
     store, answers = workshop.store, asked.data.task.answers
     assert asked.ask.receipts is not None
-    examples = asked.examples(workshop)[0]
+    every = asked.examples(workshop)[0]
+    receipts = zip(every, asked.shown_receipts("test", every, workshop), strict=True)
+    examples = [row for row in every if row.id not in missing]
+    shown = [receipt for row, receipt in receipts if row.id not in missing]
     shares = asked.shares("test", examples, workshop)
-    own, shown = shares.receipts(), asked.shown_receipts("test", examples, workshop)
-    given, before = step.predictions.answered(store), alone.predictions.answered(store)
+    own = shares.receipts()
+    answers_of_cells = (step.predictions.answered(store), alone.predictions.answered(store))
+    given, before = ([row for row in rows if row.example_id not in missing] for rows in answers_of_cells)
     columns = [answers.index(label) for label in shares.labels]
     told, wrong = _demonstrations(asked, workshop)
     for scoring in SCORINGS:
@@ -97,10 +105,10 @@ def _read(step: ScoreCell, asked: Predict, alone: ScoreCell, workshop: Workshop)
 
 
 def _demonstrations(asked: Predict, workshop: Workshop) -> tuple[int, int]:
-    """Return how many demonstrations carry a receipt, and in how many of them the classifier is wrong."""
+    """Return how many demonstrations carry a receipt, each once, and in how many of them the classifier is wrong."""
     assert asked.ask.receipts is not None
     if "demonstrations" not in asked.ask.receipts.where:
         return 0, 0
-    shown = asked.demonstrations(workshop)
+    shown = list({row.id: row for rows in asked.demonstrations(workshop) for row in rows}.values())
     receipts = asked.own_receipts("demonstrations", shown, workshop)
     return len(shown), sum(row.target != receipt.label for row, receipt in zip(shown, receipts, strict=True))
