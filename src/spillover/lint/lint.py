@@ -33,6 +33,7 @@ CHECKS: tuple[Check, ...] = (
     row_faults.balance,
     row_faults.contamination,
     metric_faults.blind_metrics,
+    metric_faults.json_answers,
 )
 
 

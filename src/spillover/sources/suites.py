@@ -8,18 +8,19 @@ from functools import cached_property
 
 from spillover.errors import UserError
 from spillover.evaluation.choice import ScoringKind
-from spillover.evaluation.metrics import LOSSES, METRICS
+from spillover.evaluation.metrics import LOSSES, METRICS, OF_JSON
 from spillover.models.spec import ResolvedModel
 from spillover.prompts.receipts import Place
 from spillover.prompts.template import Template, premise
 from spillover.records import PLAIN, Cell, Example
 from spillover.sources.asked_task import AskedModel, AskedTask
+from spillover.steps.confidence import Confidence
 from spillover.steps.predict import Predict
 from spillover.steps.prepare import Prepare
 from spillover.steps.score import Score
 from spillover.steps.supervise_cells import Classify
 from spillover.steps.supervise_variant import ClassifierVariant
-from spillover.steps.verdicts import AskedVerdicts, Verdicts
+from spillover.steps.verdicts import AskedVerdicts, Verdicts, WrittenVerdicts
 from spillover.steps.workshop import Workshop
 from spillover.tasks.ask import AS_PLAIN, Ask, NamedAsk
 from spillover.tasks.prepare import Protocol
@@ -122,7 +123,8 @@ class SuiteTask(AskedTask):
         return tuple(dict.fromkeys((*self.task.metrics, *(LOSSES if has_losses else ()))))
 
     def _predict(self, model: AskedModel, cell: Cell) -> Predict:
-        ask = self.asks[cell.ask].ask.at(cell.shots) if cell.ask != PLAIN else AS_PLAIN
+        is_text = not self.task.is_classification
+        ask = self.asks[cell.ask].ask.at(cell.shots, is_text=is_text) if cell.ask != PLAIN else AS_PLAIN
         places = ask.receipts.where if ask.receipts else ()
         return Predict(
             model.base,
@@ -142,8 +144,8 @@ class SuiteTask(AskedTask):
     def _classify(self, base: ResolvedModel, variant: ClassifierVariant, cell: Cell) -> Classify:
         return Classify(base, variant, self.data, cell, self.limit, self.protocol)
 
-    def _verdicts(self, model: AskedModel, ask: Ask, place: Place, cell: Cell) -> Verdicts:
-        """Return what the classifier of an ask says of demonstrations, or of the test.
+    def _verdicts(self, model: AskedModel, ask: Ask, place: Place, cell: Cell) -> Verdicts | WrittenVerdicts:
+        """Return what the classifier of an ask says of demonstrations, or of the test, or what it writes.
 
         A language model is asked plainly and without demonstrations: of the test that is its own cell.
         """
@@ -160,7 +162,10 @@ class SuiteTask(AskedTask):
         step = self._predict(who, Cell(self.name, cell.prompt_form, 0, self.demonstration_seeds[0]))
         if place == "demonstrations":
             step = replace(step, rows="demonstrations", test_limit=0, priors=(), checked_count=0)
-        return AskedVerdicts(step, self.task.answers)
+        if self.task.is_classification:
+            return AskedVerdicts(step, self.task.answers)
+        is_json = not set(OF_JSON).isdisjoint(self.task.metrics)
+        return WrittenVerdicts(Confidence(step), is_json, ask.receipts.abstain_below)
 
     @property
     def _priors(self) -> tuple[ScoringKind, ...]:
