@@ -12,6 +12,7 @@ import numpy as np
 from spillover.steps.predict import DECODE, Predict, asked_model, decoded_token_count
 from spillover.steps.speed import Cost, Speed
 from spillover.steps.step import Step, Told
+from spillover.steps.verdicts import SureOf
 from spillover.steps.workshop import Workshop
 from spillover.store import files
 from spillover.store.store import Store
@@ -20,7 +21,7 @@ CONFIDENCE = "confidence.json"
 
 
 @dataclass(frozen=True)
-class Confidence(Step):
+class Confidence(SureOf):
     """Measure the probability of every text that a model wrote in a cell, given its prompt.
 
     It is the product over the tokens, so that those which every answer has, as the braces of JSON, hardly count.
@@ -74,5 +75,4 @@ class Confidence(Step):
         files.write_json(folder / CONFIDENCE, sure)
 
     def probabilities(self, store: Store) -> Mapping[str, float]:
-        """Return the finished step's probability of each item's text, by the item's id; 0 where nothing was written."""
         return files.read_json(store.file(self, CONFIDENCE))  # type: ignore[no-any-return]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from spillover.errors import UserError
-from spillover.evaluation.choice import Scoring, answer_shares
+from spillover.evaluation.choice import Scoring, answer_shares, chosen_answer
 from spillover.evaluation.json_answers import ABSTENTION, answers_in
 from spillover.prompts.receipts import Receipt
 from spillover.records import Example, FloatArray
@@ -19,7 +20,6 @@ from spillover.store.store import Store
 
 if TYPE_CHECKING:
     from spillover.records import Prediction
-    from spillover.steps.confidence import Confidence  # asks what `Predict` wrote, which reads verdicts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,6 +102,21 @@ class AskedVerdicts:
         return {prediction.example_id: prediction for prediction in self.step.answered(store)}
 
 
+class SureOf(Step):
+    """A step that says how sure a model is of what it wrote in a cell."""
+
+    if TYPE_CHECKING:  # a field of the one that is computed
+
+        @property
+        @abstractmethod
+        def predictions(self) -> AskCell:
+            """What it wrote."""
+
+    @abstractmethod
+    def probabilities(self, store: Store) -> Mapping[str, float]:
+        """Return the finished step's probability of each item's text, by the item's id; 0 where nothing was written."""
+
+
 @dataclass(frozen=True)
 class WrittenVerdicts:
     """What a language model writes on the rows of one part of a task, left open where it is not sure.
@@ -109,7 +124,7 @@ class WrittenVerdicts:
     Sheet supercontext, 2.2; there is no set of answers to have shares of.
     """
 
-    step: Confidence
+    step: SureOf
     """How sure the model, asked these rows without demonstrations, is of its answers."""
     is_json: bool
     """Whether its answer is what its JSON says; then what cannot be read is no answer."""
@@ -127,7 +142,7 @@ class WrittenVerdicts:
         Raises:
             UserError: If a row is none of those the step was asked.
         """
-        written = {row.example_id: row.raw_answer for row in self.step.predictions.answered(store)}
+        written = {row.example_id: chosen_answer(row, Scoring()) for row in self.step.predictions.answered(store)}
         sure = self.step.probabilities(store)
         if unknown := [row.id for row in rows if row.id not in written]:
             raise UserError(f"{self.step.label}: row {unknown[0]!r} was not asked; run again")
