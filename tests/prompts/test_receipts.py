@@ -14,6 +14,8 @@ RECEIPTS = [Receipt(label, confidence) for label, confidence in (("up", 0.9), ("
         (("label", "confidence"), "Classifier's Prediction: up (Confidence: 0.967)"),
         (("label",), "Classifier's Prediction: up"),
         (("confidence",), "Classifier's Confidence: 0.967"),
+        (("answer",), "Potential answer: up"),
+        (("answer", "confidence"), "Potential answer: up (Confidence: 0.967)"),
     ],
 )
 def test_a_receipt_is_a_line_before_the_words_that_ask_for_the_answer(show, line):
@@ -58,3 +60,9 @@ def test_random_labels_keep_confidences_and_random_confidences_keep_labels():
     assert [receipt.label for receipt in sure] == [receipt.label for receipt in many]
     assert all(1 / 3 <= receipt.confidence < 1 for receipt in sure)
     assert len({receipt.confidence for receipt in sure}) == 400
+
+
+def test_random_confidences_of_answers_in_words_begin_at_zero():
+    sure = [row.confidence for row in corrupted(RECEIPTS * 100, "random-confidence", (), seed=0, purpose="test")]
+    assert 0 <= min(sure) < 0.1
+    assert 0.9 < max(sure) < 1

@@ -35,6 +35,7 @@ CHECKS: tuple[Check, ...] = (
     metric_faults.blind_metrics,
     ask_faults.too_long,
     ask_faults.own_training_rows,
+    metric_faults.json_answers,
 )
 
 

@@ -8,18 +8,19 @@ from functools import cached_property
 
 from spillover.errors import UserError
 from spillover.evaluation.choice import ScoringKind
-from spillover.evaluation.metrics import LOSSES, METRICS
+from spillover.evaluation.metrics import LOSSES, METRICS, OF_JSON
 from spillover.prompts.template import Template, premise
 from spillover.records import PLAIN, Cell, Example
 from spillover.sources.asked_task import AskedModel, AskedTask
 from spillover.steps.asked_rows import THE_TEST, AskedRows
+from spillover.steps.confidence import Confidence
 from spillover.steps.nearest import Nearest
 from spillover.steps.predict import Predict
 from spillover.steps.prepare import Prepare
 from spillover.steps.score import Score
 from spillover.steps.supervise_cells import Classify
 from spillover.steps.supervise_variant import ClassifierVariant
-from spillover.steps.verdicts import AskedVerdicts, Verdicts
+from spillover.steps.verdicts import AskedVerdicts, Verdicts, WrittenVerdicts
 from spillover.steps.workshop import Workshop
 from spillover.tasks.ask import AS_PLAIN, Ask, NamedAsk
 from spillover.tasks.prepare import Protocol
@@ -138,7 +139,8 @@ class SuiteTask(AskedTask):
         return tuple(dict.fromkeys((*self.task.metrics, *(LOSSES if has_losses else ()))))
 
     def _predict(self, model: AskedModel, cell: Cell, rows: AskedRows = THE_TEST) -> Predict:
-        ask = self.asks[cell.ask].ask.at(cell.shots) if cell.ask != PLAIN else AS_PLAIN
+        is_text = not self.task.is_classification
+        ask = self.asks[cell.ask].ask.at(cell.shots, is_text=is_text) if cell.ask != PLAIN else AS_PLAIN
         places = ask.receipts.where if ask.receipts else ()
         nearest = self._nearest(model, ask, rows) if ask.demonstrations.kind == "similar" else None
         shown = nearest.pool if nearest else AskedRows("demonstrations")
@@ -183,8 +185,8 @@ class SuiteTask(AskedTask):
             )
         return tuple(prior for prior in self._priors if prior != "contextual")
 
-    def _verdicts(self, model: AskedModel, ask: Ask, rows: AskedRows, cell: Cell) -> Verdicts:
-        """Return what the classifier of an ask says of demonstrations, or of the rows that are asked.
+    def _verdicts(self, model: AskedModel, ask: Ask, rows: AskedRows, cell: Cell) -> Verdicts | WrittenVerdicts:
+        """Return what the classifier of an ask says of demonstrations, or of the rows that are asked, or writes.
 
         A language model is asked plainly and without demonstrations: of the test that is its own cell.
         """
@@ -193,7 +195,12 @@ class SuiteTask(AskedTask):
         if reason := variant.cannot_answer(self):
             raise UserError(f"receipts of {variant.name!r} on {self.name!r}: {reason}; limit the ask with only.tasks")
         plain = Cell(self.name, cell.prompt_form, 0, self.demonstration_seeds[0])
-        return AskedVerdicts(self.asking(replace(model, variant=variant), plain, rows), self.task.answers)
+        step = self.asking(replace(model, variant=variant), plain, rows)
+        if self.task.is_classification:
+            return AskedVerdicts(step, self.task.answers)
+        assert isinstance(step, Predict)
+        is_json = not set(OF_JSON).isdisjoint(self.task.metrics)
+        return WrittenVerdicts(Confidence(step), is_json, ask.receipts.abstain_below)
 
     @property
     def _priors(self) -> tuple[ScoringKind, ...]:

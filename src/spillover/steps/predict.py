@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from spillover.errors import SpilloverError
 from spillover.evaluation.choice import ScoringKind
 from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
@@ -25,7 +26,7 @@ from spillover.steps.prepare import Prepare
 from spillover.steps.speed import Cost, Speed
 from spillover.steps.step import Step, Told
 from spillover.steps.variant import Variant
-from spillover.steps.verdicts import Shares, Verdicts
+from spillover.steps.verdicts import Shares, Verdicts, WrittenVerdicts
 from spillover.steps.workshop import Workshop, machine
 from spillover.store import files
 from spillover.store.identity import digest
@@ -89,7 +90,7 @@ class Predict(AskCell):
     checked_count: int = 0
     ask: Ask = AS_PLAIN
     """What the cell's ask comes to at its shots, see `Ask.at`."""
-    receipts: tuple[tuple[Place, Verdicts], ...] = ()
+    receipts: tuple[tuple[Place, Verdicts | WrittenVerdicts], ...] = ()
     """Whose verdicts stand where, in the places that the ask names."""
     rows: AskedRows = THE_TEST
     """Which rows are asked: the test, or what who shows verdicts or sets a threshold needs."""
@@ -232,13 +233,20 @@ class Predict(AskCell):
 
     def own_receipts(self, place: Place, rows: Sequence[Example], workshop: Workshop) -> list[Receipt]:
         """Return what the classifier itself says of rows of a place; the longest answer before it is asked."""
-        if not workshop.store.has(dict(self.receipts)[place].step):
-            return [Receipt(max(self.data.task.answers, key=len), 1.0)] * len(rows)
+        task, verdicts = self.data.task, dict(self.receipts)[place]
+        if not workshop.store.has(verdicts.step):
+            longest = max(task.answers, key=len, default=" a" * task.generation.max_new_tokens)
+            return [Receipt(longest, 1.0)] * len(rows)
+        if isinstance(verdicts, WrittenVerdicts):
+            return verdicts.receipts(rows, workshop.store)
         return self.shares(place, rows, workshop).receipts()
 
     def shares(self, place: Place, rows: Sequence[Example], workshop: Workshop) -> Shares:
         """Return how sure the classifier of a place is of each of the task's answers that it knows."""
-        return dict(self.receipts)[place].shares(rows, workshop.store).within(self.data.task.answers)
+        verdicts = dict(self.receipts)[place]
+        if isinstance(verdicts, WrittenVerdicts):
+            raise SpilloverError(f"{self.label}: what is shown is text, which has no shares; ask for its receipts")
+        return verdicts.shares(rows, workshop.store).within(self.data.task.answers)
 
     def demonstrations(self, workshop: Workshop) -> tuple[tuple[Example, ...], ...]:
         """Return the rows that are shown before each item, with their own labels."""

@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 from spillover.evaluation.choice import Scoring, ScoringKind, of_cell
 from spillover.evaluation.floors import constant_scores, floors
-from spillover.evaluation.metrics import METRICS, statistics
+from spillover.evaluation.json_answers import answers_in
+from spillover.evaluation.metrics import METRICS, OF_JSON, statistics
 from spillover.evaluation.text_metrics import unparsed
 from spillover.records import MetricCard, Prediction, TaskCard
 from spillover.steps.cell_steps import STATISTICS, ScoreCell, TaskScores
@@ -83,6 +84,8 @@ class Score(ScoreCell):
             return "empty answer"
         if "unparsed" in task.metrics and unparsed([prediction], rule)[0, 0]:
             return "no number given"
+        if not set(OF_JSON).isdisjoint(task.metrics) and not answers_in(self.answer_text(prediction, rule)):
+            return "no answer in JSON"
         most = task.generation.max_new_tokens
         return f"cut off at {most} tokens" if len(prediction.token_ids) >= most else ""
 

@@ -1,7 +1,8 @@
-"""What a model says of rows, for another model's prompt or threshold: labels and a share of one for each."""
+"""What a model says of rows, for another model's prompt or threshold: labels and their shares, or what it writes."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from spillover.errors import UserError
-from spillover.evaluation.choice import Scoring, answer_shares
+from spillover.evaluation.choice import Scoring, answer_shares, chosen_answer
+from spillover.evaluation.json_answers import ABSTENTION, answers_in
 from spillover.prompts.receipts import Receipt
 from spillover.records import Example, FloatArray
 from spillover.steps.cell_steps import AskCell
@@ -101,3 +103,55 @@ class AskedVerdicts:
 
     def _answered(self, store: Store) -> Mapping[str, Prediction]:
         return {prediction.example_id: prediction for prediction in self.step.answered(store)}
+
+
+class SureOf(Step):
+    """A step that says how sure a model is of what it wrote in a cell."""
+
+    if TYPE_CHECKING:  # a field of the one that is computed
+
+        @property
+        @abstractmethod
+        def predictions(self) -> AskCell:
+            """What it wrote."""
+
+    @abstractmethod
+    def probabilities(self, store: Store) -> Mapping[str, float]:
+        """Return the finished step's probability of each item's text, by the item's id; 0 where nothing was written."""
+
+
+@dataclass(frozen=True)
+class WrittenVerdicts:
+    """What a language model writes on the rows of one part of a task, left open where it is not sure.
+
+    Sheet supercontext, 2.2; there is no set of answers to have shares of.
+    """
+
+    step: SureOf
+    """How sure the model, asked these rows without demonstrations, is of its answers."""
+    is_json: bool
+    """Whether its answer is what its JSON says; then what cannot be read is no answer."""
+    abstain_below: float
+    """Probability of the answer below which it is `ABSTENTION`."""
+
+    @property
+    def reading(self) -> Mapping[str, Any]:
+        """How a text becomes an answer."""
+        return {"is_json": self.is_json, "abstain_below": self.abstain_below}
+
+    def receipts(self, rows: Sequence[Example], store: Store) -> list[Receipt]:
+        """Return the answer to each row in one line, without the punctuation behind it, and its probability.
+
+        Raises:
+            UserError: If a row is none of those the step was asked.
+        """
+        written = {row.example_id: chosen_answer(row, Scoring()) for row in self.step.predictions.answered(store)}
+        sure = self.step.probabilities(store)
+        if unknown := [row.id for row in rows if row.id not in written]:
+            raise UserError(f"{self.step.label}: row {unknown[0]!r} was not asked; run again")
+        return [Receipt(self._said(written[row.id], sure[row.id]), sure[row.id]) for row in rows]
+
+    def _said(self, text: str, probability: float) -> str:
+        given = ", ".join(answers_in(text)) if self.is_json else text
+        line = " ".join(given.split()).rstrip(".,;:!")
+        return line if line and probability >= self.abstain_below else ABSTENTION

@@ -10,7 +10,7 @@ from pydantic import Field
 from spillover.errors import UserError, unknown_name
 from spillover.records import PLAIN, AskedBy
 from spillover.settings import EACH_ONCE, ONE_OR_MORE, Settings, parse_settings
-from spillover.tasks.ask import EVERYWHERE, Ask, NamedAsk, Only
+from spillover.tasks.ask import EVERYWHERE, Ask, NamedAsk, Only, Receipts
 
 if TYPE_CHECKING:
     from spillover.tasks.suite import Suite
@@ -31,7 +31,7 @@ class AskEntry(Settings):
     labels: Slot = None
     """With which labels: ``of``, ``then`` and ``seed``."""
     receipts: Slot = None
-    """Whose verdicts are shown: ``of``, ``show``, ``where``, ``corrupt`` and ``words``."""
+    """Whose verdicts are shown: ``of``, ``show``, ``where``, ``corrupt``, ``words`` and ``abstain_below``."""
     only: dict[str, object] = {}
     """The ``tasks``, ``shots`` and demonstration ``seeds`` that are asked so; all where nothing is said."""
 
@@ -116,22 +116,43 @@ def require_sensible(
         for task in named.only.tasks:
             if task not in tested:
                 raise UserError(f"{where}: ask {name!r}: only: {unknown_name('tested task', task, tested)}")
-        needs = "receipts" if named.ask.receipts else "random labels" if named.ask.labels.then == "random" else ""
-        lacking = [
-            task
-            for task in tested
-            if task in suite.tasks
-            and not suite.tasks[task].answers
-            and (not named.only.tasks or task in named.only.tasks)
-        ]
+        asked = [task for task in tested if task in suite.tasks and task in (named.only.tasks or tested)]
+        lacking = [task for task in asked if not suite.tasks[task].answers]
         options = [task for task in lacking if suite.tasks[task].options]
-        if options and named.ask.labels.then:
-            needs, lacking = "other labels", options
-        if needs and lacking:
-            raise UserError(
-                f"{where}: ask {name!r}: {needs} need an answer set, which task {lacking[0]!r} has not; name the tasks "
-                "that have one in only.tasks"
-            )
+        texts = [task for task in lacking if task not in options]
+        for needs, without in (
+            ("random labels", lacking if named.ask.labels.then == "random" else []),
+            ("other labels", options if named.ask.labels.then else []),
+            ("receipts", options if named.ask.receipts else []),
+            ("random labels of receipts", texts if _draws_labels(named.ask.receipts) else []),
+        ):
+            if without:
+                raise UserError(
+                    f"{where}: ask {name!r}: {needs} need an answer set, which task {without[0]!r} has not; name the "
+                    "tasks that have one in only.tasks"
+                )
+        if named.ask.receipts:
+            _require_what_is_shown(named.ask.receipts, name, texts, [t for t in asked if t not in lacking], where)
+
+
+def _draws_labels(receipts: Receipts | None) -> bool:
+    return receipts is not None and "random-label" in (receipts.corrupt.demonstrations, receipts.corrupt.test)
+
+
+def _require_what_is_shown(
+    receipts: Receipts, name: str, texts: Sequence[str], choices: Sequence[str], where: str
+) -> None:
+    """Refuse answers of tasks that have labels, and a line about labels where there are answers."""
+    if choices and "answer" in receipts.show:
+        raise UserError(
+            f"{where}: ask {name!r}: show: answer is of tasks that are answered in words, and {choices[0]!r} has an "
+            "answer set; show: label, or name other tasks in only.tasks"
+        )
+    if texts and receipts.words and "label" in receipts.show:
+        raise UserError(
+            f"{where}: ask {name!r}: words hold {{label}}, and {texts[0]!r} is answered in words; write {{answer}} and "
+            "show: answer, or name other tasks in only.tasks"
+        )
 
 
 def named(text: str, models: Mapping[str, Sequence[str]], asks: Sequence[str], primary: str) -> AskedBy:

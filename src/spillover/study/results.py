@@ -32,6 +32,7 @@ from spillover.study.item_seconds import item_seconds
 from spillover.study.items import MOST_ITEMS, Compared, ItemReader, by_cell
 from spillover.study.left_out import LeftOut, left_out
 from spillover.study.study import Study
+from spillover.tasks.ask import NamedAsk
 from spillover.tasks.relation import relation
 
 
@@ -87,12 +88,18 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         study.margin,
         study.ask,
         tuple(scored for task in scores for scored in task.scores if scored.cell.ask != study.ask),
-        {name: named.ask.words for name, named in study.asks.items()},
+        {name: named.ask.words(is_text=_are_texts(study, named)) for name, named in study.asks.items()},
         tuple(pair for pair in study.compared if {side.variant for side in pair} <= wanted),
         _unchanged([*steps, *others]),
         {question.name: found for question in study.questions if (found := question.collect(study, store)) is not None},
         study.origin,
     )
+
+
+def _are_texts(study: Study, named: NamedAsk) -> bool:
+    """Whether every task that is asked so is answered in words."""
+    tasks = [tested.task for tested in study.suite_tasks if tested.name in (named.only.tasks or {tested.name})]
+    return not any(task.is_classification for task in tasks)
 
 
 def _unchanged(steps: Sequence[ScoreCell]) -> frozenset[Cell]:

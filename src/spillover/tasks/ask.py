@@ -12,6 +12,9 @@ from spillover.records import Cell
 from spillover.settings import EACH_ONCE, ONE_OR_MORE, Settings
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+LABEL_AND_CONFIDENCE: tuple[Said, ...] = ("label", "confidence")
+ABSTAIN_BELOW = 0.5
+"""The score below which the paper's small model shows no answer (sheet supercontext, 2.2)."""
 
 
 class Demonstrations(Settings):
@@ -75,15 +78,17 @@ class Receipts(Settings):
 
     of: str
     """The variant whose verdicts they are."""
-    show: Annotated[tuple[Said, ...], ONE_OR_MORE, EACH_ONCE] = ("label", "confidence")
-    """What of a verdict is shown; nothing shows no receipt."""
+    show: Annotated[tuple[Said, ...], ONE_OR_MORE, EACH_ONCE] = LABEL_AND_CONFIDENCE
+    """What of a verdict is shown; nothing shows no receipt. Where text is written the default is the answer alone."""
     where: Annotated[tuple[Place, ...], ONE_OR_MORE, EACH_ONCE] = ("demonstrations", "test")
     """In demonstrations, in the items that are asked, or in both."""
     corrupt: Corrupt = Corrupt()
     """Controls: receipts that are not the classifier's verdict on the item."""
     words: str = ""
-    """The receipt's line, in which {label} and {confidence} stand for what is shown; empty takes ours."""
-    added_later = frozenset({"show", "where", "corrupt", "words"})
+    """The receipt's line, in which {label}, {answer} and {confidence} stand for what is shown; empty takes ours."""
+    abstain_below: Annotated[float, Field(ge=0, le=1)] = ABSTAIN_BELOW
+    """Probability below which an answer is shown as ``?``; labels are always shown."""
+    added_later = frozenset({"show", "where", "corrupt", "words", "abstain_below"})
 
     @field_validator("words")
     @classmethod
@@ -104,16 +109,26 @@ class Receipts(Settings):
         """The receipt's line."""
         return self.words or default_words(self.show)
 
-    def at(self, shots: int) -> Receipts | None:
+    def shown(self, *, is_text: bool) -> tuple[Said, ...]:
+        """Return what is shown of a label, or of an answer in words, in the order of a line."""
+        if not is_text:
+            return tuple(part for part in LABEL_AND_CONFIDENCE if part in self.show)
+        if set(self.show) == set(LABEL_AND_CONFIDENCE):  # the paper shows answers without a confidence
+            return ("answer",)
+        answer: tuple[Said, ...] = ("answer",) if {"label", "answer"} & set(self.show) else ()
+        confidence: tuple[Said, ...] = ("confidence",) if "confidence" in self.show else ()
+        return answer + confidence
+
+    def at(self, shots: int, *, is_text: bool = False) -> Receipts | None:
         """Return what is shown after so many demonstrations, everything that changes nothing at its default."""
         places: tuple[Place, ...] = ("demonstrations", "test")
-        said: tuple[Said, ...] = ("label", "confidence")
         where = tuple(place for place in places if place in self.where and (shots or place == "test"))
-        show = tuple(part for part in said if part in self.show)
+        show = self.shown(is_text=is_text)
         if not (where and show):
             return None
         corrupt = self.corrupt.only(where, confidence="confidence" in show)
-        return self.model_copy(update={"where": where, "show": show, "corrupt": corrupt})
+        below = self.abstain_below if is_text else ABSTAIN_BELOW
+        return self.model_copy(update={"where": where, "show": show, "corrupt": corrupt, "abstain_below": below})
 
 
 class Ask(Settings):
@@ -127,13 +142,18 @@ class Ask(Settings):
     """Whose verdicts stand beside them and beside the question."""
     added_later = frozenset({"demonstrations", "labels", "receipts"})
 
-    def at(self, shots: int) -> Ask:
-        """Return what the ask comes to after so many demonstrations; equal to ``Ask()`` where it changes nothing."""
+    def at(self, shots: int, *, is_text: bool = False) -> Ask:
+        """Return what the ask comes to after so many demonstrations; equal to ``Ask()`` where it changes nothing.
+
+        Args:
+            shots: How many.
+            is_text: Whether the cell's task has text for its answers.
+        """
         labels = self.labels if shots and self.labels.then else Labels()
         return Ask(
             demonstrations=self.demonstrations if shots and self.demonstrations.kind == "similar" else Demonstrations(),
             labels=labels,
-            receipts=self.receipts.at(shots) if self.receipts else None,
+            receipts=self.receipts.at(shots, is_text=is_text) if self.receipts else None,
         )
 
     def decides(self) -> dict[str, Any]:
@@ -149,16 +169,15 @@ class Ask(Settings):
             del fields["receipts"]["of"]
         return fields
 
-    @property
-    def words(self) -> str:
-        """What it does, in words."""
+    def words(self, *, is_text: bool) -> str:
+        """Return what it does, in words; ``is_text`` where all who are asked so write text."""
         said = []
         if self.demonstrations.kind == "similar":
             among = "training rows" if self.demonstrations.pool == "train" else "demonstrations"
             said.append(f"{among} most like each item by {self.demonstrations.encoder or 'their letters'}")
         if self.labels.then:
             said.append(f"labels of demonstrations {self.labels.then}")
-        if (receipts := self.receipts and self.receipts.at(1)) is not None:
+        if (receipts := self.receipts and self.receipts.at(1, is_text=is_text)) is not None:
             places = {"demonstrations": "demonstrations", "test": "the item"}
             said.append(
                 f"{' and '.join(receipts.show)} of {receipts.of} beside "

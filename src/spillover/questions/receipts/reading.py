@@ -56,7 +56,8 @@ def receipt_items(study: Study, store: Store) -> tuple[ReceiptItems, ...]:
     workshop, found = Workshop(store), list[ReceiptItems]()
     for step in steps:
         asked = step.predictions
-        if isinstance(asked, Predict) and asked.ask.receipts and "test" in asked.ask.receipts.where:
+        shown = asked.ask.receipts if isinstance(asked, Predict) and asked.data.task.answers else None
+        if isinstance(asked, Predict) and shown and "test" in shown.where:
             alone = plain.get((asked.model, replace(asked.cell, ask=PLAIN)))
             if alone is not None:
                 found += _read(step, asked, alone, workshop, missing.of(asked.cell))
