@@ -117,7 +117,7 @@ def test_the_writer_answers_in_json_and_not_always_the_same(finished):
 
 def test_confidence_is_the_probability_of_the_text_in_a_pass_of_transformers_own(finished):
     study, store, _ = finished
-    (confidence,) = [step for step in study.steps if isinstance(step, Confidence) and step.predictions.rows == "test"]
+    (confidence,) = [step for step in study.steps if isinstance(step, Confidence) and step.predictions.rows.is_test]
     sure, asked = confidence.probabilities(store), writer(study)
     model = asked.variant.whole_model(store)
     prompts = load_encoder(asked.base.path).prompts([item.prompt for item in asked.asked_items(Workshop(store))])
@@ -131,7 +131,7 @@ def test_confidence_is_the_probability_of_the_text_in_a_pass_of_transformers_own
 
 def test_a_receipt_is_the_parsed_answer_or_a_question_mark_below_the_threshold(finished):
     study, store, _ = finished
-    confidence = next(step for step in study.steps if isinstance(step, Confidence) and step.predictions.rows == "test")
+    confidence = next(step for step in study.steps if isinstance(step, Confidence) and step.predictions.rows.is_test)
     sure = confidence.probabilities(store)
     rows = writer(study).answered(store)
     given = [", ".join(answers_in(row.raw_answer)) or "?" for row in rows]
