@@ -9,11 +9,10 @@ from functools import cached_property
 from spillover.errors import UserError
 from spillover.evaluation.choice import ScoringKind
 from spillover.evaluation.metrics import LOSSES, METRICS
-from spillover.models.spec import ResolvedModel
-from spillover.prompts.receipts import Place
 from spillover.prompts.template import Template, premise
 from spillover.records import PLAIN, Cell, Example
 from spillover.sources.asked_task import AskedModel, AskedTask
+from spillover.steps.asked_rows import THE_TEST, AskedRows
 from spillover.steps.predict import Predict
 from spillover.steps.prepare import Prepare
 from spillover.steps.score import Score
@@ -106,9 +105,19 @@ class SuiteTask(AskedTask):
             if name == PLAIN or self.asks[name].covers(cell)
         ]
 
+    def asking(self, model: AskedModel, cell: Cell, rows: AskedRows = THE_TEST) -> Predict | Classify:
+        """Return the step that asks a model in a cell: of its test, or of other rows as a threshold needs them.
+
+        Whose verdicts stand in the prompts is asked the same rows.
+        """
+        if isinstance(model.variant, ClassifierVariant):
+            limit = self.limit if rows.is_test else 0
+            return Classify(model.base, model.variant, self.data, cell, limit, self.protocol, part=rows)
+        return self._predict(model, cell, rows)
+
     def _score(self, model: AskedModel, cell: Cell) -> Score:
         if isinstance(model.variant, ClassifierVariant):
-            return Score(self._classify(model.base, model.variant, cell), self.metrics, ())
+            return Score(self.asking(model, cell), self.metrics, ())
         is_choice = self.task.is_classification
         words, scoring = () if is_choice else model.trained_answers, self.scoring if is_choice else "raw"
         if scoring == "batch" and not self.task.answers:  # what an answer's share is on average needs the same answers
@@ -121,7 +130,7 @@ class SuiteTask(AskedTask):
         has_losses = bool(self.task.answers) and "accuracy" in self.task.metrics
         return tuple(dict.fromkeys((*self.task.metrics, *(LOSSES if has_losses else ()))))
 
-    def _predict(self, model: AskedModel, cell: Cell) -> Predict:
+    def _predict(self, model: AskedModel, cell: Cell, rows: AskedRows = THE_TEST) -> Predict:
         ask = self.asks[cell.ask].ask.at(cell.shots) if cell.ask != PLAIN else AS_PLAIN
         places = ask.receipts.where if ask.receipts else ()
         return Predict(
@@ -130,37 +139,30 @@ class SuiteTask(AskedTask):
             self.data,
             self._templates[cell.prompt_form],
             cell,
-            self.limit,
+            self.limit if rows.is_test else 0,
             self.protocol,
             model.precision,
-            self._priors,
-            model.checked_count(cell, self.cells),
+            () if rows.of == "demonstrations" else self._priors,
+            model.checked_count(cell, self.cells) if rows.is_test else 0,
             ask,
-            tuple((place, self._verdicts(model, ask, place, cell)) for place in places),
+            tuple(
+                (place, self._verdicts(model, ask, rows if place == "test" else AskedRows("demonstrations"), cell))
+                for place in places
+            ),
+            rows,
         )
 
-    def _classify(self, base: ResolvedModel, variant: ClassifierVariant, cell: Cell) -> Classify:
-        return Classify(base, variant, self.data, cell, self.limit, self.protocol)
-
-    def _verdicts(self, model: AskedModel, ask: Ask, place: Place, cell: Cell) -> Verdicts:
-        """Return what the classifier of an ask says of demonstrations, or of the test.
+    def _verdicts(self, model: AskedModel, ask: Ask, rows: AskedRows, cell: Cell) -> Verdicts:
+        """Return what the classifier of an ask says of demonstrations, or of the rows that are asked.
 
         A language model is asked plainly and without demonstrations: of the test that is its own cell.
         """
         assert ask.receipts is not None
         variant = model.classifiers[ask.receipts.of]
-        if isinstance(variant, ClassifierVariant):
-            if reason := variant.cannot_answer(self):
-                raise UserError(
-                    f"receipts of {variant.name!r} on {self.name!r}: {reason}; limit the ask with only.tasks"
-                )
-            plain = replace(cell, ask=PLAIN)
-            return AskedVerdicts(replace(self._classify(model.base, variant, plain), part=place), self.task.answers)
-        who = replace(model, variant=variant)
-        step = self._predict(who, Cell(self.name, cell.prompt_form, 0, self.demonstration_seeds[0]))
-        if place == "demonstrations":
-            step = replace(step, rows="demonstrations", test_limit=0, priors=(), checked_count=0)
-        return AskedVerdicts(step, self.task.answers)
+        if reason := variant.cannot_answer(self):
+            raise UserError(f"receipts of {variant.name!r} on {self.name!r}: {reason}; limit the ask with only.tasks")
+        plain = Cell(self.name, cell.prompt_form, 0, self.demonstration_seeds[0])
+        return AskedVerdicts(self.asking(replace(model, variant=variant), plain, rows), self.task.answers)
 
     @property
     def _priors(self) -> tuple[ScoringKind, ...]:

@@ -17,6 +17,7 @@ from spillover.prompts.receipts import Place, Receipt, corrupted, with_line
 from spillover.prompts.template import Template, content_free_prompts, demonstrated_prompts, premise
 from spillover.records import AskedItem, Cell, Example, FlipFloor
 from spillover.steps.adoption import require_same_ids
+from spillover.steps.asked_rows import THE_TEST, AskedRows
 from spillover.steps.cell_steps import Answered, AskCell
 from spillover.steps.prepare import Prepare
 from spillover.steps.speed import Cost, Speed
@@ -64,7 +65,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Predict(AskCell):
-    """Ask one model everything of one cell of a suite's task, or its demonstrations."""
+    """Ask one model everything of one cell of a suite's task, or other rows of it than the test."""
 
     kind: ClassVar[str] = "predict"
     version: ClassVar[int] = 2
@@ -81,12 +82,12 @@ class Predict(AskCell):
     """What the cell's ask comes to at its shots, see `Ask.at`."""
     receipts: tuple[tuple[Place, Verdicts], ...] = ()
     """Whose verdicts stand where, in the places that the ask names."""
-    rows: Place = "test"
-    """Which rows are asked: the test, or all demonstrations, as who shows verdicts beside them needs."""
+    rows: AskedRows = THE_TEST
+    """Which rows are asked: the test, or what who shows verdicts or sets a threshold needs."""
 
     @property
     def label(self) -> str:
-        of = "" if self.rows == "test" else ", its demonstrations"
+        of = "" if self.rows.is_test else f", its {self.rows.words}"
         return super().label + of
 
     @property
@@ -114,7 +115,7 @@ class Predict(AskCell):
 
     def _asked_otherwise(self) -> Mapping[str, Any]:
         """Return what is asked otherwise than plainly, and other rows than the test; nothing where nothing is."""
-        found: dict[str, Any] = {} if self.rows == "test" else {"rows": self.rows}
+        found: dict[str, Any] = {} if self.rows.is_test else {"rows": self.rows.plain()}
         if self.ask != AS_PLAIN:
             found["ask"] = self.ask.decides()
         readings = {place: dict(verdicts.reading) for place, verdicts in self.receipts if verdicts.reading}
@@ -122,7 +123,7 @@ class Predict(AskCell):
 
     def inputs(self) -> Mapping[str, Step]:
         read = {f"receipts of {place}": verdicts.step for place, verdicts in self.receipts}
-        return {"data": self.data, **({"variant": self.variant} if self.variant else {}), **read}
+        return {"data": self.data, **({"variant": self.variant} if self.variant else {}), **read, **self.rows.inputs()}
 
     def work(self, workshop: Workshop) -> float:
         encoded, _ = self.encoded(workshop)
@@ -169,11 +170,8 @@ class Predict(AskCell):
         return encode_cell(asked, encoder, context_length=self.context_length, dropped=dropped), dropped
 
     def examples(self, workshop: Workshop) -> tuple[tuple[Example, ...], Mapping[str, int]]:
-        """Return the rows that are asked, and those of the test that are left out (reason to count)."""
-        if self.rows == "demonstrations":
-            return self.data.rows(workshop).demonstrations, {}
-        rows, dropped = self.data.tested_rows(workshop, self.protocol)
-        return rows[: self.test_limit], dropped
+        """Return the rows that are asked, and those left out (reason to count)."""
+        return self.rows.examples(self.data, self.protocol, self.test_limit, workshop)
 
     def form(self, workshop: Workshop) -> Form:
         """Return what the prompts are made of: the slots of the ask, one after the other."""

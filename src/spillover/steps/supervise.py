@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -94,6 +94,17 @@ class Supervise(ClassifierVariant):
     @property
     def labels(self) -> tuple[str, ...]:
         return self.data.task.answers
+
+    @property
+    def learns_from(self) -> tuple[Prepare, ...]:
+        return (self.data,)
+
+    @property
+    def learns(self) -> Mapping[str, Any]:
+        return {"data": [self.data.key], "size": self.size, "seed": self.seed}
+
+    def learnt(self, workshop: Workshop) -> Iterable[Example]:
+        return training_rows(self.data.rows(workshop), self.size, seed=self.seed)
 
     @property
     def label(self) -> str:

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 from spillover.errors import UserError
 from spillover.models.precision import Precision
-from spillover.prompts.receipts import Place
 from spillover.records import AskedItem, Cell, Example, PromptCard
+from spillover.steps.asked_rows import THE_TEST, AskedRows
 from spillover.steps.cell_steps import Answered, AskCell
 from spillover.steps.prepare import Prepare
 from spillover.steps.speed import Cost, Speed
@@ -22,7 +22,7 @@ from spillover.tasks.prepare import Protocol
 
 @dataclass(frozen=True)
 class Classify(AskCell):
-    """Ask a classifier the test rows of a task; cells that differ in their prompt alone have the same key."""
+    """Ask a classifier a task, its test or other rows; cells that differ in their prompt alone have the same key."""
 
     kind: ClassVar[str] = "classify"
     version: ClassVar[int] = 1
@@ -33,28 +33,31 @@ class Classify(AskCell):
     protocol: Protocol
     precision: Precision = "float32"
     checked_count: int = 0
-    part: Place = "test"
+    part: AskedRows = THE_TEST
     """Which of the task's rows: what another model is shown of demonstrations comes from here too."""
 
     @property
     def label(self) -> str:
-        return f"ask {self.model} {'' if self.part == 'test' else 'the demonstrations of '}{self.cell.tested_on}"
+        return f"ask {self.model} {self.cell.tested_on}" + (f", its {self.part.words}" if self.part.words else "")
 
     def fields(self) -> Mapping[str, Any]:
         own = {"answers": self.data.task.answers, "protocol": self.protocol}
-        return own | ({"test_limit": self.test_limit} if self.part == "test" else {"part": self.part})
+        return own | ({"test_limit": self.test_limit} if self.part.is_test else {"part": self.part.plain()})
 
     def inputs(self) -> Mapping[str, Step]:
-        if self.part == "test":
-            return {"data": self.data, "variant": self.variant}
-        return {"data": self.data, **self.variant.fair_inputs()}  # it may have been trained on them
+        if self._are_new:
+            return {"data": self.data, "variant": self.variant, **self.part.inputs()}
+        return {"data": self.data, **self.variant.fair_inputs(), **self.part.inputs()}
+
+    @property
+    def _are_new(self) -> bool:
+        """Whether it was trained on none of the rows, as is known before they are read; else others judge those."""
+        return self.part.is_test or self.variant.learns in [other.learns for other in self.part.unlearnt_by]
 
     def rows(self, workshop: Workshop) -> tuple[tuple[Example, ...], dict[str, int]]:
         """Return the rows that are asked, the same as of every model, and those left out (reason to count)."""
-        if self.part == "demonstrations":
-            return self.data.rows(workshop).demonstrations, {}
-        rows, dropped = self.data.tested_rows(workshop, self.protocol)
-        return rows[: self.test_limit], dropped_of(self.data.rows(workshop).dropped, dropped)
+        rows, dropped = self.part.examples(self.data, self.protocol, self.test_limit, workshop)
+        return rows, dropped_of(self.data.rows(workshop).dropped, dropped)
 
     def work(self, workshop: Workshop) -> float:
         rows, _ = self.rows(workshop)
@@ -71,7 +74,7 @@ class Classify(AskCell):
     def compute(self, folder: Path, workshop: Workshop, told: Told) -> None:
         rows, dropped = self.rows(workshop)
         answers = self.data.task.answers
-        say = self.variant.asked_shares if self.part == "test" else self.variant.shares_of
+        say = self.variant.asked_shares if self._are_new else self.variant.shares_of
         logs = over_answers(say(rows, workshop), self.variant.labels, answers)
         first = PromptCard(self.cell, rows[0].id, _text(rows[0]), (), 0, rows[0].target, {})
         self.write_answers(folder, Answered(predictions_of(logs, rows, answers), first, dropped=dropped))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from spillover.errors import SpilloverError, UserError
 from spillover.models.fingerprint import weights_fingerprint
 from spillover.models.spec import ResolvedModel
+from spillover.records import Example
 from spillover.steps.outside import changed_model
+from spillover.steps.prepare import Prepare
 from spillover.steps.step import Step
+from spillover.steps.workshop import Workshop
 from spillover.store.store import Store
 from spillover.tasks.relation import TrainedOn
 
@@ -97,6 +100,20 @@ class Variant(Step):
     def is_of_base(self) -> bool:
         """Whether it is the base with other weights, and not a model of another kind beside it."""
         return True
+
+    @property
+    def learns_from(self) -> tuple[Prepare, ...]:
+        """The tasks whose rows it learns from; none where that is not known."""
+        return ()
+
+    @property
+    def learns(self) -> Mapping[str, Any]:
+        """What decides which rows these are, as plain data; variants that learn from the same have the same."""
+        return {}
+
+    def learnt(self, workshop: Workshop) -> Iterable[Example]:
+        """Return every row among which it takes those that it learns from, and of whatever task."""
+        return ()
 
     def cannot_answer(self, task: Tested) -> str | None:
         """Return why it cannot be asked a task, in words; None where it can."""

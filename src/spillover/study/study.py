@@ -18,6 +18,7 @@ from spillover.records import BASE, PLAIN, AskedBy
 from spillover.sources.asked_task import AskedModel, AskedTask
 from spillover.sources.suites import SuiteTask
 from spillover.steps.adopt import Adopt
+from spillover.steps.asked_rows import AskedRows
 from spillover.steps.cell_steps import ScoreCell
 from spillover.steps.derive import Derive
 from spillover.steps.finetune import Finetune
@@ -233,6 +234,23 @@ class Study:
         return tuple(
             step for model in self._asked_models for task in self.test_on for step in task.asked_otherwise(model)
         )
+
+    @cached_property
+    def learners(self) -> tuple[Variant, ...]:
+        """Every training of the study, those that a budget dropped among them."""
+        known = {step.key: step for step in (*self.designed, *self.finetunes, *self.classifiers) if step.learns_from}
+        return tuple(known.values())
+
+    def pool(self, count: int = 0) -> AskedRows:
+        """Return a task's training rows that no training of the study learns from, or so many first ones of them.
+
+        Those are its validation rows: the same for every model, cell and ask.
+        """
+        return AskedRows("pool", count, unlearnt_by=self.learners)
+
+    def asked_model(self, variant: Variant | None) -> AskedModel:
+        """Return who is asked where a variant is, or the base, by whatever asks."""
+        return next(model for model in self._asked_models if model.variant is variant)
 
     @cached_property
     def _asked_models(self) -> tuple[AskedModel, ...]:
