@@ -9,13 +9,11 @@ from spillover.errors import UserError, unknown_name
 from spillover.questions.receipts.keys import ReceiptsKeys
 from spillover.questions.receipts.step import AskOfReceipt
 from spillover.records import PLAIN
-from spillover.steps.asked_rows import AskedRows
-from spillover.steps.cell_steps import ScoreCell
+from spillover.steps.cell_steps import AskCell, ScoreCell
 from spillover.steps.predict import Predict
 from spillover.steps.step import Step
 from spillover.steps.supervise_cells import Classify
 from spillover.study.study import Study
-from spillover.tasks.ask import AS_PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +43,13 @@ def validated(study: Study, asked: Predict) -> Validated | None:
     count = keys_of(study).cascade
     if not count:
         return None
-    rows = AskedRows("pool", count, unlearnt_by=study.models)
-    changes = {"rows": rows, "test_limit": 0, "priors": (), "checked_count": 0}
-    alone = replace(asked, cell=replace(asked.cell, ask=PLAIN), ask=AS_PLAIN, receipts=(), **changes)
+    task = next(task for task in study.suite_tasks if task.name == asked.cell.tested_on)
     classifier = dict(asked.receipts)["test"].step
-    if isinstance(classifier, Classify):
-        return Validated(alone, replace(classifier, part=rows, test_limit=0))
-    assert isinstance(classifier, Predict)
-    return Validated(alone, replace(classifier, **changes))
+    assert isinstance(classifier, AskCell)
+    plainly = replace(asked.cell, ask=PLAIN)
+    alone = task.asking(study.asked_model(asked.variant), plainly, study.pool(count))
+    assert isinstance(alone, Predict)
+    return Validated(alone, task.asking(study.asked_model(classifier.variant), classifier.cell, study.pool(count)))
 
 
 def sayings(study: Study, asked: Predict) -> list[AskOfReceipt]:

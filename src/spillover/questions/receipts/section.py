@@ -40,7 +40,7 @@ def receipts_section(
         "after the label's mean over the cell is taken off (batch calibration), because raw a small model mostly says "
         "one label whatever it is shown; raw answers stand below."
     )
-    sentences = [point(name(", ".join(facts_of(item.found))), f": {item.sentence}") for item in advice]
+    sentences = [point(name(f"{', '.join(facts_of(item.found))} shots"), f": {item.sentence}") for item in advice]
     cascade_notes = [
         note(
             "In the cascade the classifier answers where its confidence is above a threshold, the model by itself "
