@@ -43,14 +43,21 @@ def confidence_bins(
 ) -> tuple[ConfidenceBin, ...]:
     """Return the bins between `EDGES` that hold any item; the arrays are 1 or 0 for each ``(n,)``."""
     places = np.minimum(np.digitize(confidence, EDGES), len(EDGES) - 1) - 1
-    return tuple(
-        ConfidenceBin(
-            *(EDGES[place], EDGES[place + 1], int(inside.sum())),
-            *(float(right[inside].mean()) for right in (classifier, alone, together)),
-            int(overrides[inside].sum()),
+    found = []
+    for place in map(int, np.unique(places)):
+        inside = places == place
+        found.append(
+            ConfidenceBin(
+                low=EDGES[place],
+                high=EDGES[place + 1],
+                item_count=int(inside.sum()),
+                classifier=float(classifier[inside].mean()),
+                alone=float(alone[inside].mean()),
+                together=float(together[inside].mean()),
+                override_count=int(overrides[inside].sum()),
+            )
         )
-        for place, inside in ((int(place), places == place) for place in np.unique(places))
-    )
+    return tuple(found)
 
 
 def calibration_error(confidence: Sequence[float], right: FloatArray) -> float:

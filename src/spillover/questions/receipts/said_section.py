@@ -8,7 +8,7 @@ from spillover.questions.receipts.cell_facts import FIRST, facts_of
 from spillover.questions.receipts.keys import About
 from spillover.questions.receipts.numbers import ReceiptNumbers
 from spillover.questions.receipts.said import Interpretation
-from spillover.report.section import Column, Entry, Part, heading, note, number, table
+from spillover.report.section import Column, Entry, Part, Row, heading, note, number, table
 
 DEGREES = tuple(f"{tenth / 10:.1f}" for tenth in range(11))
 TITLES: Mapping[About, str] = {
@@ -29,7 +29,7 @@ def said_parts(found: Sequence[ReceiptNumbers]) -> list[Part]:
         if cells:
             first: tuple[Column | str, ...] = (*FIRST, number("asked"), number("not as asked"))
             columns, entries = _of(about, [item for _, item in cells])
-            rows = [
+            rows: list[Row] = [
                 (*facts_of(row), str(item.item_count), _failures(item), *entry)
                 for (row, item), entry in zip(cells, entries, strict=True)
             ]
