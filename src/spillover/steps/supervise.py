@@ -69,7 +69,7 @@ class Supervise(ClassifierVariant):
     """Train a classifier on a task's rows; rows behind those that it learns from say how sure it may be."""
 
     kind: ClassVar[str] = "supervise"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     name: str
     base: ResolvedModel
     """Beside which it stands; not part of the key."""
