@@ -46,7 +46,7 @@ def test_a_head_on_frozen_features_becomes_scikit_learns_logistic_regression(tmp
         features = torch.cat([made.model.bert(**made.batch([row])).pooler_output for row in texts]).numpy()
     before = {name: weight.clone() for name, weight in made.model.bert.state_dict().items()}
     settings = EncoderSettings(
-        train="head", epochs=400, batch_size=100, learning_rate=0.2, weight_decay=0, max_gradient_norm=1e9
+        train="head", epochs=400, batch_size=100, head_learning_rate=0.2, weight_decay=0, max_gradient_norm=1e9
     )
     losses = fit_encoder(made, texts, golds, settings, seed=0, progress=lambda _: None)
     wanted = LogisticRegression(C=1e8, max_iter=100_000, tol=1e-10).fit(features, golds)
@@ -60,7 +60,7 @@ def test_a_head_on_frozen_features_becomes_scikit_learns_logistic_regression(tmp
 def test_all_weights_learn_and_one_seed_gives_one_result(tmp_path):
     texts, golds = made_rows(48)
     folder = make_encoder(tmp_path / "encoder", dropout=0.1)
-    settings = EncoderSettings(epochs=2, batch_size=16, learning_rate=0.01)
+    settings = EncoderSettings(epochs=2, batch_size=16, learning_rate=0.01, head_learning_rate=0.01)
     assert settings.step_count(48) == 6
 
     def fitted(seed):

@@ -203,6 +203,14 @@ class Only(Settings):
     seeds: Annotated[tuple[Seed, ...], ONE_OR_MORE, EACH_ONCE] = ()
     """Demonstration seeds."""
 
+    def covers(self, cell: Cell) -> bool:
+        """Whether a cell is one of them; without demonstrations their seed says nothing."""
+        return (
+            (not self.tasks or cell.tested_on in self.tasks)
+            and (not self.shots or cell.shots in self.shots)
+            and (not self.seeds or not cell.shots or cell.demonstration_seed in self.seeds)
+        )
+
 
 EVERYWHERE = Only()
 
@@ -216,10 +224,5 @@ class NamedAsk:
     only: Only = EVERYWHERE
 
     def covers(self, cell: Cell) -> bool:
-        """Whether a cell is asked so; without demonstrations their seed says nothing."""
-        only = self.only
-        return (
-            (not only.tasks or cell.tested_on in only.tasks)
-            and (not only.shots or cell.shots in only.shots)
-            and (not only.seeds or not cell.shots or cell.demonstration_seed in only.seeds)
-        )
+        """Whether a cell is asked so."""
+        return self.only.covers(cell)

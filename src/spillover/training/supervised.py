@@ -105,7 +105,10 @@ class EncoderSettings(Supervised):
     epochs: int = Field(default=3, ge=1)
     """Passes over the training rows."""
     learning_rate: float = Field(default=1e-4, gt=0)
-    """Peak rate of AdamW; it decays linearly to zero without warm-up."""
+    """Peak rate of AdamW over the encoder; it decays linearly to zero without warm-up."""
+    head_learning_rate: float = Field(default=1e-2, gt=0)
+    """The same over the head, which is drawn: features of MiniLM's pooler are about 0.05 in size, so that a head which
+    learns as slowly as the encoder says little."""
     batch_size: int = Field(default=16, ge=1)
     """Rows of one optimizer step."""
     weight_decay: float = Field(default=0.01, ge=0)

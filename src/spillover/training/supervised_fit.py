@@ -19,6 +19,7 @@ class Optimization(Protocol):
     train: Literal["all", "head"]
     epochs: int
     learning_rate: float
+    head_learning_rate: float
     batch_size: int
     weight_decay: float
     max_gradient_norm: float
@@ -45,7 +46,14 @@ def fit_encoder(
     if settings.train == "head":
         model.base_model.requires_grad_(False)
     trained = [weight for weight in model.parameters() if weight.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    own = {id(weight) for weight in model.base_model.parameters()}
+    encoder, head = ([weight for weight in trained if (id(weight) in own) == is_own] for is_own in (True, False))
+    groups = [
+        {"params": weights, "lr": rate}
+        for weights, rate in ((encoder, settings.learning_rate), (head, settings.head_learning_rate))
+        if weights
+    ]
+    optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
     step_count = settings.step_count(len(texts))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / step_count)
     torch.manual_seed(seed)  # of dropout
@@ -64,7 +72,8 @@ def fit_encoder(
             if not math.isfinite(losses[-1]):
                 raise SpilloverError(
                     f"the loss is {losses[-1]} at step {len(losses)} of {step_count}; lower "
-                    f"supervised.learning_rate (now {settings.learning_rate:g})"
+                    f"supervised.learning_rate (now {settings.learning_rate:g}) or head_learning_rate (now "
+                    f"{settings.head_learning_rate:g})"
                 )
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(trained, settings.max_gradient_norm)

@@ -1,7 +1,9 @@
+import random
 from dataclasses import replace
 
 import pytest
 
+from spillover.questions.receipts.cascade import Cascade
 from spillover.questions.receipts.numbers import RULE, advices, receipt_numbers
 from spillover.records import BASE, AskedBy, Relation
 from tests.analysis.made_scores import study
@@ -73,10 +75,47 @@ def test_advice_is_by_the_rule_that_is_stated():
     assert "90%" in RULE
     copies = advice(final=items.own, alone=items.targets)
     assert copies.startswith("It copies: 100% of answers are the label shown")
-    assert "Use the model alone: +" in copies
+    assert "Use the model alone: " in copies
     assert "Use both" in advice(final=items.targets)
     wrong = tuple(LABELS[(LABELS.index(label) + 1) % 3] for label in items.targets)
-    assert "Use the classifier slm: +" in advice(final=wrong, alone=wrong)
+    assert "Use the classifier slm: " in advice(final=wrong, alone=wrong)
+
+
+def test_advice_names_neither_where_the_items_do_not_tell_them_apart():
+    found = numbers(made_items(12))
+    assert found.alone_less_classifier.low < 0 < found.alone_less_classifier.high
+    (given,) = advices([found])
+    assert "These items do not say which of the two is better" in given.sentence
+    assert "Use " not in given.sentence
+
+
+def test_what_a_model_says_without_being_shown_is_not_copied():
+    """Model and classifier agree on everything, so that nothing says whether the model looked at the verdict."""
+    items = made_items()
+    assert "It copies" not in advice(final=items.own, alone=items.own)
+
+
+def test_a_cascade_stands_beside_what_it_is_made_of():
+    items = made_items()
+    found = numbers(replace(items, cascade=Cascade(0.5, 30, items.targets, 12)))
+    assert (found.cascade, found.cascade_threshold, found.cascade_row_count, found.cascade_asked_count) == (
+        1,
+        0.5,
+        30,
+        12,
+    )
+    assert found.cascade_less_classifier.value == pytest.approx(1 - found.classifier)
+    assert (numbers(items).cascade, numbers(items).cascade_less_classifier) == (None, None)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_bins_hold_every_item_and_override_once(seed):
+    draw = random.Random(seed)
+    found = numbers(replace(made_items(), confidence=tuple(draw.random() for _ in range(40))))
+    assert sum(row.item_count for row in found.bins) == 40
+    assert sum(row.override_count for row in found.bins) == found.override_count
+    weighted = sum(row.together * row.item_count for row in found.bins) / 40
+    assert weighted == pytest.approx(found.together)
 
 
 def test_a_control_decides_whether_a_model_copies():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from spillover.analysis.wording import signed
+from spillover.questions.receipts.confidence import ConfidenceBin, calibration_error, confidence_bins
 from spillover.questions.receipts.reading import SCORINGS, ReceiptItems
 from spillover.records import CellScores, StudyResults
 from spillover.statistics.cells import ResampledScore, ScoreKey, resampled
@@ -64,6 +65,24 @@ class ReceiptNumbers:
     """The same of the model's plain answers, which see no receipt."""
     copied_of: int
     """Items that both are shares of."""
+    alone_less_classifier: Difference
+    """The model alone less the classifier."""
+    bins: tuple[ConfidenceBin, ...]
+    """Of rising confidence of the classifier."""
+    calibration_error: float
+    """Of the classifier, by the confidence that is shown."""
+    unscaled_calibration_error: float | None
+    """The same before temperature scaling; None where no temperature was fitted."""
+    cascade: float | None
+    """Accuracy of the classifier where it is sure enough and the model alone elsewhere; None where none was asked."""
+    cascade_less_classifier: Difference | None
+    """That less the classifier."""
+    cascade_threshold: float | None
+    """Confidence above which the classifier answers, chosen on validation rows."""
+    cascade_row_count: int
+    """Validation rows."""
+    cascade_asked_count: int
+    """Items that the model answers in the cascade."""
 
     @property
     def override_rate(self) -> float:
@@ -83,30 +102,29 @@ class ReceiptNumbers:
 
 def receipt_numbers(results: StudyResults, items: ReceiptItems, *, resample_count: int, level: float) -> ReceiptNumbers:
     """Return what one cell comes to."""
+    cascade = items.cascade
+    given = {"alone": items.alone, "classifier": items.own, "together": items.final, "product": items.product}
     right = {
-        name: np.array([answer == target for answer, target in zip(answers, items.targets, strict=True)])
-        for name, answers in (
-            ("alone", items.alone),
-            ("classifier", items.own),
-            ("together", items.final),
-            ("product", items.product),
-        )
+        name: ~_differ(answers, items.targets)
+        for name, answers in (given | ({"cascade": cascade.answers} if cascade else {})).items()
     }
     scores = _scores(results, items, right, resample_count)
+
+    def less(a: str, b: str) -> Difference:
+        return _difference(results, scores[a], scores[b], level)
+
     overridden = _differ(items.final, items.own)
     count, hits = int(overridden.sum()), int((overridden & right["together"]).sum())
     ends = wilson_of(hits, count, level) if count else None
     held = _differ(items.shown, items.own)
     seen = held if held.any() else np.ones(len(held), dtype=bool)
+    binned = {name: right[name].astype(np.float64) for name in ("classifier", "alone", "together")}
     return ReceiptNumbers(
         items,
-        alone=float(right["alone"].mean()),
-        classifier=float(right["classifier"].mean()),
-        together=float(right["together"].mean()),
-        product=float(right["product"].mean()),
+        **{name: float(values.mean()) for name, values in right.items() if name != "cascade"},
         oracle=float((right["alone"] | right["classifier"]).mean()),
-        less_classifier=_difference(results, scores, "classifier", level),
-        less_alone=_difference(results, scores, "alone", level),
+        less_classifier=less("together", "classifier"),
+        less_alone=less("together", "alone"),
         override_count=count,
         override_precision=hits / count if count else None,
         override_low=ends[0] if ends else None,
@@ -116,6 +134,17 @@ def receipt_numbers(results: StudyResults, items: ReceiptItems, *, resample_coun
         copied=float((~_differ(items.final, items.shown))[seen].mean()),
         copied_alone=float((~_differ(items.alone, items.shown))[seen].mean()),
         copied_of=int(seen.sum()),
+        alone_less_classifier=less("alone", "classifier"),
+        bins=confidence_bins(items.confidence, **binned, overrides=overridden.astype(np.float64)),
+        calibration_error=calibration_error(items.confidence, binned["classifier"]),
+        unscaled_calibration_error=(
+            calibration_error(items.unscaled, binned["classifier"]) if items.unscaled else None
+        ),
+        cascade=float(right["cascade"].mean()) if cascade else None,
+        cascade_less_classifier=less("cascade", "classifier") if cascade else None,
+        cascade_threshold=cascade.threshold if cascade else None,
+        cascade_row_count=cascade.row_count if cascade else 0,
+        cascade_asked_count=cascade.asked_count if cascade else 0,
     )
 
 
@@ -146,8 +175,8 @@ def _scores(
     return {key.variant: score for key, score in found.items()}
 
 
-def _difference(results: StudyResults, scores: Mapping[str, ResampledScore], other: str, level: float) -> Difference:
-    pair = (scores["together"], scores[other])
+def _difference(results: StudyResults, a: ResampledScore, b: ResampledScore, level: float) -> Difference:
+    pair = (a, b)
     told: Inference = infer([[pair]], results.metrics[METRIC], level=level, margin=results.margin)
     return Difference(pair[0].value - pair[1].value, told.low, told.high, told.note)
 
@@ -162,8 +191,9 @@ class Advice:
 
 RULE = (
     f"A model copies where {COPIES:.0%} or more of its answers are the label it is shown, in the control if there is "
-    "one. Then the better of classifier and model alone is the choice. Otherwise receipts are advised where they are "
-    "clearly above both; if not, the better of both alone is."
+    "one, and fewer are without receipts. Otherwise receipts are advised where they are clearly above both alone. Else "
+    "the clearly better of both alone is, and none if neither is. Clearly: the interval of the difference leaves zero "
+    "out."
 )
 
 
@@ -184,17 +214,27 @@ def _control(row: ReceiptNumbers, found: Sequence[ReceiptNumbers]) -> ReceiptNum
 
 
 def _sentence(row: ReceiptNumbers, control: ReceiptNumbers | None) -> str:
-    name, gap = row.items.classifier, row.alone - row.classifier
-    better = "the model alone" if gap > 0 else f"the classifier {name}"
-    lead = f"{better}: {signed(100 * abs(gap), 0)} points over {'the classifier' if gap > 0 else 'the model alone'}"
-    if gap == 0:
-        lead = f"{better}, which is as good as the model alone"
-    copied = control.copied if control else row.copied
-    if copied >= COPIES:
+    seen = control or row
+    if seen.copied >= COPIES > seen.copied_alone:
         what = "whether it is the classifier's or not" if control else "as far as can be seen without a control"
-        return f"It copies: {copied:.0%} of answers are the label shown, {what}. Use {lead}."
+        return f"It copies: {seen.copied:.0%} of answers are the label shown, {what}. {_better_alone(row)}"
     differences = (row.less_classifier, row.less_alone)
     if all(item.low is not None and item.low > 0 for item in differences):
         least = min(item.value for item in differences)
         return f"Use both: with receipts it is {100 * least:.0f} points above the better of the two alone."
-    return f"Receipts are not shown to be above the better of the two alone. Use {lead}."
+    return f"Receipts are not shown to be above the better of the two alone. {_better_alone(row)}"
+
+
+def _better_alone(row: ReceiptNumbers) -> str:
+    """Return which of both alone is to be used, in a sentence that says no more than the difference shows."""
+    gap, name = row.alone_less_classifier, f"the classifier {row.items.classifier}"
+    points = f"{100 * abs(gap.value):.0f} points"
+    if gap.low is not None and gap.low > 0:
+        return f"Use the model alone: {points} over {name}."
+    if gap.high is not None and gap.high < 0:
+        return f"Use {name}: {points} over the model alone."
+    lead = f"the model alone is {signed(100 * gap.value, 0)} points from {name}"
+    interval = (
+        "" if gap.low is None or gap.high is None else (f", {signed(100 * gap.low, 0)} to {signed(100 * gap.high, 0)}")
+    )
+    return f"These items do not say which of the two is better: {lead}{interval}."

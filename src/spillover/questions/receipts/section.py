@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spillover.analysis.wording import difference_words, interval_words, plain, signed
+from spillover.questions.receipts.cell_facts import FIRST, facts_of
 from spillover.questions.receipts.numbers import RULE, Advice, Difference, ReceiptNumbers
 from spillover.questions.receipts.reading import SCORINGS
+from spillover.questions.receipts.said_section import said_parts
+from spillover.questions.receipts.sureness import sureness_parts
+from spillover.records import VariantCard
 from spillover.report.section import (
     Column,
     Details,
@@ -24,10 +28,10 @@ from spillover.report.section import (
     text,
 )
 
-_FIRST: tuple[Column | str, ...] = ("model, asked", "classifier", "tested on", number("shots"))
 
-
-def receipts_section(found: Sequence[ReceiptNumbers], advice: Sequence[Advice]) -> Section:
+def receipts_section(
+    found: Sequence[ReceiptNumbers], advice: Sequence[Advice], variants: Sequence[VariantCard]
+) -> Section:
     """Return a sentence of advice a cell, and the numbers behind it."""
     own = [row for row in found if row.items.scoring == SCORINGS[0]]
     raw = [row for row in found if row.items.scoring != SCORINGS[0]]
@@ -36,10 +40,14 @@ def receipts_section(found: Sequence[ReceiptNumbers], advice: Sequence[Advice]) 
         "after the label's mean over the cell is taken off (batch calibration), because raw a small model mostly says "
         "one label whatever it is shown; raw answers stand below."
     )
-    sentences = [
-        point(name(f"{item.found.items.cell.tested_on}, {item.found.items.cell.shots} shots"), f": {item.sentence}")
-        for item in advice
-    ]
+    sentences = [point(name(f"{', '.join(facts_of(item.found))} shots"), f": {item.sentence}") for item in advice]
+    cascade_notes = [
+        note(
+            "In the cascade the classifier answers where its confidence is above a threshold, the model by itself "
+            "everywhere else. The threshold is the one of most right answers on training rows of the tested task that "
+            "no variant learns from."
+        )
+    ] * any(row.cascade is not None for row in own)
     parts: tuple[Part, ...] = (
         lead,
         *sentences,
@@ -52,6 +60,9 @@ def receipts_section(found: Sequence[ReceiptNumbers], advice: Sequence[Advice]) 
             "the answer is the label shown, in controls over the items whose label shown is not the classifier's; the "
             "excess is over the same answers given without receipts."
         ),
+        *cascade_notes,
+        *sureness_parts(own, variants),
+        *said_parts(own),
         Details("Answers compared raw", (_accuracies("Raw", raw), _overrides("Raw: overrides and copying", raw))),
     )
     return Section("receipts", "A small model in the prompt", parts, Place.CELLS)
@@ -59,21 +70,33 @@ def receipts_section(found: Sequence[ReceiptNumbers], advice: Sequence[Advice]) 
 
 def _accuracies(label: str, found: Sequence[ReceiptNumbers]) -> Table:
     columns: tuple[Column | str, ...] = (
-        *(*_FIRST, number("model alone"), number("classifier alone"), number("with receipts")),
-        *(number("less classifier"), number("less model"), number("product"), number("oracle"), number("items")),
+        *(*FIRST, number("model alone"), number("classifier alone"), number("with receipts")),
+        *(number("less classifier"), number("less model"), number("product"), number("cascade"), number("oracle")),
+        number("items"),
     )
     return table(label, columns, [_accuracy_row(row) for row in found], fact_count=4)
 
 
 def _accuracy_row(row: ReceiptNumbers) -> Row:
     return (
-        *_facts(row),
+        *facts_of(row),
         *(plain(value) for value in (row.alone, row.classifier, row.together)),
         _difference(row.less_classifier),
         _difference(row.less_alone),
-        *(plain(value) for value in (row.product, row.oracle)),
+        *(plain(row.product), _cascade(row), plain(row.oracle)),
         str(len(row.items.final)),
     )
+
+
+def _cascade(row: ReceiptNumbers) -> Entry:
+    if row.cascade is None or row.cascade_threshold is None:
+        return Entry("–")
+    lines = (
+        f"above {row.cascade_threshold:.3f}",
+        f"{row.cascade_row_count} rows",
+        f"model asked {row.cascade_asked_count}",
+    )
+    return Entry(plain(row.cascade), small=lines)
 
 
 def _difference(item: Difference) -> Entry:
@@ -82,7 +105,7 @@ def _difference(item: Difference) -> Entry:
 
 def _overrides(label: str, found: Sequence[ReceiptNumbers]) -> Table:
     columns: tuple[Column | str, ...] = (
-        *(*_FIRST, number("overridden"), number("overrides"), number("of them right"), number("helpful")),
+        *(*FIRST, number("overridden"), number("overrides"), number("of them right"), number("helpful")),
         *(number("harmful"), number("answer is the label shown"), number("the same without receipts")),
         *(number("excess"), number("of items"), number("wrong in demonstrations")),
     )
@@ -96,7 +119,7 @@ def _override_row(row: ReceiptNumbers) -> Row:
         precision = Entry(plain(row.override_precision), small=(interval,))
     told = row.items.demonstration_count
     return (
-        *_facts(row),
+        *facts_of(row),
         *(plain(row.override_rate), str(row.override_count)),
         precision,
         *(str(row.helpful_count), str(row.harmful_count)),
@@ -105,10 +128,3 @@ def _override_row(row: ReceiptNumbers) -> Row:
         str(row.copied_of),
         f"{row.items.wrong_demonstration_count} of {told}" if told else "–",
     )
-
-
-def _facts(row: ReceiptNumbers) -> tuple[str, str, str, str]:
-    items = row.items
-    seed = f", seed {items.cell.demonstration_seed}" if items.cell.demonstration_seed else ""
-    asked = f"{items.asked.variant}, {items.asked.ask}"
-    return asked, items.classifier, items.cell.tested_on, f"{items.cell.shots}{seed}"
