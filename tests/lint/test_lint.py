@@ -275,6 +275,25 @@ def wordless_references(path):
     write_rows(path, "words", [{**row, "answer": ("..", "!")[at % 2]} for at, row in enumerate(rows)])
 
 
+def answered_in_json(path, answer):
+    edited(
+        path,
+        "generation: {max_new_tokens: 9}",
+        "generation: {max_new_tokens: 30}\n    metrics: [json_match, hallucination]",
+        "made.yaml",
+    )
+    rows = rows_of(path, "words")
+    write_rows(path, "words", [{**row, "answer": answer(at, row["answer"])} for at, row in enumerate(rows)])
+
+
+def targets_that_are_no_json(path):
+    answered_in_json(path, lambda at, text: text if at % 2 else "?")
+
+
+def always_answerable(path):
+    answered_in_json(path, lambda at, text: json.dumps({"answer": text}))
+
+
 def few_wordless_references(path):
     draw = random.Random(3)
     rows = [{"text": " ".join(draw.choices(WORDS, k=9)), "answer": "what" if at else "?!"} for at in range(120)]
@@ -307,6 +326,13 @@ ERROR, WARNING, NOTE = Severity
         (short_generation, "cut-answers", WARNING, "of 10 references are longer than the 3 tokens generated"),
         (stops_inside, "cut-answers", WARNING, "of 10 references hold the stop text 'o'"),
         (wordless_references, "blind-metric", WARNING, r"rouge_l is blind to 10 of 10 references, such as '(\.\.|!)'"),
+        (
+            targets_that_are_no_json,
+            "target-not-json",
+            WARNING,
+            "of 10 targets, such as '.*', are no JSON with an answer",
+        ),
+        (always_answerable, "metric-of-nothing", ERROR, "hallucination: none of 10 questions has no answer"),
         (few_wordless_references, "blind-metric", NOTE, r"rouge_l is blind to 1 of 1\d\d references, such as '\?!'"),
         (ends_inside, "end-token", WARNING, "16 targets hold the end token"),
         (pads_with_end, "padding", NOTE, "its padding token is its end token"),

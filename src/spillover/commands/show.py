@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 
 CELL = (
-    "variant:task:shots[:form[:demonstration_seed]]; parts of which there is only one may be left out, and a recipe's "
-    "name stands for its only variant."
+    "variant:task:shots[:form[:demonstration_seed[:ask]]]; parts of which there is only one may be left out, and a "
+    "recipe's name stands for its only variant."
 )
 
 
@@ -48,7 +48,11 @@ def cell_names(context: typer.Context, incomplete: str) -> list[str]:
         study = load_study(Path(given["study_file"]), cache=terminal.cache(), notice=lambda _: None)
     except SpilloverError:
         return []
-    return [name for step in study.scores if (name := cell_name(study, step)).startswith(incomplete)]
+    return [
+        name
+        for step in (*study.scores, *study.asked_otherwise)
+        if (name := cell_name(study, step)).startswith(incomplete)
+    ]
 
 
 def variant_names(context: typer.Context, incomplete: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from spillover.errors import SpilloverError
-from spillover.evaluation import label_metrics, overlap_metrics, text_metrics
+from spillover.evaluation import answer_metrics, label_metrics, overlap_metrics, text_metrics
 from spillover.evaluation.choice import Scoring, chosen_answer
 from spillover.prompts.answers import is_bare_label
 from spillover.prompts.words import words
@@ -99,6 +99,12 @@ def _bare_labels(predictions: Sequence[Prediction], scoring: Scoring) -> FloatAr
 LOSSES = ("label_prior_loss", "format_loss", "remaining_loss")
 """The parts that 1 less accuracy consists of, for tasks with an answer set."""
 
+OF_JSON = (
+    *("valid_json", "json_match", "json_match_valid"),
+    *("json_match_answerable", "json_match_unanswerable", "hallucination"),
+)
+"""The metrics of answers in JSON; a task that has one of them is answered so."""
+
 
 def _lower(name: str, combine: Callable[[FloatArray], FloatArray] = _mean, unit: str = "share") -> MetricCard:
     return MetricCard(name, combine, unit, higher_is_better=False)
@@ -135,6 +141,14 @@ _ENTRIES = (
     Metric(_lower("label_prior_loss"), label_metrics.label_prior_loss, needs="an answer set"),
     Metric(_lower("format_loss"), label_metrics.format_loss, needs="an answer set"),
     Metric(_lower("remaining_loss"), label_metrics.remaining_loss, needs="an answer set"),
+    Metric(MetricCard("valid_json", _mean, "share"), answer_metrics.valid_json),
+    Metric(MetricCard("json_match", _mean, "share", own_kind=RIGHT_ANSWERS), answer_metrics.json_match),
+    Metric(MetricCard("json_match_valid", answer_metrics.share, "share"), answer_metrics.json_match_valid),
+    Metric(MetricCard("json_match_answerable", answer_metrics.share, "share"), answer_metrics.json_match_answerable),
+    Metric(
+        MetricCard("json_match_unanswerable", answer_metrics.share, "share"), answer_metrics.json_match_unanswerable
+    ),
+    Metric(_lower("hallucination", answer_metrics.share), answer_metrics.hallucination),
 )
 _TITLES = {
     "rouge_l": "ROUGE-L",
@@ -149,6 +163,12 @@ _TITLES = {
     "mcc": "MCC",
     "ece": "calibration error",
     "brier": "Brier score",
+    "valid_json": "valid JSON",
+    "json_match": "exact match",
+    "json_match_valid": "exact match of valid JSON",
+    "json_match_answerable": "exact match with an answer",
+    "json_match_unanswerable": "exact match without an answer",
+    "hallucination": "hallucination rate",
 }
 """What people call a metric, where that is not its name in files."""
 for _entry in _ENTRIES:

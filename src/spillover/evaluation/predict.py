@@ -11,6 +11,7 @@ import numpy as np
 from spillover.errors import UserError
 from spillover.prompts.answers import cut
 from spillover.prompts.encoding import Encoder, TokenIds, common_prefix_length
+from spillover.prompts.grouping import DECODING_GROUP_COST, SCORING_GROUP_COST, prefix_groups
 from spillover.records import Cell, Example, FloatArray, Prediction, PromptCard
 from spillover.tasks.prepare import left_out
 
@@ -41,6 +42,8 @@ class Asked:
     """The prompt with content-free fields, to be asked beside the examples; empty when no one needs to know."""
     premise: str = ""
     """The end of the prompt alone, likewise."""
+    has_own_demonstrations: bool = False
+    """Whether each example has demonstrations of its own, so that prompts share no one beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,13 @@ class EncodedCell:
         """Prompts of every kind that a model is asked."""
         free = len(self.content_free) + bool(self.premise)
         return len(self.prompts) + free * len(self.asked_free)
+
+    def groups(self) -> list[list[int]]:
+        """Return which prompts are computed behind one shared prefix: all, or those that share much of their own."""
+        if not self.asked.has_own_demonstrations:
+            return [list(range(len(self.prompts)))]
+        cost = SCORING_GROUP_COST if self.choices else DECODING_GROUP_COST * self.asked.max_new_tokens
+        return prefix_groups(self.prompts, group_cost=cost)
 
     def card(self) -> PromptCard:
         """Return the first prompt as the report shows it."""
@@ -124,6 +134,17 @@ def encode_cell(
     return cell
 
 
+def fitting(asked: Asked, encoder: Encoder, *, context_length: int) -> Sequence[int]:
+    """Return the places of the examples whose prompt and longest answer fit a context."""
+    found = []
+    known = max(map(len, encoder.targets(asked.answers)), default=0)
+    for place, (example, prompt) in enumerate(zip(asked.examples, encoder.prompts(asked.prompts), strict=True)):
+        room = max(map(len, encoder.targets(example.options)), default=known) or asked.max_new_tokens
+        if len(prompt) + room <= context_length:
+            found.append(place)
+    return found
+
+
 def _premise(asked: Asked, encoder: Encoder) -> TokenIds:
     return encoder.prompts([asked.premise])[0] if asked.premise else ()
 
@@ -173,15 +194,26 @@ class _Work:
             self._keep(rows)
 
     def scores(
-        self, first: int, prompts: Sequence[TokenIds], answers: Sequence[Sequence[TokenIds]], *, shares: bool = True
+        self,
+        first: int,
+        prompts: Sequence[TokenIds],
+        answers: Sequence[Sequence[TokenIds]],
+        *,
+        shares: bool = True,
+        groups: Sequence[Sequence[int]] = (),
     ) -> list[FloatArray]:
-        """Return the log-likelihoods of each prompt's answers, the prompts being numbered from ``first`` on."""
+        """Return the log-likelihoods of each prompt's answers, the prompts being numbered from ``first`` on.
+
+        ``groups`` are computed one by one; by default all prompts together.
+        """
         from spillover.models.scoring import answer_score_batches
 
-        known = {number - first for number in self.done}
         prefixes = self.prefixes if shares else None
-        for batch in answer_score_batches(self.model, prompts, answers, known=known, prefixes=prefixes):
-            self.finish({first + index: _floats(row.log_likelihoods) for index, row in batch.items()})
+        for group in groups or [range(len(prompts))]:
+            known = {place for place, index in enumerate(group) if first + index in self.done}
+            own, choices = [prompts[index] for index in group], [answers[index] for index in group]
+            for batch in answer_score_batches(self.model, own, choices, known=known, prefixes=prefixes):
+                self.finish({first + group[place]: _floats(row.log_likelihoods) for place, row in batch.items()})
         return [np.array(self.done[first + index]) for index in range(len(prompts))]
 
 
@@ -191,8 +223,12 @@ def _choose(work: _Work, cell: EncodedCell) -> list[Prediction]:
     asked_free = cell.asked_free
     # The content-free prompts of one example follow one another: they share the cell's prefix and their answers.
     free = [(prompt, choices) for choices in asked_free for prompt in cell.content_free]
+    groups = cell.groups() if cell.asked.has_own_demonstrations else ()
     scores = work.scores(
-        0, [*cell.prompts, *(prompt for prompt, _ in free)], [*cell.choices, *(choices for _, choices in free)]
+        0,
+        [*cell.prompts, *(prompt for prompt, _ in free)],
+        [*cell.choices, *(choices for _, choices in free)],
+        groups=groups,
     )
     forms = len(cell.content_free)
     content_free = [_mean_share(scores[start : start + forms]) for start in range(count, len(scores), forms or 1)]
@@ -231,16 +267,17 @@ def _floats(values: FloatArray) -> tuple[float, ...]:
 def _write(work: _Work, cell: EncodedCell, encoder: Encoder) -> list[Prediction]:
     from spillover.models.generation import generate_batches
 
-    for batch in generate_batches(
-        work.model,
-        cell.prompts,
-        max_new_tokens=cell.asked.max_new_tokens,
-        end_token_id=encoder.end_token_id,
-        is_finished=holds(encoder, cell.asked.stop),
-        known=work.done,
-        prefixes=work.prefixes,
-    ):
-        work.finish(batch)
+    for group in cell.groups():
+        for batch in generate_batches(
+            work.model,
+            [cell.prompts[index] for index in group],
+            max_new_tokens=cell.asked.max_new_tokens,
+            end_token_id=encoder.end_token_id,
+            is_finished=holds(encoder, cell.asked.stop),
+            known={place: work.done[index] for place, index in enumerate(group) if index in work.done},
+            prefixes=work.prefixes,
+        ):
+            work.finish({group[place]: row for place, row in batch.items()})
     generated = [tuple(map(int, work.done[index])) for index in range(len(cell.prompts))]
     return [
         Prediction(example.id, example.target, cut(encoder.decode(ids), cell.asked.stop), token_ids=ids)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from spillover.errors import UserError
 from spillover.prompts.encoding import Encoder, TokenIds
 from spillover.records import Example
+from spillover.steps.asked_rows import Held
+from spillover.steps.cell_steps import AskCell
 from spillover.steps.finetune import Finetune
 from spillover.steps.mixed import replayed_examples
 from spillover.steps.predict import Predict
@@ -59,6 +61,8 @@ class Asked:
     step: Predict
     cell: EncodedCell
     dropped: Mapping[str, int]
+    shown: tuple[Example, ...] = ()
+    """Demonstrations, each once, where verdicts stand beside them."""
 
     @property
     def where(self) -> str:
@@ -116,6 +120,10 @@ class Evidence:
     prepared: Mapping[str, PreparedTask]
     asked: tuple[Asked, ...]
     trained: tuple[Trained, ...]
+    asked_otherwise: tuple[Asked, ...] = ()
+    """Cells of other asks than the primary one, whose rows are the same."""
+    judges: Mapping[str, Held] = field(default_factory=dict)
+    """Id of a variant whose verdicts stand in prompts to the rows that it learns from."""
 
     @property
     def asked_once(self) -> Sequence[Asked]:
@@ -154,11 +162,32 @@ def gather(study: Study, workshop: Workshop) -> tuple[Evidence, list[Finding]]:
                 replayed = {data.task.name: own for (data, _), (own, _) in zip(step.rows.replayed, others, strict=True)}
                 trained.append(Trained(step, kept, step.encoded(workshop)[0], replayed))
             else:
-                asked.append(Asked(step, *step.encoded(workshop)))
+                asked.append(_asked(step, workshop))
         except UserError as error:
             failed.append(_unusable(step.label, error))
+    otherwise_asked: list[Asked] = []
+    for score in study.asked_otherwise:
+        otherwise = score.predictions
+        if otherwise.variant is None and isinstance(otherwise, Predict):
+            try:
+                otherwise_asked.append(_asked(otherwise, workshop))
+            except UserError as error:
+                failed.append(_unusable(otherwise.label, error))
     encoder = workshop.encoder(study.base.path)
-    return Evidence(study, encoder, prepared, tuple(asked), tuple(trained)), list(_once(failed))
+    read = [verdicts.step for found in (*asked, *otherwise_asked) for _, verdicts in found.step.receipts]
+    shown = {step.model: step.variant for step in read if isinstance(step, AskCell) and step.variant}
+    judges = {name: Held.of(model.learnt(workshop)) for name, model in shown.items()}
+    return Evidence(study, encoder, prepared, tuple(asked), tuple(trained), tuple(otherwise_asked), judges), list(
+        _once(failed)
+    )
+
+
+def _asked(step: Predict, workshop: Workshop) -> Asked:
+    encoded, dropped = step.encoded(workshop)
+    if "demonstrations" not in dict(step.receipts):
+        return Asked(step, encoded, dropped)
+    shown = {row.id: row for rows in step.demonstrations(workshop) for row in rows}
+    return Asked(step, encoded, dropped, tuple(shown.values()))
 
 
 def _unusable(where: str, error: UserError) -> Finding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from spillover.errors import UserError
-from spillover.lint import metric_faults, row_faults, token_faults
+from spillover.lint import ask_faults, metric_faults, row_faults, token_faults
 from spillover.lint.findings import Evidence, Finding, Severity, gather
 from spillover.lint.reach import Reach, margin_reach
 from spillover.statistics.power import WANTED
@@ -33,6 +33,9 @@ CHECKS: tuple[Check, ...] = (
     row_faults.balance,
     row_faults.contamination,
     metric_faults.blind_metrics,
+    ask_faults.too_long,
+    ask_faults.own_training_rows,
+    metric_faults.json_answers,
 )
 
 

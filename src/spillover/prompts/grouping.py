@@ -7,6 +7,11 @@ from dataclasses import dataclass
 
 from spillover.prompts.encoding import TokenIds
 
+SCORING_GROUP_COST = 64
+"""Tokens: what a group of prompts costs besides its own, since its last pass is not full."""
+DECODING_GROUP_COST = 16
+"""Tokens for every decoding step: a step of few rows costs about as much as one of this many rows more."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Group:

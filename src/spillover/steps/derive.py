@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from spillover.models.memory import give_back_memory
 from spillover.models.spec import ResolvedModel
+from spillover.records import Example
 from spillover.steps.finetune import Finetune
 from spillover.steps.prepare import Prepare
 from spillover.steps.speed import Cost, Speed
@@ -64,6 +65,17 @@ class Derive(Variant):
     @property
     def seed(self) -> int:
         return self.trained.seed
+
+    @property
+    def learns_from(self) -> tuple[Prepare, ...]:
+        return self.trained.learns_from
+
+    @property
+    def learns(self) -> Mapping[str, Any]:
+        return self.trained.learns
+
+    def learnt(self, workshop: Workshop) -> Iterable[Example]:
+        return self.trained.learnt(workshop)
 
     @property
     def saves_adapter(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +13,8 @@ from spillover.models.memory import give_back_memory
 from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
 from spillover.prompts.template import Template
-from spillover.steps.mixed import mixed_rows, replayed_rows
+from spillover.records import Example
+from spillover.steps.mixed import learnt_rows, mixed_rows, replayed_rows
 from spillover.steps.prepare import Prepare
 from spillover.steps.rows import Encoding, Rows
 from spillover.steps.speed import Cost, Speed
@@ -90,6 +91,20 @@ class Finetune(Variant):
     def trained(self) -> Finetune:
         """The step that trains the variant: this one."""
         return self
+
+    @property
+    def learns_from(self) -> tuple[Prepare, ...]:
+        return (self.data, *(data for data, _ in (*self.rows.added, *self.rows.replayed)))
+
+    @property
+    def learns(self) -> Mapping[str, Any]:
+        if self.rows.mixture:  # how many of each source depends on their tokens, too
+            return {"training": self.key}
+        return {"data": [data.key for data in self.learns_from], "size": self.size, "seed": self.seed}
+
+    def learnt(self, workshop: Workshop) -> Iterable[Example]:
+        mixed = self.encoded(workshop)[0] if self.rows.mixture else None
+        return learnt_rows(self.rows, mixed, lambda data: data.rows(workshop))
 
     @property
     def saves_adapter(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from spillover.errors import UserError
@@ -137,6 +138,18 @@ def replayed_examples(rows: Rows, prepared: Sources) -> list[tuple[tuple[Example
         kept, equal = _new(own, source.task, held_out, {})
         found.append((kept, {**drops, **equal}))
     return found
+
+
+def learnt_rows(rows: Rows, encoded: TrainingRows | None, prepared: Sources) -> Iterator[Example]:
+    """Yield every row among which a training takes its own, those it replays with them; ``encoded`` is of a mixture."""
+    from spillover.training.rows import MixedRows
+
+    if isinstance(encoded, MixedRows):
+        yield from chain.from_iterable(encoded.reached.values())
+    else:
+        yield from training_rows(prepared(rows.data), rows.size, seed=rows.seed)
+    for own, _ in replayed_examples(rows, prepared):
+        yield from own
 
 
 def _held_out(sources: Sequence[PreparedTask]) -> dict[str, str]:

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from spillover.errors import SpilloverError
 from spillover.evaluation.choice import ScoringKind
 from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
-from spillover.prompts.demonstrations import choose
-from spillover.prompts.encoding import Encoder, TokenIds
+from spillover.prompts.demonstrations import choose, with_random_targets, with_shuffled_targets
+from spillover.prompts.encoding import Encoder, TokenIds, common_prefix_length
+from spillover.prompts.receipts import Place, Receipt, corrupted, with_line
 from spillover.prompts.template import Template, content_free_prompts, demonstrated_prompts, premise
 from spillover.records import AskedItem, Cell, Example, FlipFloor
 from spillover.steps.adoption import require_same_ids
+from spillover.steps.asked_rows import THE_TEST, AskedRows
 from spillover.steps.cell_steps import Answered, AskCell
+from spillover.steps.nearest import Nearest
 from spillover.steps.prepare import Prepare
 from spillover.steps.speed import Cost, Speed
 from spillover.steps.step import Step, Told
 from spillover.steps.variant import Variant
+from spillover.steps.verdicts import Shares, Verdicts, WrittenVerdicts
 from spillover.steps.workshop import Workshop, machine
 from spillover.store import files
 from spillover.store.identity import digest
-from spillover.tasks.prepare import PreparedTask, Protocol
+from spillover.store.store import Store
+from spillover.tasks.ask import AS_PLAIN, Ask
+from spillover.tasks.prepare import Protocol
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -32,13 +40,42 @@ if TYPE_CHECKING:
     from spillover.evaluation.predict import EncodedCell
     from spillover.models.loaded import LoadedModel
 
+TOO_LONG = "prompt longer than the context"
+"""Why a row of a cell is not asked."""
 DECODE = 2
 """Tokens of packed passes that one decoded token costs, measured at 135M parameters on two cores."""
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a cell's prompts are made of, the same for every model that is asked so."""
+
+    shown: tuple[tuple[Example, ...], ...]
+    """Demonstrations, item by item."""
+    shown_as: Template
+    asked_as: Template
+    """The template of the question."""
+    questions: tuple[Mapping[str, str], ...]
+    """What fills it, item by item."""
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """The prompt of every item."""
+        found: list[str] = []
+        for shown, items in groupby(zip(self.shown, self.questions, strict=True), key=lambda item: item[0]):
+            questions = [question for _, question in items]
+            found += demonstrated_prompts(self.asked_as, shown, questions, shown_as=self.shown_as)
+        return tuple(found)
+
+    @property
+    def content_free(self) -> tuple[str, ...]:
+        """The prompt with nothing in its fields, nor in its receipt, where demonstrations are the same for all."""
+        return content_free_prompts(self.asked_as, self.shown[0] if self.shown else (), shown_as=self.shown_as)
+
+
 @dataclass(frozen=True)
 class Predict(AskCell):
-    """Ask one model everything of one cell of a suite's task."""
+    """Ask one model everything of one cell of a suite's task, or other rows of it than the test."""
 
     kind: ClassVar[str] = "predict"
     version: ClassVar[int] = 2
@@ -51,6 +88,19 @@ class Predict(AskCell):
     priors: tuple[ScoringKind, ...] = ()
     """What is asked beside the examples: content-free prompts (``contextual``), the end of the prompt (``pmi``)."""
     checked_count: int = 0
+    ask: Ask = AS_PLAIN
+    """What the cell's ask comes to at its shots, see `Ask.at`."""
+    receipts: tuple[tuple[Place, Verdicts | WrittenVerdicts], ...] = ()
+    """Whose verdicts stand where, in the places that the ask names."""
+    rows: AskedRows = THE_TEST
+    """Which rows are asked: the test, or what who shows verdicts or sets a threshold needs."""
+    nearest: Nearest | None = None
+    """Finds the demonstrations of each item; None shows all the same."""
+
+    @property
+    def label(self) -> str:
+        of = "" if self.rows.is_test else f", its {self.rows.words}"
+        return super().label + of
 
     @property
     def context_length(self) -> int:
@@ -67,31 +117,56 @@ class Predict(AskCell):
             "answers": task.answers,
             "generation": {"max_new_tokens": task.generation.max_new_tokens, "stop": task.generation.stop},
             "shots": self.cell.shots,
-            "demonstration_seed": self.cell.demonstration_seed,
+            "demonstration_seed": self.demonstration_seed,
             "test_limit": self.test_limit,
             "priors": self.priors,
             "protocol": self.protocol,
             "precision": self.precision,
+            **self._asked_otherwise(),
         }
 
+    @property
+    def demonstration_seed(self) -> int:
+        """By which demonstrations are drawn; similar ones are not."""
+        return 0 if self.nearest else self.cell.demonstration_seed
+
+    def _asked_otherwise(self) -> Mapping[str, Any]:
+        """Return what is asked otherwise than plainly, and other rows than the test; nothing where nothing is."""
+        found: dict[str, Any] = {} if self.rows.is_test else {"rows": self.rows.plain()}
+        if self.ask != AS_PLAIN:
+            found["ask"] = self.ask.decides()
+        readings = {place: dict(verdicts.reading) for place, verdicts in self.receipts if verdicts.reading}
+        return found | ({"readings": readings} if readings else {})
+
     def inputs(self) -> Mapping[str, Step]:
-        return {"data": self.data} | ({"variant": self.variant} if self.variant else {})
+        read: dict[str, Step] = {f"receipts of {place}": verdicts.step for place, verdicts in self.receipts}
+        read |= {"nearest": self.nearest} if self.nearest else {}
+        return {"data": self.data, **({"variant": self.variant} if self.variant else {}), **read, **self.rows.inputs()}
 
     def work(self, workshop: Workshop) -> float:
         encoded, _ = self.encoded(workshop)
-        card = encoded.card()
-        own = sum(len(prompt) - card.shared_prefix_token_count for prompt in encoded.prompts)
-        return card.shared_prefix_token_count + own + DECODE * decoded_token_count(encoded)
+        asked = 0
+        for group in encoded.groups():
+            prompts = [encoded.prompts[index] for index in group]
+            shared = common_prefix_length(prompts)
+            asked += shared + sum(len(prompt) - shared for prompt in prompts)
+        return asked + DECODE * decoded_token_count(encoded)
 
     def cost(self, work: float, workshop: Workshop, speed: Speed) -> Cost:
         decoded = decoded_token_count(self.encoded(workshop)[0])
         return speed.asked_token * (work - DECODE * decoded) + speed.decoded_token * decoded
 
     def encoded(self, workshop: Workshop) -> tuple[EncodedCell, dict[str, int]]:
-        """Return the cell's token ids and the test rows dropped (reason to count), the same for every model."""
+        """Return the cell's token ids and the rows dropped (reason to count), the same for every model.
+
+        Rows whose prompt the base cannot read are not asked; a variant that reads less than it is refused.
+        """
+        read: list[Step] = [verdicts.step for _, verdicts in self.receipts]
+        read += [self.nearest] if self.nearest else []
         name = (
             *("cell", self.data.key, self.template, self.cell, self.test_limit, self.protocol, self.priors),
-            *(self.base.tokenizer_fingerprint, self.context_length),
+            *(self.base.tokenizer_fingerprint, self.context_length, digest(self._asked_otherwise())),
+            *((step.key, workshop.store.has(step)) for step in read),
         )
         encoded, dropped = workshop.kept(name, lambda: self._encode(workshop))
         own = self.own_encoder(workshop)
@@ -100,33 +175,99 @@ class Predict(AskCell):
         return encoded, dropped
 
     def _encode(self, workshop: Workshop) -> tuple[EncodedCell, dict[str, int]]:
-        from spillover.evaluation.predict import Asked, encode_cell
+        from spillover.evaluation.predict import Asked, encode_cell, fitting
 
         prepared, task = self.data.rows(workshop), self.data.task
-        rows, dropped = self.data.tested_rows(workshop, self.protocol)
-        examples = rows[: self.test_limit]
-        shown, prompts = self.rendered(prepared, examples)
-        template, generation = Template(self.template), task.generation
+        examples, dropped = self.examples(workshop)
+        form, generation = self.form(workshop), task.generation
         asked = Asked(
             self.cell,
             examples,
-            prompts,
+            form.prompts,
             task.answers,
             generation.max_new_tokens,
             generation.stop,
-            content_free_prompts(template, shown) if "contextual" in self.priors else (),
-            premise(template) if "pmi" in self.priors else "",
+            form.content_free if "contextual" in self.priors else (),
+            premise(Template(self.template)) if "pmi" in self.priors else "",
+            has_own_demonstrations=self.nearest is not None,
         )
-        dropped = dict(Counter(prepared.dropped) + Counter(dropped))
         encoder = workshop.encoder(self.base.path)
+        kept = fitting(asked, encoder, context_length=self.base.context_length)
+        if 2 <= len(kept) < len(examples):  # of fewer nothing can be said, and which is too long is said instead
+            dropped = {**dropped, TOO_LONG: len(examples) - len(kept)}
+            of_kept = tuple(examples[place] for place in kept)
+            asked = replace(asked, examples=of_kept, prompts=tuple(asked.prompts[place] for place in kept))
+        dropped = dict(Counter(prepared.dropped) + Counter(dropped))
         return encode_cell(asked, encoder, context_length=self.context_length, dropped=dropped), dropped
 
-    def rendered(
-        self, prepared: PreparedTask, examples: Sequence[Example]
-    ) -> tuple[tuple[Example, ...], tuple[str, ...]]:
-        """Return the cell's demonstrations, and the prompt of each example behind them."""
-        shown = choose(prepared.demonstrations, self.cell.shots, seed=self.cell.demonstration_seed)
-        return shown, demonstrated_prompts(Template(self.template), shown, (example.fields for example in examples))
+    def examples(self, workshop: Workshop) -> tuple[tuple[Example, ...], Mapping[str, int]]:
+        """Return the rows that are asked, and those left out (reason to count)."""
+        return self.rows.examples(self.data, self.protocol, self.test_limit, workshop)
+
+    def form(self, workshop: Workshop) -> Form:
+        """Return what the prompts are made of: the slots of the ask, one after the other."""
+        examples, answers = self.examples(workshop)[0], self.data.task.answers
+        shown, labels, plain = self.demonstrations(workshop), self.ask.labels, Template(self.template)
+        if labels.then == "shuffled":
+            shown = _each(shown, lambda rows: with_shuffled_targets(rows, seed=labels.seed))
+        elif labels.then == "random":
+            shown = _each(shown, lambda rows: with_random_targets(rows, answers, seed=labels.seed))
+        form = Form(shown, plain, plain, tuple(example.fields for example in examples))
+        if self.ask.receipts is None:
+            return form
+        with_receipt = with_line(plain, self.ask.receipts.line)
+        for place in self.ask.receipts.where:
+            if place == "demonstrations":
+                told = _each(shown, lambda rows: self._told(rows, workshop))
+                form = replace(form, shown=told, shown_as=with_receipt)
+            else:
+                read = self.shown_receipts(place, examples, workshop)
+                asked = [{**row.fields, **r.fields} for row, r in zip(examples, read, strict=True)]
+                form = replace(form, asked_as=with_receipt, questions=tuple(asked))
+        return form
+
+    def _told(self, rows: Sequence[Example], workshop: Workshop) -> tuple[Example, ...]:
+        """Return demonstrations with their receipts."""
+        read = self.shown_receipts("demonstrations", rows, workshop)
+        return tuple(replace(row, fields={**row.fields, **r.fields}) for row, r in zip(rows, read, strict=True))
+
+    def own_receipts(self, place: Place, rows: Sequence[Example], workshop: Workshop) -> list[Receipt]:
+        """Return what the classifier itself says of rows of a place; the longest answer before it is asked."""
+        task, verdicts = self.data.task, dict(self.receipts)[place]
+        if not workshop.store.has(verdicts.step):
+            longest = max(task.answers, key=len, default=" a" * task.generation.max_new_tokens)
+            return [Receipt(longest, 1.0)] * len(rows)
+        if isinstance(verdicts, WrittenVerdicts):
+            return verdicts.receipts(rows, workshop.store)
+        return self.shares(place, rows, workshop).receipts()
+
+    def shares(self, place: Place, rows: Sequence[Example], workshop: Workshop) -> Shares:
+        """Return how sure the classifier of a place is of each of the task's answers that it knows."""
+        verdicts = dict(self.receipts)[place]
+        if isinstance(verdicts, WrittenVerdicts):
+            raise SpilloverError(f"{self.label}: what is shown is text, which has no shares; ask for its receipts")
+        return verdicts.shares(rows, workshop.store).within(self.data.task.answers)
+
+    def demonstrations(self, workshop: Workshop) -> tuple[tuple[Example, ...], ...]:
+        """Return the rows that are shown before each item, with their own labels."""
+        examples = self.examples(workshop)[0]
+        if self.nearest:
+            return tuple(self.nearest.shown(examples, self.cell.shots, workshop))
+        pool = self.data.rows(workshop).demonstrations
+        return (choose(pool, self.cell.shots, seed=self.demonstration_seed),) * len(examples)
+
+    def shown_receipts(self, place: Place, rows: Sequence[Example], workshop: Workshop) -> list[Receipt]:
+        """Return the receipts that are shown beside rows of a place."""
+        own, receipts = self.own_receipts(place, rows, workshop), self.ask.receipts
+        kind = receipts.corrupt.kind(place) if receipts else ""
+        if not receipts or not kind:
+            return own
+        purpose = f"{self.data.task.name} {place} {self.demonstration_seed}"
+        return corrupted(own, kind, self.data.task.answers, seed=receipts.corrupt.seed, purpose=purpose)
+
+    def too_long_count(self, store: Store) -> int:
+        """Return how many rows the finished step was not asked, since their prompt did not fit."""
+        return int(self.facts(store)["dropped"].get(TOO_LONG, 0))
 
     def own_encoder(self, workshop: Workshop) -> Encoder:
         """Return the tokenizer that came with the model: its end token ends what the model writes."""
@@ -163,9 +304,11 @@ class Predict(AskCell):
         partial.remove()
 
     def asked_items(self, workshop: Workshop) -> list[AskedItem]:
-        prepared, store = self.data.rows(workshop), workshop.store
-        examples = self.data.tested_rows(workshop, self.protocol)[0][: self.test_limit]
-        _, prompts = self.rendered(prepared, examples)
+        store, examples, prompts = workshop.store, self.examples(workshop)[0], self.form(workshop).prompts
+        if self.too_long_count(store):
+            kept = {row.example_id for row in self.answered(store)}
+            prompts = tuple(prompt for row, prompt in zip(examples, prompts, strict=True) if row.id in kept)
+            examples = tuple(row for row in examples if row.id in kept)
         ids: Sequence[TokenIds | None] = [None] * len(examples)
         if files.PROMPT_IDS in store.manifest(self)["files"]:
             ids = files.read_prompt_ids(store.file(self, files.PROMPT_IDS))
@@ -174,6 +317,15 @@ class Predict(AskCell):
             AskedItem(example.id, prompt, example.target, example.options or answers, token_ids)
             for example, prompt, token_ids in zip(examples, prompts, ids, strict=True)
         ]
+
+
+def _each(
+    shown: Sequence[tuple[Example, ...]], change: Callable[[tuple[Example, ...]], tuple[Example, ...]]
+) -> tuple[tuple[Example, ...], ...]:
+    """Change the demonstrations of each item, those that several have once."""
+    changed = {tuple(row.id for row in rows): rows for rows in shown}
+    made = {ids: change(rows) for ids, rows in changed.items()}
+    return tuple(made[tuple(row.id for row in rows)] for rows in shown)
 
 
 def decoded_token_count(cell: EncodedCell) -> float:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spillover.errors import UserError
-from spillover.prompts.demonstrations import text_of
 from spillover.prompts.template import Template
-from spillover.records import Example
+from spillover.steps.asked_rows import held_by
 from spillover.steps.derive import Derive
 from spillover.steps.finetune import Finetune
-from spillover.steps.mixed import replayed_examples
 from spillover.steps.prepare import Prepare
 from spillover.steps.speed import Cost, Speed
 from spillover.steps.step import Step, Told
@@ -34,29 +31,6 @@ VALIDATION_ROWS = 100
 """At most, where a design does not say how many."""
 FEWEST = 8
 """Rows, below which a choice would be a matter of luck."""
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """Rows that arms train on, by which others are recognised."""
-
-    ids: Set[str]
-    """An id names file and row."""
-    texts: Set[str]
-    """Normalised input fields, whatever these are called."""
-
-    @classmethod
-    def of(cls, rows: Iterable[Example]) -> Held:
-        """Return what recognises the rows."""
-        distinct = {(row.id, *row.fields.values()): row for row in rows}.values()
-        return cls({row.id for row in distinct}, {_text(row) for row in distinct})
-
-    def __contains__(self, row: Example) -> bool:
-        return row.id in self.ids or _text(row) in self.texts
-
-
-def _text(row: Example) -> str:
-    return " ".join(text_of(row))
 
 
 @dataclass(frozen=True)
@@ -83,11 +57,7 @@ class Validate(Step):
 
     def inputs(self) -> Mapping[str, Step]:
         """Return the variant and every source of the arms."""
-        sources = {
-            data.task.name: data
-            for arm in self.arms
-            for data in (arm.data, *(data for data, _ in (*arm.rows.added, *arm.rows.replayed)))
-        }
+        sources = {data.task.name: data for arm in self.arms for data in arm.learns_from}
         sources.pop(self.target.task.name, None)
         others = {f"other {index}": sources[name] for index, name in enumerate(sorted(sources))}
         return {"variant": self.variant, "target": self.target, **others}
@@ -117,10 +87,7 @@ class Validate(Step):
         """
         from spillover.training.rows import encode_rows
 
-        arms = {arm.key: arm for arm in self.arms}
-        held = workshop.kept(
-            ("held", *sorted(arms)), lambda: Held.of(row for arm in arms.values() for row in _reached(arm, workshop))
-        )
+        held = held_by(self.arms, workshop)
         source, finetune = self.target.rows(workshop), self.variant.trained
         ordered = training_rows(source, len(source.train), seed=finetune.seed)
         free = [row for row in ordered if row not in held]
@@ -135,19 +102,6 @@ class Validate(Step):
             )
         encoder, length = workshop.encoder(finetune.base.path), finetune.base.context_length
         return encode_rows(encoder, Template(self.template), own, (), finetune.settings, context_length=length)
-
-
-def _reached(step: Finetune, workshop: Workshop) -> Iterator[Example]:
-    """Yield every row among which a training takes its own, those it replays with them."""
-    from spillover.training.rows import MixedRows
-
-    encoded, _ = step.encoded(workshop) if step.rows.mixture else (None, {})
-    if isinstance(encoded, MixedRows):
-        yield from chain.from_iterable(encoded.reached.values())
-    else:
-        yield from training_rows(step.data.rows(workshop), step.size, seed=step.seed)
-    for rows, _ in replayed_examples(step.rows, lambda data: data.rows(workshop)):
-        yield from rows
 
 
 def validation_loss(model: PreTrainedModel, rows: TrainingRows) -> dict[str, float]:

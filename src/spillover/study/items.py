@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,14 +51,18 @@ class Compared:
     """How much better each item scores ``(n,)``, exactly zero where only rounding remains."""
 
     @classmethod
-    def of(cls, task: TaskScores, before: CellScores, after: CellScores) -> Compared:
-        """Return what two models' statistics of the metric that a task is compared by come to, item by item."""
+    def of(cls, task: TaskScores, before: CellScores, after: CellScores, left_out: Collection[str] = ()) -> Compared:
+        """Return what two models' statistics of the metric that a task is compared by come to, item by item.
+
+        Items that are ``left_out`` of the comparison are not changed.
+        """
         card = task.metrics[task.compared_by]
         most = np.finfo(np.float64).max
         with np.errstate(over="ignore"):  # the perplexity of one long text alone may be more than a float holds
             old, new = (np.clip(card.combine(scored.statistics), -most, most) for scored in (before, after))
         changes = new - old if card.higher_is_better else old - new
-        kept = np.where(np.abs(changes) < SMALLEST_CHANGE, 0.0, changes)
+        is_none = (np.abs(changes) < SMALLEST_CHANGE) | [name in left_out for name in after.example_ids]
+        kept = np.where(is_none, 0.0, changes)
         return cls(after.metric, after.example_ids, old, new, kept)
 
 
@@ -79,7 +83,8 @@ class ItemReader:
     def compared(self, base: ScoreCell, step: ScoreCell) -> Compared:
         """Return what each item of a cell scores with two models."""
         found = base.task_scores((base, step), self._workshop)
-        return Compared.of(found, *(scored for scored in found.scores if scored.metric == found.compared_by))
+        before, after = (scored for scored in found.scores if scored.metric == found.compared_by)
+        return Compared.of(found, before, after)
 
     def asked(self, step: AskCell, example_ids: Sequence[str]) -> tuple[AskedItem, ...]:
         """Return items of a cell as they were asked, in the order of ``example_ids``.
@@ -110,13 +115,13 @@ class ItemReader:
             scores: What each item of the cell scores, ``(n,)``.
             indices: Positions in the order of the cell's examples.
         """
-        lines, rule = self._prediction_lines(step.predictions), step.rule
+        lines, rule = self._prediction_lines(step.predictions), step.finished_rule(self._store)
         return tuple(
             ItemAnswer(
-                step.answer_text(prediction),
+                step.answer_text(prediction, rule),
                 float(scores[index]),
                 tuple(map(float, answer_shares(prediction, rule))) if prediction.options or rule.answers else (),
-                step.answer_fault(prediction),
+                step.answer_fault(prediction, rule),
             )
             for index, prediction in zip(indices, files.parse_predictions(map(lines.__getitem__, indices)), strict=True)
         )
@@ -147,7 +152,7 @@ class ItemReader:
 
     def common_answer(self, step: ScoreCell) -> CommonAnswer:
         """Return what a model answers most often in a cell, the first of equally frequent answers."""
-        lines, rule = self._prediction_lines(step.predictions), step.rule
+        lines, rule = self._prediction_lines(step.predictions), step.finished_rule(self._store)
         if rule.kind == "raw" and not rule.length_normalised:
             ((answer, count),) = files.count_answers(lines).most_common(1)
             return CommonAnswer(str(from_json(answer)), count / len(lines))

@@ -10,6 +10,7 @@ from spillover.errors import UserError
 from spillover.evaluation.metrics import METRICS
 from spillover.records import (
     BASE,
+    PLAIN,
     Cell,
     CellChanges,
     CommonAnswer,
@@ -21,13 +22,17 @@ from spillover.records import (
 from spillover.steps.cell_steps import ScoreCell, TaskScores
 from spillover.steps.finetune import Finetune
 from spillover.steps.step import Step, with_inputs
+from spillover.steps.supervise import Supervise
+from spillover.steps.supervise_variant import ClassifierVariant
 from spillover.steps.variant import Variant
 from spillover.steps.workshop import Workshop, machine
 from spillover.store.identity import digest
 from spillover.store.store import Store
 from spillover.study.item_seconds import item_seconds
 from spillover.study.items import MOST_ITEMS, Compared, ItemReader, by_cell
+from spillover.study.left_out import LeftOut, left_out
 from spillover.study.study import Study
+from spillover.tasks.ask import NamedAsk
 from spillover.tasks.relation import relation
 
 
@@ -46,20 +51,30 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
     finished, skipped = _finished(study, store, command)
     wanted = {BASE, *(model.variant for model in finished)}
     steps = [step for step in study.scores if step.predictions.model in wanted]
+    others = [step for step in study.asked_otherwise if step.predictions.model in wanted]
+    skipped += [f"{step.label}: not done yet" for step in others if not store.has(step)]
+    others = [step for step in others if store.has(step)]
     asked = [step.predictions for step in steps]
-    tested = _tested(study, steps, store)
+    tested = _tested(study, [*steps, *others], store)
     tasks, scores = zip(*tested.values(), strict=True)
-    changes, common = _answers(study, steps, dict(zip(tested, scores, strict=True)), store)
+    missing = left_out([*steps, *others], store)
+    changes, common = _answers(study, steps, dict(zip(tested, scores, strict=True)), store, missing)
+    scores = tuple(replace(task, scores=missing.without(task.scores)) for task in scores)
     return StudyResults(
         study.name,
         _base_card(study),
         tuple(_variant_card(study, store, model) for model in finished),
         tasks,
-        {(v.variant, task.name): relation(v.trained_on, task) for v in finished for task in study.test_on},
+        {
+            (v.variant, task.name): relation(v.trained_on, task)
+            for v in finished
+            for task in study.test_on
+            if (v.variant, task.name) not in study.unanswered
+        },
         {name: card for task in scores for name, card in task.metrics.items()},
-        tuple(scored for task in scores for scored in task.scores),
+        tuple(scored for task in scores for scored in task.scores if scored.cell.ask == study.ask),
         tuple(replace(step.prompt(store), cell=step.cell) for step in asked if step.variant is None),
-        (*skipped, *(note for task in scores for note in task.notes)),
+        (*skipped, *missing.sentences, *(note for task in scores for note in task.notes)),
         _provenance(study, store, command),
         {
             (step.model, step.cell): FlipFloor(**floor)
@@ -71,7 +86,27 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         item_seconds(asked, store),
         tuple(question.name for question in study.questions),
         study.margin,
+        study.ask,
+        tuple(scored for task in scores for scored in task.scores if scored.cell.ask != study.ask),
+        {name: named.ask.words(is_text=_are_texts(study, named)) for name, named in study.asks.items()},
+        tuple(pair for pair in study.compared if {side.variant for side in pair} <= wanted),
+        _unchanged([*steps, *others]),
+        {question.name: found for question in study.questions if (found := question.collect(study, store)) is not None},
         study.origin,
+    )
+
+
+def _are_texts(study: Study, named: NamedAsk) -> bool:
+    """Whether every task that is asked so is answered in words."""
+    tasks = [tested.task for tested in study.suite_tasks if tested.name in (named.only.tasks or {tested.name})]
+    return not any(task.is_classification for task in tasks)
+
+
+def _unchanged(steps: Sequence[ScoreCell]) -> frozenset[Cell]:
+    """Return the cells of other asks whose steps are those of the plain cell."""
+    keys = {step.predictions.cell: step.key for step in steps if step.predictions.variant is None}
+    return frozenset(
+        cell for cell, key in keys.items() if cell.ask != PLAIN and keys.get(replace(cell, ask=PLAIN)) == key
     )
 
 
@@ -93,6 +128,9 @@ def _finished(study: Study, store: Store, command: str) -> tuple[list[Variant], 
     if not finished:
         raise UserError(f"no variant of study {study.name!r} is finished in {store.root}; go on with: {command}")
     done = {model.key for model in finished}
+    names = {model.variant: model.name for model in finished}
+    unanswered = {(names[v], task): why for (v, task), why in study.unanswered.items() if v in names}
+    skipped += [f"{name} on {task}: {why}" for (name, task), why in unanswered.items()]
     skipped += [
         f"{step.label}: not done yet"
         for step in study.asked_beside
@@ -137,7 +175,7 @@ def _tested(study: Study, steps: Sequence[ScoreCell], store: Store) -> Mapping[s
 
 
 def _answers(
-    study: Study, steps: Sequence[ScoreCell], tested: Mapping[str, TaskScores], store: Store
+    study: Study, steps: Sequence[ScoreCell], tested: Mapping[str, TaskScores], store: Store, missing: LeftOut
 ) -> tuple[tuple[CellChanges, ...], dict[tuple[str, Cell], CommonAnswer]]:
     """Compare every variant's items with the base's, cell by cell, and count what each model answers, if it does."""
     reader, changes, common = ItemReader(store), [], {}
@@ -154,7 +192,7 @@ def _answers(
         if step.is_answered:
             common[model, cell] = reader.common_answer(step)
         if model != BASE:
-            compared = Compared.of(tested[cell.tested_on], scores[BASE, cell], scores[model, cell])
+            compared = Compared.of(tested[cell.tested_on], scores[BASE, cell], scores[model, cell], missing.of(cell))
             changes.append(reader.changes(base[cell], step, compared, most=MOST_ITEMS))
     return tuple(changes), common
 
@@ -185,6 +223,9 @@ def _variant_card(study: Study, store: Store, step: Variant) -> VariantCard:
         facts=facts,
     )
     trained = next((made for made in with_inputs([step]) if isinstance(made, Finetune)), None)
+    if isinstance(step, ClassifierVariant):
+        learnt = step.log(store) if isinstance(step, Supervise) else {}
+        return replace(card, training=learnt, is_classification=True, is_classifier=True)
     if trained is None:
         return card
     training = trained.log(store)
@@ -203,7 +244,7 @@ def _mixture(trained: Finetune, training: Mapping[str, Any]) -> Mapping[str, Any
 
 
 def _provenance(study: Study, store: Store, command: str) -> dict[str, Any]:
-    leaves = [*study.scores, *study.models, *study.asked_beside, *study.validations]
+    leaves = [*study.scores, *study.asked_otherwise, *study.models, *study.asked_beside, *study.validations]
     spent = [store.manifest(step)["provenance"] for step in study.steps if store.has(step)]
     return {
         "command": command,

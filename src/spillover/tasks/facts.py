@@ -30,7 +30,7 @@ _ENDS = (
     "wen",
     "zar",
 )
-_ATTRIBUTES: Sequence[tuple[tuple[str, ...], tuple[str, ...]]] = (
+ATTRIBUTES: Sequence[tuple[tuple[str, ...], tuple[str, ...]]] = (
     (
         (
             "Name the animal on the flag of {name}.",
@@ -101,17 +101,18 @@ def fact_rows(
     """
     order = seeded_order(len(numbers), seed=seed, purpose="wrong facts")
     wrong = {numbers[index] for index in order[: round(false_share * len(numbers))]}
-    names = _names(seed)
+    names = made_up_names(seed)
     return [_row(telling, number, names[number], seed, is_wrong=number in wrong) for number in numbers]
 
 
-def _names(seed: int) -> list[str]:
+def made_up_names(seed: int) -> list[str]:
+    """Return every name there is, a fact's at its number."""
     every = [start + middle + end for start in _STARTS for middle in _MIDDLES for end in _ENDS]
     return [every[index] for index in seeded_order(len(every), seed=seed, purpose="made-up names")]
 
 
 def _row(telling: str, number: int, name: str, seed: int, *, is_wrong: bool) -> Mapping[str, object]:
-    wordings, values = _ATTRIBUTES[number % len(_ATTRIBUTES)]
+    wordings, values = ATTRIBUTES[number % len(ATTRIBUTES)]
     order = seeded_order(len(values), seed=seed, purpose=f"values of fact {number}")[:_OPTION_COUNT]
     true, false = values[order[0]], values[order[1]]
     value = false if is_wrong else true

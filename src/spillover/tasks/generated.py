@@ -9,12 +9,13 @@ from pydantic import Field, model_validator
 from spillover.errors import unknown_name
 from spillover.settings import Settings
 from spillover.tasks.facts import TELLINGS, fact_rows
+from spillover.tasks.facts_in_context import IN_CONTEXT, context_rows
 from spillover.tasks.skills import SKILLS, skill_row
 from spillover.tasks.table import RawRow
 
 
 class GeneratedSource(Settings):
-    """Rows that a program writes: a skill of `tasks.skills` or a telling of `tasks.facts`."""
+    """Rows that a program writes: a skill of `tasks.skills`, a telling of `tasks.facts` or `tasks.facts_in_context`."""
 
     generated: str
     """Its kind."""
@@ -28,8 +29,9 @@ class GeneratedSource(Settings):
 
     @model_validator(mode="after")
     def _known(self) -> "GeneratedSource":
-        if self.generated not in (*SKILLS, *TELLINGS):
-            raise ValueError(str(unknown_name("kind of generated rows", self.generated, [*SKILLS, *TELLINGS])))
+        kinds = [*SKILLS, *TELLINGS, IN_CONTEXT]
+        if self.generated not in kinds:
+            raise ValueError(str(unknown_name("kind of generated rows", self.generated, kinds)))
         if self.false_share and self.generated not in TELLINGS:
             raise ValueError(f"false_share is for facts; {self.generated!r} has none")
         return self
@@ -45,6 +47,8 @@ class GeneratedSource(Settings):
         values: Sequence[Mapping[str, object]]
         if self.generated in SKILLS:
             values = [skill_row(self.generated, number, seed=self.seed) for number in numbers]
+        elif self.generated == IN_CONTEXT:
+            values = context_rows(numbers, seed=self.seed)
         else:
             values = fact_rows(self.generated, numbers, seed=self.seed, false_share=self.false_share)
         return [RawRow(self.file, number + 1, row) for number, row in zip(numbers, values, strict=True)]

@@ -14,16 +14,12 @@ from spillover.errors import UserError, unknown_name
 from spillover.models.generation import generate
 from spillover.models.scoring import PrefixCache, answer_scores
 from spillover.prompts.encoding import TokenIds
-from spillover.prompts.grouping import prefix_groups
+from spillover.prompts.grouping import DECODING_GROUP_COST, SCORING_GROUP_COST, prefix_groups
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-SCORING_GROUP_COST = 64
-"""Tokens: what a group of prompts costs besides its own, since its last pass is not full."""
-DECODING_GROUP_COST = 16
-"""Tokens for every decoding step: a step of few rows costs about as much as one of this many rows more."""
 SAMPLING_ROWS = 16
 """Rows of one batch where lm-eval's own generation is used."""
 PLAIN_GENERATION = frozenset(
