@@ -15,6 +15,7 @@ from spillover.errors import SpilloverError, UserError
 from spillover.questions import QUESTIONS
 from spillover.records import BASE
 from spillover.report.matrix import matrices
+from spillover.steps.asked_rows import AskedRows, PartOfTask
 from spillover.steps.supervise_given import read_given
 from spillover.steps.supervise_variant import over_answers
 from spillover.steps.workshop import Workshop
@@ -185,30 +186,51 @@ def test_keys_hold_what_changes_a_number_and_nothing_of_the_base(study, tmp_path
     assert len({slm.key, *(step.key for step in changed)}) == 7
     folds = replace(slm, settings=slm.settings.model_copy(update={"folds": 3}))
     assert folds.key == slm.key
-    assert folds.out_of_fold.key != slm.out_of_fold.key
+    asked = PartOfTask(slm.data, AskedRows("train", 16), "clean")
+    assert folds.out_of_fold(asked).key != slm.out_of_fold(asked).key
 
 
 def test_training_rows_are_judged_by_models_that_saw_others_and_any_other_row_as_asked(study, store, tmp_path):
     model, workshop = model_of(study, WORDS), Workshop(store)
-    own, other = training_rows(model.data.rows(workshop), 16, seed=0), model.data.rows(workshop).test[:3]
+    own = training_rows(model.data.rows(workshop), 16, seed=0)
+    asked = PartOfTask(model.data, AskedRows("train"), "clean")
+    rows = asked.examples(workshop)
+    learnt = np.array([row in own for row in rows])
+    assert 0 < learnt.sum() == len(own) < len(rows)
     with pytest.raises(SpilloverError, match="out of fold: not done; whoever asks this"):
-        model.shares_of([other[0], own[0]], workshop)
-    fair = model.fair_inputs()["out of fold"]
+        model.shares_of(asked, workshop)
+    fair = model.fair_inputs(asked)["out of fold"]
     store.write(fair, lambda folder: computed(fair, folder, workshop))
-    found = model.shares_of([other[0], *own, other[1]], workshop)
-    assert np.array_equal(found[[0, -1]], model.asked_shares([other[0], other[1]], workshop))
-    asked = model.asked_shares(own, workshop)
+    found = model.shares_of(asked, workshop)
+    free = [row for row, is_own in zip(rows, learnt, strict=True) if not is_own]
+    assert np.array_equal(found[~learnt], model.asked_shares(free, workshop))
+    surely = model.asked_shares(own, workshop)
     golds = [model.labels.index(row.target) for row in own]
-    assert (found[1:-1] != asked).any(axis=1).all()
-    assert found[1:-1][range(16), golds].mean() < asked[range(16), golds].mean()  # it is less sure of what it learnt by
-    rows, _, _ = model.rows(workshop)
+    assert (found[learnt] != surely).any(axis=1).all()
+    assert found[learnt][range(16), golds].mean() < surely[range(16), golds].mean()  # less sure of what it learnt by
+    known, _, _ = model.rows(workshop)
     for part in folds(16, 5, seed=0):  # by hand, one fold after the other
-        left = rows.part([place for place in range(16) if place not in part])
+        left = known.part([place for place in range(16) if place not in part])
         alone, _ = model.settings.fit(
             left.texts, left.golds, 2, encoder=None, seed=0, device="cpu", progress=lambda _: None
         )
-        logs = log_shares(alone.logits(rows.part(part).texts), model.log(store)["temperature"])
-        np.testing.assert_allclose(found[1:-1][part], np.exp(logs))
+        logs = log_shares(alone.logits(known.part(part).texts), model.log(store)["temperature"])
+        np.testing.assert_allclose(found[learnt][part], np.exp(logs))
+
+
+def test_nothing_is_trained_out_of_fold_for_rows_that_were_not_learnt(study, store):
+    model, workshop = model_of(study, WORDS), Workshop(store)
+    own = training_rows(model.data.rows(workshop), 16, seed=0)
+    every = model.out_of_fold(PartOfTask(model.data, AskedRows("train"), "clean"))
+    one = model.out_of_fold(PartOfTask(model.data, AskedRows("train", 1), "clean"))
+    none = model.out_of_fold(PartOfTask(model.data, AskedRows("demonstrations"), "clean"))
+    assert every.work(workshop) == pytest.approx(model.work(workshop) * 4)
+    assert (one.work(workshop), none.work(workshop)) == (pytest.approx(every.work(workshop) / 5), 0)
+    store.write(none, lambda folder: computed(none, folder, workshop))
+    assert np.isnan(none.shares(store)).all()
+    shown = none.asked.examples(workshop)
+    assert not [row for row in shown if row in own]
+    assert np.array_equal(model.shares_of(none.asked, workshop), model.asked_shares(shown, workshop))
 
 
 def test_a_classifier_is_no_language_model(study, store, tmp_path):
@@ -267,7 +289,7 @@ def test_rows_that_a_classifier_cannot_be_trained_on_are_found_before_compute_is
     with pytest.raises(UserError, match="have the one label"):
         replace(model, size=1).work(workshop)
     with pytest.raises(UserError, match="16 training rows are too few for 9 folds"):
-        replace(model.out_of_fold, count=9).work(workshop)
+        replace(model.out_of_fold(PartOfTask(model.data, AskedRows("train"), "clean")), count=9).work(workshop)
 
 
 GOOD = b"id,label,up,down\nr1,up,.7,.3\nr2,down,.2,.8\n"

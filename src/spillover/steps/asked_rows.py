@@ -124,3 +124,24 @@ class AskedRows:
 
 THE_TEST = AskedRows()
 """What is asked unless something else is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartOfTask:
+    """Rows of one task other than its test."""
+
+    data: Prepare
+    part: AskedRows
+    protocol: Protocol
+
+    def fields(self) -> Mapping[str, Any]:
+        """Return what decides the rows beside the task's own, as plain data for a key."""
+        return {"part": self.part.plain(), "protocol": self.protocol}
+
+    def inputs(self) -> Mapping[str, Step]:
+        """Return the rows that have to be known."""
+        return {"asked": self.data, **self.part.inputs()}
+
+    def examples(self, workshop: Workshop) -> tuple[Example, ...]:
+        """Return the rows."""
+        return self.part.examples(self.data, self.protocol, 0, workshop)[0]

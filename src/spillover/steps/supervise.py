@@ -16,6 +16,7 @@ from spillover.models.memory import give_back_memory
 from spillover.models.spec import ResolvedModel
 from spillover.prompts.demonstrations import text_of
 from spillover.records import CALIBRATION_ERROR, Example, FloatArray
+from spillover.steps.asked_rows import PartOfTask
 from spillover.steps.finetune import BACKWARD
 from spillover.steps.outside import changed_model
 from spillover.steps.prepare import Prepare
@@ -235,16 +236,16 @@ class Supervise(ClassifierVariant):
         texts = [tuple(row.fields.values()) for row in rows]
         return np.exp(log_shares(classifier.logits(texts), temperature))
 
-    @property
-    def out_of_fold(self) -> OutOfFold:
-        """The step that judges its training rows by models that did not see them."""
-        return OutOfFold(self, self.settings.folds)
+    def out_of_fold(self, asked: PartOfTask) -> OutOfFold:
+        """Return the step that judges those of other rows that it learnt by models that did not see them."""
+        return OutOfFold(self, self.settings.folds, asked)
 
-    def fair_inputs(self) -> Mapping[str, Step]:
-        return {"classifier": self, "out of fold": self.out_of_fold}
+    def fair_inputs(self, asked: PartOfTask) -> Mapping[str, Step]:
+        return {"classifier": self, "out of fold": self.out_of_fold(asked)}
 
-    def shares_of(self, rows: Sequence[Example], workshop: Workshop) -> FloatArray:
+    def shares_of(self, asked: PartOfTask, workshop: Workshop) -> FloatArray:
         """Return what it says of rows; its own training rows are recognised by their text, whatever their task."""
+        rows = asked.examples(workshop)
         own = {text_of(row): place for place, row in enumerate(self.rows(workshop)[0].examples)}
         places = [own.get(text_of(row)) for row in rows]
         others = [row for row, place in zip(rows, places, strict=True) if place is None]
@@ -252,39 +253,42 @@ class Supervise(ClassifierVariant):
         if others:
             found[[place is None for place in places]] = self.asked_shares(others, workshop)
         if len(others) < len(rows):
-            fair = self.out_of_fold.shares(workshop.store)
+            fair = self.out_of_fold(asked).shares(workshop.store)
             found[[place is not None for place in places]] = fair[[place for place in places if place is not None]]
         return found
 
 
 @dataclass(frozen=True)
 class OutOfFold(Step):
-    """Ask of each part of a classifier's training rows a classifier that was trained on the other parts alone."""
+    """Ask of those training rows of a classifier that are asked a classifier that was trained on other folds alone."""
 
     kind: ClassVar[str] = "out-of-fold"
     version: ClassVar[int] = 1
     classifier: Supervise
     count: int
-    """Parts."""
+    """Folds of the training rows; those without a row that is asked are not trained beside."""
+    asked: PartOfTask
 
     @property
     def label(self) -> str:
-        return f"judge training rows of {self.classifier.variant} out of fold"
+        asked = f"{self.asked.data.task.name}'s {self.asked.part.words}"
+        return f"judge training rows of {self.classifier.variant} among {asked} out of fold"
 
     def fields(self) -> Mapping[str, Any]:
-        return {"folds": self.count}
+        return {"folds": self.count, **self.asked.fields()}
 
     def inputs(self) -> Mapping[str, Step]:
-        return {"classifier": self.classifier, "data": self.classifier.data}
+        return {"classifier": self.classifier, "data": self.classifier.data, **self.asked.inputs()}
 
     def work(self, workshop: Workshop) -> float:
         rows, _, _ = self.classifier.rows(workshop)
-        if len(rows.examples) < 2 * self.count:
+        needed = len(self._needed(rows, workshop))
+        if needed and len(rows.examples) < 2 * self.count:
             raise UserError(
                 f"variant {self.classifier.name!r}: {len(rows.examples)} training rows are too few for {self.count} "
                 "folds; raise sizes or lower supervised.folds"
             )
-        return self.classifier.work(workshop) * (self.count - 1)  # so many fits, each on all parts but one
+        return self.classifier.work(workshop) * needed * (self.count - 1) / self.count  # each on all folds but one
 
     def cost(self, work: float, workshop: Workshop, speed: Speed) -> Cost:
         return self.classifier.cost(work, workshop, speed)
@@ -295,32 +299,44 @@ class OutOfFold(Step):
     def memory_bytes(self, shapes: Mapping[str, tuple[int, ...]]) -> int:
         return self.classifier.memory_bytes(shapes)
 
+    def _needed(self, rows: LabelledRows, workshop: Workshop) -> list[list[int]]:
+        """Return the folds, places of training rows, that hold a row that is asked."""
+        asked = {text_of(row) for row in self.asked.examples(workshop)}
+        parts = folds(len(rows.examples), self.count, seed=self.classifier.seed)
+        return [list(part) for part in parts if any(text_of(rows.examples[place]) in asked for place in part)]
+
     def compute(self, folder: Path, workshop: Workshop, told: Told) -> None:
         workshop.let_go()
         rows, _, _ = self.classifier.rows(workshop)
         temperature = self.classifier.log(workshop.store)["temperature"]
-        found = np.empty((len(rows.examples), len(rows.labels)))
-        parts = folds(len(rows.examples), self.count, seed=self.classifier.seed)
+        found: list[list[float] | None] = [None] * len(rows.examples)
+        parts = self._needed(rows, workshop)
         for index, part in enumerate(parts):
             left = sorted(set(range(len(rows.examples))) - set(part))
             others = rows.part(left)
             if len(set(others.golds)) < 2:
                 raise UserError(f"{self.label}: the rows beside a fold have one label alone; lower supervised.folds")
-            share = index / self.count, (index + 1) / self.count
+            share = index / len(parts), (index + 1) / len(parts)
             classifier, _ = self.classifier.fitted(others, workshop, told, share=share)
-            found[part] = np.exp(log_shares(classifier.logits(rows.part(part).texts), temperature))
-        files.write_json(folder / SHARES, found.tolist())
+            judged = np.exp(log_shares(classifier.logits(rows.part(part).texts), temperature))
+            for place, shares in zip(part, judged.tolist(), strict=True):
+                found[place] = shares
+        files.write_json(folder / SHARES, found)
         give_back_memory()
 
     def shares(self, store: Store) -> FloatArray:
         """Return the finished shares of each training row ``(rows, labels)``, in the order of `Supervise.rows`.
+
+        Rows of folds that hold none of those that are asked are NaN.
 
         Raises:
             SpilloverError: They are not finished.
         """
         if not store.has(self):
             raise SpilloverError(f"{self.label}: not done; whoever asks this of training rows has it among its inputs")
-        return np.array(files.read_json(store.file(self, SHARES)), dtype=np.float64)
+        labels = len(self.classifier.labels)
+        kept = files.read_json(store.file(self, SHARES))
+        return np.array([row or [np.nan] * labels for row in kept], dtype=np.float64)
 
 
 def calibration_error(logs: FloatArray, rows: LabelledRows) -> float:

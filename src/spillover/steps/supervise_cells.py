@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from spillover.errors import UserError
 from spillover.models.precision import Precision
 from spillover.records import AskedItem, Cell, Example, PromptCard
-from spillover.steps.asked_rows import THE_TEST, AskedRows
+from spillover.steps.asked_rows import THE_TEST, AskedRows, PartOfTask
 from spillover.steps.cell_steps import Answered, AskCell
 from spillover.steps.prepare import Prepare
 from spillover.steps.speed import Cost, Speed
@@ -47,7 +47,11 @@ class Classify(AskCell):
     def inputs(self) -> Mapping[str, Step]:
         if not self.is_out_of_fold:
             return {"data": self.data, "variant": self.variant, **self.part.inputs()}
-        return {"data": self.data, **self.variant.fair_inputs(), **self.part.inputs()}
+        return {"data": self.data, **self.variant.fair_inputs(self._asked), **self.part.inputs()}
+
+    @property
+    def _asked(self) -> PartOfTask:
+        return PartOfTask(self.data, self.part, self.protocol)
 
     @property
     def is_out_of_fold(self) -> bool:
@@ -77,8 +81,9 @@ class Classify(AskCell):
     def compute(self, folder: Path, workshop: Workshop, told: Told) -> None:
         rows, dropped = self.rows(workshop)
         answers = self.data.task.answers
-        say = self.variant.shares_of if self.is_out_of_fold else self.variant.asked_shares
-        logs = over_answers(say(rows, workshop), self.variant.labels, answers)
+        fair = self.is_out_of_fold
+        said = self.variant.shares_of(self._asked, workshop) if fair else self.variant.asked_shares(rows, workshop)
+        logs = over_answers(said, self.variant.labels, answers)
         first = PromptCard(self.cell, rows[0].id, _text(rows[0]), (), 0, rows[0].target, {})
         self.write_answers(folder, Answered(predictions_of(logs, rows, answers), first, dropped=dropped))
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from spillover.errors import SpilloverError
 from spillover.records import Example, FloatArray, Prediction
+from spillover.steps.asked_rows import PartOfTask
 from spillover.steps.step import Step
 from spillover.steps.variant import Tested, Variant
 from spillover.steps.workshop import Workshop
@@ -35,18 +36,18 @@ class ClassifierVariant(Variant):
     def asked_shares(self, rows: Sequence[Example], workshop: Workshop) -> FloatArray:
         """Return the share of each label for rows ``(rows, labels)``, its own training rows as any others."""
 
-    def shares_of(self, rows: Sequence[Example], workshop: Workshop) -> FloatArray:
-        """Return the same, but of a row that it was trained on what a model says that was not: out of fold.
+    def shares_of(self, asked: PartOfTask, workshop: Workshop) -> FloatArray:
+        """Return the same of a part of a task, but of a row that it was trained on what a model says that was not.
 
-        A step that asks this of training rows has `fair_inputs` among its inputs.
+        A step that asks this has `fair_inputs` among its inputs.
 
         Raises:
             SpilloverError: Out-of-fold shares are needed and not there.
         """
-        return self.asked_shares(rows, workshop)
+        return self.asked_shares(asked.examples(workshop), workshop)
 
-    def fair_inputs(self) -> Mapping[str, Step]:
-        """Return the steps that `shares_of` reads: this one, and what judges its training rows out of fold."""
+    def fair_inputs(self, asked: PartOfTask) -> Mapping[str, Step]:
+        """Return the steps that `shares_of` reads: this one, and what judges those of the rows that it learnt."""
         return {"classifier": self}
 
     @abstractmethod

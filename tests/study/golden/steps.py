@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from spillover.config import load_study
 from spillover.evaluation.harness.asked import harness_cell
 from spillover.evaluation.harness.tasks import HarnessTask
+from spillover.steps.asked_rows import AskedRows, PartOfTask
 from spillover.steps.harness import AskHarness, ScoreHarness
 from spillover.steps.step import Step
 from spillover.study.halving import RUNGS, _contests, _rung, _validated
@@ -39,7 +40,8 @@ def golden_steps(folder: Path) -> dict[str, Step]:
         for name, steps in {**_halved(studies["designs"]), "lm-eval": _harness(studies["asked-of-all"])}.items():
             _add(found, name, steps)
         for model in studies["asked-of-classifiers"].classifiers:
-            _add(found, "asked-of-classifiers", model.fair_inputs().values())
+            for asked in (PartOfTask(data, AskedRows("train"), "clean") for data in model.learns_from):
+                _add(found, "asked-of-classifiers", model.fair_inputs(asked).values())
         for step in found.values():  # computes and keeps the keys that hold the version of lm-eval
             assert step.key
     return found
