@@ -18,9 +18,10 @@ from spillover.steps.predict import Predict
 from spillover.steps.prepare import Prepare
 from spillover.steps.score import Score
 from spillover.steps.step import Step
+from spillover.steps.workshop import Workshop
 from spillover.store import files
 from spillover.store.store import Store
-from spillover.tasks.prepare import prepare, protocol_rows
+from spillover.tasks.prepare import prepare
 
 LABELS = {"mood": ("positive", "negative"), "logic": ("entailment", "contradiction", "neutral"), "question": ()}
 TASKS = (
@@ -102,9 +103,9 @@ def _finish(store: Store, step: Step) -> None:
 
 
 def _predict(store: Store, step: Predict, folder: Path) -> None:
-    task, rows = step.data.task, files.read_prepared(store.file(step.data, files.ROWS))
-    examples = protocol_rows(rows, split="test", protocol=step.protocol)[0][: step.test_limit]
-    _, prompts = step.rendered(rows, examples)
+    task, workshop = step.data.task, Workshop(store)
+    examples = step.data.tested_rows(workshop, step.protocol)[0][: step.test_limit]
+    prompts = step.form(workshop).prompts
     draw = np.random.default_rng(int(step.key[:8], 16))
     predictions = [_prediction(task.answers, example, draw) for example in examples]
     files.write_predictions(folder / files.PREDICTIONS, predictions)

@@ -16,21 +16,29 @@ from spillover.models.resolve import resolve_model
 from spillover.models.spec import ResolvedModel
 from spillover.question import Question
 from spillover.questions import QUESTIONS
+from spillover.records import BASE, PLAIN
 from spillover.settings import load_yaml, parse_settings
 from spillover.sources.harness import asked_tasks, harness_tasks, is_harness_name
 from spillover.sources.suites import SuiteTask
 from spillover.steps.adopt import Adopt
 from spillover.steps.prepare import Prepare
+from spillover.steps.supervise_variant import ClassifierVariant
+from spillover.study.asks import require_sensible, resolved_asks
 from spillover.study.design import Part
 from spillover.study.study import Study, VariantPlan
 from spillover.study.study_file import (
     DEFAULT_TEST_LIMIT,
     AdoptedEntry,
+    AnyEntry,
+    PredictionsEntry,
     StudyFile,
     SuiteEntry,
+    SupervisedEntry,
     VariantEntry,
     study_file,
 )
+from spillover.study.supervised import given_step, supervised_steps
+from spillover.tasks.ask import NamedAsk
 from spillover.tasks.mixture import Mixture, label_collisions
 from spillover.tasks.prepare import demonstration_count
 from spillover.tasks.relation import DataOfFamily, TrainedOn
@@ -39,6 +47,7 @@ from spillover.tasks.task import Task
 from spillover.training.optimization import TrainingSettings
 from spillover.training.parameters.selection import Shapes
 from spillover.training.settings import contradiction_with_stages, contradiction_with_training
+from spillover.training.supervised import EncoderSettings
 from spillover.training.sweep import sweep_points
 
 if TYPE_CHECKING:
@@ -109,6 +118,14 @@ def resolve_study(
     precision = preferred_precision() if settings.precision == "auto" else settings.precision
     tests = _harness_tasks(path, settings, suite, cache)
     limits = _test_limits(settings, (*test_on, *tests), suite, where=str(path))
+    asks = resolved_asks(settings.asks, where=str(path))
+    require_sensible(
+        asks, settings.ask, suite, [*(task.name for task in test_on), *(task.name for task in tests)], where=str(path)
+    )
+    if settings.ask != PLAIN and tests:
+        raise UserError(
+            f"{path}: ask: {tests[0].name} is asked as lm-eval asks it, never as {settings.ask!r}; leave it out"
+        )
     harness, left_out = asked_tasks(
         tests,
         shots=None if settings.shots == "default" else settings.shots,
@@ -119,6 +136,8 @@ def resolve_study(
     if not test_on and not harness:
         raise UserError(f"{path}: no cell is left to test: {skipped[0]}")
     base = base or resolve_model(_beside(path, settings.base), cache=cache, folder=folder, notice=notice)
+    if base.kind == "encoder":
+        raise UserError(f"{path}: base {base.name!r} is an encoder, which writes no text; give a causal language model")
     _check_parameters(plans, base, where=str(path))
     adopted = tuple(
         _adopt(entry, base, suite, path, cache=cache, folder=folder, notice=notice)
@@ -135,12 +154,23 @@ def resolve_study(
             limit=limits[task.name],
             protocol=settings.protocol,
             scoring=settings.scoring,
+            ask=settings.ask,
+            asks=asks,
         )
         for task in test_on
     )
+    classifiers = tuple(
+        step
+        for entry in settings.variants
+        for step in _classifiers(entry, settings, base, suite, path, cache=cache, folder=folder, notice=notice)
+    )
+    for step in classifiers:
+        reasons = [step.cannot_answer(task) for task in (*suite_tasks, *harness)]
+        if all(reasons):
+            raise UserError(f"{path}: variant {step.name!r} can answer no tested task: {reasons[0]}")
     if harness and not any(task.may_enter_means for task in (*suite_tasks, *harness)):
         raise UserError("no tested task has a share such as accuracy as its metric; add one to test_on")
-    return Study(
+    study = Study(
         name=path.stem,
         base=base,
         suite=suite,
@@ -158,10 +188,38 @@ def resolve_study(
         watch=settings.watch,
         margin=settings.margin,
         adopted=adopted,
+        classifiers=classifiers,
         track=settings.track,
         questions=tuple(questions),
+        ask=settings.ask,
+        asks=asks,
+        asked=_asked(settings, entries, asks, where=str(path)),
+        compare=tuple((entry.a, entry.b) for entry in settings.compare),
         origin=(str(path.absolute()),),
     )
+    if asks or settings.compare:  # names that stand for nothing are refused here, and not after training
+        assert study.asked_otherwise is not None
+        assert study.compared is not None
+    return study
+
+
+def _asked(
+    settings: StudyFile,
+    entries: Sequence[tuple[VariantEntry, Part | None]],
+    asks: Mapping[str, NamedAsk],
+    *,
+    where: str,
+) -> dict[str, tuple[str, ...]]:
+    """Return variant, or `BASE`, to the asks it is asked by beside the primary one."""
+    adopted = [entry for entry in settings.variants if isinstance(entry, AdoptedEntry)]
+    trained = {entry.name: entry.asked for entry, _ in entries}
+    found = {name: own for name, own in {**trained, **{entry.name: entry.asked for entry in adopted}}.items() if own}
+    of_base = tuple(asks) if settings.base_asked == "all" else settings.base_asked
+    for name, own in (*found.items(), ("base_asked", of_base)):
+        for ask in own:
+            if ask not in (PLAIN, *asks):
+                raise UserError(f"{where}: {name}: {unknown_name('ask', ask, {PLAIN, *asks})}")
+    return {**found, BASE: of_base}
 
 
 def _suite(path: Path, entry: SuiteEntry, folder: Path | None, notice: Callable[[str], None]) -> Suite:
@@ -283,6 +341,36 @@ def _adopt(
         assert entry.model is not None
         adopted = resolve_whole(_beside(path, entry.model), base, cache=cache, folder=folder, notice=notice)
     return Adopt(entry.name, base, adopted, _trained_on(entry.train_on, suite))
+
+
+def _classifiers(
+    entry: AnyEntry,
+    settings: StudyFile,
+    base: ResolvedModel,
+    suite: Suite,
+    path: Path,
+    *,
+    cache: Path,
+    folder: Path | None,
+    notice: Callable[[str], None],
+) -> Sequence[ClassifierVariant]:
+    """Return the classifiers that an entry means; of one that trains or adopts a language model there is none."""
+    if isinstance(entry, PredictionsEntry):
+        return (given_step(entry, base, path, _trained_on(entry.train_on, suite)),)
+    if not isinstance(entry, SupervisedEntry):
+        return ()
+    if isinstance(entry.supervised, EncoderSettings):  # a path is one from the study file on
+        chosen = entry.supervised.model_copy(update={"encoder": _beside(path, entry.supervised.encoder)})
+        entry = entry.model_copy(update={"supervised": chosen})
+    return supervised_steps(
+        entry,
+        base,
+        suite,
+        seeds=settings.seeds,
+        protocol=settings.protocol,
+        cache=cache,
+        encoder=lambda word: resolve_model(word, cache=cache, folder=folder, notice=notice),
+    )
 
 
 def _trained_on(name: str | None, suite: Suite) -> TrainedOn | None:

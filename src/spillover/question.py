@@ -52,6 +52,10 @@ class Question(Generic[Found]):
         """Return what is known of a finished variant, as plain data for its card."""
         return {}
 
+    def collect(self, study: Study, store: Store) -> object | None:
+        """Return what is read of a finished study beyond its scores, for `find`; None for nothing."""
+        return None
+
     def find(self, results: StudyResults, analysis: Analysis) -> Found | None:
         """Return what the scores say; None where a study says nothing of it."""
         raise NotImplementedError

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 BASE = "base"
 """The variant id of the untouched model."""
 
+PLAIN = "plain"
+"""The ask that changes nothing: demonstrations with their own labels, then the question."""
+
 FloatArray = NDArray[np.float64]
 
 CALIBRATION_ERROR = "ece"
@@ -72,6 +75,16 @@ class Cell:
     prompt_form: int
     shots: int
     demonstration_seed: int
+    ask: str = PLAIN
+    """How it is asked, by the name the study gives it."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class AskedBy:
+    """A model, asked in one way."""
+
+    variant: str
+    ask: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +160,8 @@ class VariantCard:
     """Whether what it was trained on asks for one of several answers; None where nobody knows."""
     is_control: bool = False
     """Whether a design has it to be compared with alone, so that it is no recipe of its own."""
+    is_classifier: bool = False
+    """Whether it stands beside the base and gives labels alone: it reads no prompt, and so no demonstrations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +293,18 @@ class StudyResults:
     """Names of what is asked beyond the matrix; None asks everything."""
     margin: float = 0.02
     """Losses up to it count as nothing lost; a share: 0.02 is two answers in a hundred, or 2 points of 100."""
+    ask: str = PLAIN
+    """How the cells of ``scores`` are asked: the primary ask, which alone feeds matrix, verdicts and questions."""
+    asked_otherwise: tuple[CellScores, ...] = ()
+    """Of models that were asked in other ways too, in the same tasks; plain among them where it is not primary."""
+    asks: Mapping[str, str] = field(default_factory=dict)
+    """Every way of asking but the plain one, by its name, in words."""
+    compare: tuple[tuple[AskedBy, AskedBy], ...] = ()
+    """What a study compares by name: the first less the second."""
+    unchanged: frozenset[Cell] = frozenset()
+    """Cells of other asks that ask what the plain cell asks, and so are it."""
+    collected: Mapping[str, Any] = field(default_factory=dict)
+    """Question to what it read of the finished study, beyond its scores."""
     origin: tuple[str, ...] = ()
     """What tells the study from others of its name: whole paths of its file or folders, or words; in no report."""
 
@@ -319,6 +346,8 @@ class Measurement:
     """Why there is no interval, or on what else than the items as they are it rests; mostly empty."""
     is_primary: bool = True
     """Whether it is in the task's primary metric."""
+    ask: str = PLAIN
+    """How its cell is asked."""
 
     @property
     def is_clear(self) -> bool:

@@ -92,3 +92,20 @@ def test_the_same_adapter_on_another_base_does_not_take_the_place_of_the_first_r
     assert call("evaluate", *options(made, tasks="first", **places)) == 2
     assert "holds the report of another study, 'mine', which would be overwritten" in capsys.readouterr().err
     assert not (tmp_path / "store").exists()
+
+
+def test_a_classifiers_predictions_are_measured_alone_and_beside_a_fine_tune(made, tmp_path):
+    rows = [json.loads(line) for line in (made / "first.jsonl").read_text().splitlines()]
+    lines = [f"{row['text']},{row['answer']}" for row in rows]
+    (tmp_path / "ours.csv").write_text("\n".join(["text,label", *lines]) + "\n")
+    stated = {"tasks": "first,words", "trained-on": "first", "store": tmp_path / "store"}
+    for place, changes in (("alone", {"adapter": None}), ("report", {})):
+        places = {"report": tmp_path / place, "predictions": tmp_path / "ours.csv"}
+        assert call("evaluate", *options(made, **stated, **places, **changes)) == 0
+    summary = json.loads((tmp_path / "report" / "summary.json").read_text())
+    assert {verdict["variant"] for verdict in summary["verdicts"]} == {"mine/first", "ours/first"}
+    table = (tmp_path / "report" / "measurements.csv").read_text().splitlines()
+    names = table[0].split(",")
+    own = [dict(zip(names, row.split(","), strict=False)) for row in table if row.startswith("ours/first")]
+    accuracy = [row for row in own if row["metric"] == "accuracy"]
+    assert {(row["tested_on"], float(row["value"])) for row in accuracy} == {("first", 1.0)}

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from spillover.errors import SpilloverError
-from spillover.evaluation.choice import Scoring, answer_shares, chosen_answer
+from spillover.evaluation.choice import Scoring, answer_shares, chosen_answer, of_cell
 from spillover.records import Prediction
 
 # Log-likelihoods by hand: "bad" wins raw; the prior says "bad" is twice as likely without an input.
@@ -56,3 +56,26 @@ def test_calibration_without_content_free_scores_is_refused():
 def test_a_metric_of_choices_over_text_is_refused():
     with pytest.raises(SpilloverError, match="row '0' has 0 log-likelihoods for 0 answers; this metric needs a choice"):
         answer_shares(Prediction("0", "x", "some text"), Scoring())
+
+
+def labelled(name, *shares):
+    """Return a choice between two answers whose log-likelihoods lie beside their shares by a constant of its own."""
+    return Prediction(name, "good", "", tuple(math.log(share) - int(name) for share in shares))
+
+
+def test_batch_scoring_takes_off_what_the_cell_says_on_average():
+    cell = [labelled("0", 0.1, 0.9), labelled("1", 0.2, 0.8), labelled("2", 0.3, 0.7)]
+    batch = of_cell(Scoring(answers=("good", "bad"), kind="batch"), cell)
+    means = [sum(math.log(share) for share in column) / 3 for column in ((0.1, 0.2, 0.3), (0.9, 0.8, 0.7))]
+    assert batch.cell_mean == pytest.approx(means)
+    # Raw all say bad; less what they say on average, the last one leans most to good.
+    assert [chosen_answer(row, batch) for row in cell] == ["bad", "good", "good"]
+    weights = [0.1 / math.exp(means[0]), 0.9 / math.exp(means[1])]
+    assert answer_shares(cell[0], batch) == pytest.approx([weight / sum(weights) for weight in weights])
+
+
+def test_batch_scoring_without_the_cell_is_an_error_and_other_scorings_need_none():
+    with pytest.raises(SpilloverError, match="not asked what batch scoring subtracts"):
+        chosen_answer(LABELLED, Scoring(answers=("good", "bad"), kind="batch"))
+    raw = Scoring(answers=("good", "bad"))
+    assert of_cell(raw, [LABELLED]) == raw

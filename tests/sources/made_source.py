@@ -77,7 +77,7 @@ class ScoreLength(ScoreCell):
         close = [[1 / (1 + abs(int(row.target) - int(row.raw_answer))), 1.0] for row in rows]
         files.write_statistics(folder / STATISTICS, [row.example_id for row in rows], {"close": np.array(close)})
 
-    def answer_text(self, prediction):
+    def answer_text(self, prediction, rule):
         return f"{prediction.raw_answer} letters"
 
     @classmethod

@@ -12,9 +12,11 @@ import pytest
 
 from spillover.steps.finetune import Finetune
 from spillover.steps.step import Step
+from spillover.steps.supervise import Supervise
 from spillover.tasks.mixture import Member, Mixture
 from spillover.training.optimization import TrainingSettings
 from spillover.training.settings import AnyChange, AnyConstraint, Demonstrations, Parameters
+from spillover.training.supervised import EncoderSettings, TfidfSettings
 from tests.study.golden import pinned
 from tests.study.golden.steps import golden_steps
 
@@ -64,10 +66,13 @@ def settings_of(steps):
         *(s.settings for s in trainings),
         *mixtures,
         *members,
+        *(step.settings for step in steps.values() if isinstance(step, Supervise)),
     ]
 
 
-@pytest.mark.parametrize("kind", [*RECIPE_SETTINGS, Demonstrations, TrainingSettings, Mixture, Member])
+@pytest.mark.parametrize(
+    "kind", [*RECIPE_SETTINGS, Demonstrations, TrainingSettings, Mixture, Member, EncoderSettings, TfidfSettings]
+)
 def test_every_setting_of_a_training_is_pinned_with_another_value_than_its_default(kind, steps):
     """A new setting, and a new choice of an old one, needs its place in the golden studies."""
     own = [settings for settings in settings_of(steps) if type(settings) is kind]

@@ -11,6 +11,7 @@ from transformers import AutoTokenizer
 
 from spillover.config import load_study
 from spillover.errors import SpilloverError
+from spillover.evaluation.choice import Scoring
 from spillover.records import BASE, Prediction
 from spillover.steps.score import Score
 from spillover.steps.workshop import Workshop
@@ -170,5 +171,5 @@ def test_what_else_than_the_model_may_be_at_fault_is_said_of_a_text(text, token_
     )
     step = Score(SimpleNamespace(data=SimpleNamespace(task=task)), ("numeric_match",), (), "raw")
     prediction = Prediction("a", "7", text, token_ids=tuple(range(token_count)))
-    assert step.answer_fault(prediction) == fault
-    assert step.answer_fault(replace(prediction, log_likelihoods=(-1.0, -2.0))) == ""
+    assert step.answer_fault(prediction, Scoring()) == fault
+    assert step.answer_fault(replace(prediction, log_likelihoods=(-1.0, -2.0)), Scoring()) == ""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
+from spillover.analysis.asked import AskedDifference, asked_differences
 from spillover.analysis.idle import IdleCell, idle_cells
 from spillover.analysis.readings import Subject, subjects
 from spillover.analysis.relations import RelationSummary, relation_summaries
@@ -54,6 +55,8 @@ class Analysis:
     """Every model's score in every cell, with its resamples."""
     judged: tuple[Subject, ...] = field(repr=False, compare=False)
     """What is judged: variants, and recipes with several seeds."""
+    asked: tuple[AskedDifference, ...] = ()
+    """What other ways of asking did; no part of anything else here."""
     questions: tuple[Finder[Any], ...] = ()
     """What was asked of them."""
     findings: Mapping[str, object] = field(default_factory=dict)
@@ -89,6 +92,7 @@ def analyse(
         level=level,
         scores=scores,
         judged=judged,
+        asked=asked_differences(results, resample_count=resample_count, level=level),
     )
     found = [(question, question.find(results, compared)) for question in questions]
     found = [(question, finding) for question, finding in found if finding is not None]
@@ -142,6 +146,7 @@ def _measurements(results: StudyResults, scores: Scores, level: float) -> tuple[
                 is_equivalent=found.is_equivalent,
                 note=found.note,
                 is_primary=key.metric == task.primary_metric,
+                ask=key.cell.ask,
             )
         )
     return tuple(rows)

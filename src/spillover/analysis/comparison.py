@@ -89,7 +89,7 @@ def compare(
         _difference(results, scores, ScoreKey(one, key.cell, key.metric), key._replace(variant=other), level)
         for one, other in pairs
         for key in scores
-        if key.variant == BASE
+        if key.variant == BASE and {key._replace(variant=one), key._replace(variant=other)} <= scores.keys()
     )
     kinds = list(dict.fromkeys((row.relation, results.metrics[row.metric].kind) for row in rows))
     relations = tuple(

@@ -19,6 +19,10 @@ Base = Annotated[
 ]
 Adapter = Annotated[Path | None, typer.Option("--adapter", help="A folder that peft's save_pretrained wrote.")]
 Model = Annotated[str | None, typer.Option("--model", help="A whole fine-tuned model, named as a base is.")]
+Predictions = Annotated[
+    Path | None,
+    typer.Option("--predictions", help="A CSV of what a classifier of your own says: id or text, a share per label."),
+]
 SuiteName = Annotated[str, typer.Option("--suite", help="A built-in suite or the path of a suite file.")]
 Shots = Annotated[str, typer.Option("--shots", help="Demonstrations, such as 0,2; default: each task's own counts.")]
 Tasks = Annotated[str, typer.Option("--tasks", help="Tasks to test, such as sst2,rte, or all.")]
@@ -45,6 +49,7 @@ def add_evaluate(app: typer.Typer, terminal: Terminal) -> None:
         base: Base,
         adapter: Adapter = None,
         model: Model = None,
+        predictions: Predictions = None,
         suite: SuiteName = "pocket",
         shots: Shots = "default",
         tasks: Tasks = "all",
@@ -62,25 +67,31 @@ def add_evaluate(app: typer.Typer, terminal: Terminal) -> None:
         device: Device = "auto",
         as_json: SummaryAsJson = False,
     ) -> None:
-        """Measure an adapter or a whole model that was trained elsewhere, in every task of a suite."""
+        """Measure what was trained elsewhere, an adapter, a whole model or a classifier, in every task of a suite."""
         from spillover.completion import RunOptions
         from spillover.config import resolve_study
         from spillover.questions import OF_OTHERS
         from spillover.store.store import Store
 
-        given = str(adapter) if adapter else model
-        if given is None or (adapter and model):
-            raise UserError("evaluate needs --adapter or --model, one of the two: the folder of what was trained")
-        called = name or _name_of(given)
+        if not (adapter or model or predictions) or (adapter and model):
+            raise UserError(
+                "evaluate needs --adapter or --model, one of the two: the folder of what was trained; or, alone or "
+                "beside it, --predictions"
+            )
+        said = {"adapter": adapter and str(adapter), "model": model, "predictions": predictions and str(predictions)}
+        measured = {kind: what for kind, what in said.items() if what}
+        given = tuple(measured.values())
+        called = name or _name_of(given[0])
         settings: dict[str, object] = {
             "base": base,
             "suite": suite,
             "variants": [
                 {
-                    "name": called,
-                    "adapter" if adapter else "model": given,
+                    "name": _name_of(what) if index else called,
+                    kind: what,
                     **({"train_on": trained_on} if trained_on else {}),
                 }
+                for index, (kind, what) in enumerate(measured.items())
             ],
             "test_on": _listed(tasks),
             "shots": "default" if shots == "default" else _counts(shots),
@@ -96,11 +107,11 @@ def add_evaluate(app: typer.Typer, terminal: Terminal) -> None:
             notice=terminal.notice,
             questions=OF_OTHERS,
         )
-        study = replace(study, name=called, origin=("evaluate", *map(_whole, (base, given, suite))))
+        study = replace(study, name=called, origin=("evaluate", *map(_whole, (base, *given, suite))))
         place = terminal.place(study, report_folder)
         options = {
             "--base": base,
-            "--adapter" if adapter else "--model": given,
+            **{f"--{kind}": what for kind, what in measured.items()},
             "--suite": suite,
             "--shots": shots,
             "--tasks": tasks,
@@ -124,7 +135,7 @@ def _whole(name: str) -> str:
 def _name_of(given: str) -> str:
     """Return a variant's name made of the last part of a path or hub id."""
     last = Path(given).resolve().name if Path(given).exists() else Path(given).name
-    return re.sub(r"[^\w.+-]", "-", last.removesuffix(".gguf"))
+    return re.sub(r"[^\w.+-]", "-", last.removesuffix(".gguf").removesuffix(".csv"))
 
 
 def _listed(words: str) -> list[str]:

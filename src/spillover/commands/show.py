@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 
 CELL = (
-    "variant:task:shots[:form[:demonstration_seed]]; parts of which there is only one may be left out, and a recipe's "
-    "name stands for its only variant."
+    "variant:task:shots[:form[:demonstration_seed[:ask]]]; parts of which there is only one may be left out, and a "
+    "recipe's name stands for its only variant."
 )
 
 

@@ -1,7 +1,7 @@
 """Which answer a model chose: raw, per character, or corrected for what it says without any input."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from spillover.errors import SpilloverError
 from spillover.records import FloatArray, Prediction
 
-ScoringKind = Literal["raw", "contextual", "pmi"]
+ScoringKind = Literal["raw", "contextual", "pmi", "batch"]
 """How answers are compared.
 
 - ``raw``: by log-likelihood.
@@ -17,6 +17,8 @@ ScoringKind = Literal["raw", "contextual", "pmi"]
   demonstrations (Zhao et al. 2021, "Calibrate Before Use", section 5).
 - ``pmi``: by log-likelihood less that after the end of the prompt alone, without demonstrations (Holtzman et al. 2021,
   "Surface Form Competition", section 3).
+- ``batch``: by log-likelihood less the answer's mean log share over the cell's items (Zhou et al. 2024, "Batch
+  Calibration", section 3, with the mean of logarithms): what a cell says on average says nothing of any item.
 """
 
 
@@ -31,6 +33,8 @@ class Scoring:
     kind: ScoringKind = "raw"
     length_normalised: bool = False
     """Whether raw log-likelihoods are compared per character of the answer."""
+    cell_mean: tuple[float, ...] = ()
+    """Mean log share of each answer over the cell, which ``batch`` subtracts."""
 
 
 def answers_of(prediction: Prediction, scoring: Scoring) -> Sequence[str]:
@@ -58,10 +62,20 @@ def answer_scores(prediction: Prediction, scoring: Scoring) -> FloatArray:
     answers = answers_of(prediction, scoring)
     if scoring.kind == "raw":
         return scores / [len(answer) for answer in answers] if scoring.length_normalised else scores
-    prior = prediction.content_free if scoring.kind == "contextual" else prediction.premise
+    priors = {"contextual": prediction.content_free, "pmi": prediction.premise, "batch": scoring.cell_mean}
+    prior = priors[scoring.kind]
     if len(prior) != len(scores):
         raise SpilloverError(f"row {prediction.example_id!r} was not asked what {scoring.kind} scoring subtracts")
     return np.asarray(scores - np.asarray(prior), dtype=np.float64)
+
+
+def of_cell(scoring: Scoring, predictions: Sequence[Prediction]) -> Scoring:
+    """Return the scoring with what it subtracts from every item of a cell, given the whole cell."""
+    if scoring.kind != "batch":
+        return scoring
+    raw = np.stack([np.asarray(prediction.log_likelihoods, dtype=np.float64) for prediction in predictions])
+    shares = raw - np.logaddexp.reduce(raw, axis=1, keepdims=True)
+    return replace(scoring, cell_mean=tuple(map(float, shares.mean(axis=0))))
 
 
 def chosen_answer(prediction: Prediction, scoring: Scoring) -> str:

@@ -157,6 +157,13 @@ def gather(study: Study, workshop: Workshop) -> tuple[Evidence, list[Finding]]:
                 asked.append(Asked(step, *step.encoded(workshop)))
         except UserError as error:
             failed.append(_unusable(step.label, error))
+    for score in study.asked_otherwise:  # whose rows are the same; only whether their prompts fit is to be seen
+        otherwise = score.predictions
+        if otherwise.variant is None and isinstance(otherwise, Predict):
+            try:
+                otherwise.encoded(workshop)
+            except UserError as error:
+                failed.append(_unusable(otherwise.label, error))
     encoder = workshop.encoder(study.base.path)
     return Evidence(study, encoder, prepared, tuple(asked), tuple(trained)), list(_once(failed))
 

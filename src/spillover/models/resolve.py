@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 from spillover.errors import UserError, unknown_name
 from spillover.models.fingerprint import (
@@ -105,7 +106,8 @@ def _stated_kind_and_licence(path: Path) -> tuple[ModelKind, str]:
     else:
         return "unstated", "unstated"
     licence = "".join(character if character.isprintable() else "\ufffd" for character in licence[:LONGEST_LICENCE])
-    return ("instruct" if kind == "instruct" else "base" if kind == "base" else "unstated"), licence
+    known = {word: word for word in get_args(ModelKind)}
+    return known.get(str(kind), "unstated"), licence
 
 
 def _stated_by_card(card: str) -> tuple[str, str]:

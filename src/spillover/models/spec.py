@@ -13,12 +13,13 @@ from spillover.errors import unknown_name
 FACTS_FILE = "fingerprint.json"
 """In a folder this project converted: name, kind, licence, digest of the source, fingerprints."""
 
-ModelKind = Literal["instruct", "base", "unstated"]
+ModelKind = Literal["instruct", "base", "encoder", "unstated"]
+"""An encoder writes no text: with a head it is a classifier."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelPart:
-    """A member of a pinned archive; the parts of a model are joined in order."""
+    """A member of a pinned archive; the parts of a GGUF file are joined in order, those of an encoder are its files."""
 
     artifact: str
     member: str
@@ -36,7 +37,7 @@ class ModelSpec:
     architecture: str
     parameter_count: int
     sha256: str
-    """Of the whole GGUF file."""
+    """Of the whole GGUF file, or of an encoder's weights."""
     parts: tuple[ModelPart, ...]
 
 

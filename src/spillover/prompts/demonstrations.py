@@ -1,8 +1,10 @@
 """Which examples are shown in a prompt, and which rows they forbid elsewhere."""
 
 import hashlib
+import random
 import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from spillover.errors import UserError
@@ -59,6 +61,19 @@ def draw(pool: Sequence[Example], count: int, row: Example, *, seed: int) -> tup
         )
     order = seeded_order(len(others), seed=seed, purpose=f"demonstrations of {row.id}")
     return tuple(others[index] for index in order[:count])
+
+
+def with_shuffled_targets(shown: Sequence[Example], *, seed: int) -> tuple[Example, ...]:
+    """Return demonstrations with each other's targets, so that each target is shown as often as before."""
+    purpose = f"labels of {' '.join(row.id for row in shown)}"
+    order = seeded_order(len(shown), seed=seed, purpose=purpose)
+    return tuple(replace(row, target=shown[index].target) for row, index in zip(shown, order, strict=True))
+
+
+def with_random_targets(shown: Sequence[Example], answers: Sequence[str], *, seed: int) -> tuple[Example, ...]:
+    """Return demonstrations with targets drawn from the answer set, by the row's id and the seed alone."""
+    draws = [random.Random(f"label of {row.id}/{seed}").random() for row in shown]
+    return tuple(replace(row, target=answers[int(draw * len(answers))]) for row, draw in zip(shown, draws, strict=True))
 
 
 def without(examples: Iterable[Example], demonstrations: Iterable[Example]) -> tuple[tuple[Example, ...], int]:

@@ -31,6 +31,11 @@ class Template:
                 )
         return _PLACE.sub(lambda place: fields[place.group(1)], self.text)
 
+    def with_line(self, line: str) -> "Template":
+        """Return the text with a line after its last field, before the words that ask for the answer."""
+        end = max(place.end() for place in _PLACE.finditer(self.text))
+        return Template(f"{self.text[:end]}\n{line}{self.text[end:]}")
+
 
 SEPARATOR = "\n\n"
 """Between a demonstration's target and what follows it."""
@@ -39,10 +44,12 @@ CONTENT_FREE = ("N/A", "[MASK]", "")
 """What takes the place of every field in a content-free prompt (Zhao et al. 2021, section 5)."""
 
 
-def content_free_prompts(template: Template, demonstrations: Sequence[Example]) -> tuple[str, ...]:
+def content_free_prompts(
+    template: Template, demonstrations: Sequence[Example], *, shown_as: Template | None = None
+) -> tuple[str, ...]:
     """Build the cell's prompt with nothing in its fields, once for each text of `CONTENT_FREE`."""
     fields = [dict.fromkeys(template.fields, text) for text in CONTENT_FREE]
-    return demonstrated_prompts(template, demonstrations, fields)
+    return demonstrated_prompts(template, demonstrations, fields, shown_as=shown_as)
 
 
 def premise(template: Template) -> str:
@@ -59,8 +66,17 @@ def demonstrated_prompt(template: Template, demonstrations: Sequence[Example], f
 
 
 def demonstrated_prompts(
-    template: Template, demonstrations: Sequence[Example], questions: Iterable[Mapping[str, str]]
+    template: Template,
+    demonstrations: Sequence[Example],
+    questions: Iterable[Mapping[str, str]],
+    *,
+    shown_as: Template | None = None,
 ) -> tuple[str, ...]:
-    """Build the prompt of each question's fields behind the same demonstrations, which are rendered once."""
-    shown = "".join(f"{template.render(shot.fields)}{shot.target}{SEPARATOR}" for shot in demonstrations)
+    """Build the prompt of each question's fields behind the same demonstrations, which are rendered once.
+
+    Args:
+        shown_as: The template of demonstrations, where it is another one than the question's.
+    """
+    form = shown_as or template
+    shown = "".join(f"{form.render(shot.fields)}{shot.target}{SEPARATOR}" for shot in demonstrations)
     return tuple(shown + template.render(fields) for fields in questions)

@@ -10,10 +10,11 @@ from spillover.questions.drift.question import DRIFT
 from spillover.questions.frontier.question import FRONTIER
 from spillover.questions.generalization.question import GENERALIZATION
 from spillover.questions.mixing.question import MIXING
+from spillover.questions.receipts.question import RECEIPTS
 from spillover.records import StudyResults
 from spillover.statistics.paired import LEVEL, RESAMPLE_COUNT
 
-QUESTIONS: tuple[Question[Any], ...] = (GENERALIZATION, DRIFT, MIXING, FRONTIER, CALIBRATION, CLAIMS)
+QUESTIONS: tuple[Question[Any], ...] = (GENERALIZATION, DRIFT, MIXING, FRONTIER, CALIBRATION, RECEIPTS, CLAIMS)
 
 OF_OTHERS = tuple(question for question in QUESTIONS if question.asks_of_others)
 """What is asked of what was trained, or measured, elsewhere."""

@@ -125,11 +125,16 @@ def _by_variant(results: StudyResults, found: _Found, cards: Sequence[VariantCar
 
 
 def _cells(results: StudyResults, found: _Found, cards: Sequence[VariantCard]) -> dict[Relation | None, list[Cell]]:
-    """Return the cells of every variant by their relation, all under None where variants differ in it."""
-    cells = [cell for model, cell in found if model == BASE and all((card.id, cell) in found for card in cards)]
+    """Return the cells of any variant by their relation, all under None where variants differ in it."""
+    of = {
+        cell: results.relations[card.id, cell.tested_on]
+        for _, cell in found
+        for card in cards
+        if (card.id, cell) in found  # a classifier is not asked what has none of its labels
+    }
+    cells = [cell for model, cell in found if model == BASE and cell in of]
     if len({card.trained_on for card in cards}) > 1:
         return {None: cells}
-    of = {cell: results.relations[cards[0].id, cell.tested_on] for cell in cells}
     return {relation: own for relation in Relation if (own := [cell for cell in cells if of[cell] == relation])}
 
 
@@ -155,6 +160,8 @@ def guessing_words(task: TaskCard) -> str:
 def _entry(
     results: StudyResults, found: _Found, card: VariantCard, cell: Cell, *, says_relation: bool = False
 ) -> Entry:
+    if (card.id, cell) not in found:
+        return Entry("–")
     row, floor = found[card.id, cell], results.flip_floors.get((card.id, cell))
     metric = results.metrics[row.metric]
     interval = interval_words(row.low, row.high)

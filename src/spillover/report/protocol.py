@@ -12,6 +12,8 @@ _SCORINGS = {
     "also where each row has options of its own",
     "pmi": "log-likelihood less that after the end of the prompt alone (pointwise mutual information); also where each "
     "row has options of its own",
+    "batch": "log-likelihood less the answer's mean log share over the cell's items (batch calibration), where a task "
+    "has an answer set; options of each row raw",
 }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from spillover.analysis.analysis import Analysis
 from spillover.analysis.wording import enumerated
 from spillover.records import StudyResults
+from spillover.report.asked import asked_section
 from spillover.report.matrix import matrix_section
 from spillover.report.protocol import protocol_section
 from spillover.report.provenance import provenance_section, skipped_section
@@ -41,6 +42,7 @@ def report_sections(results: StudyResults, analysis: Analysis) -> list[Section]:
         relations_section(results, analysis),
         matrix_section(results, analysis),
         worse_section(results),
+        asked_section(results, analysis),
         shots_section(results, analysis),
         training_section(results),
         protocol_section(results),

@@ -1,5 +1,7 @@
 """What tables of cells share: conditions in words, and tints of differences."""
 
+from collections.abc import Iterable
+
 from spillover.records import Cell, Measurement, StudyResults
 
 TINTS = (0.02, 0.05, 0.1, 0.2)
@@ -14,12 +16,17 @@ def tint(size: float, *, is_better: bool) -> str:
 
 def cell_of(row: Measurement) -> Cell:
     """Return the cell that a measurement is of."""
-    return Cell(row.tested_on, row.prompt_form, row.shots, row.demonstration_seed)
+    return Cell(row.tested_on, row.prompt_form, row.shots, row.demonstration_seed, row.ask)
 
 
-def condition_words(results: StudyResults) -> dict[Cell, str]:
-    """Name each cell's shots, and its prompt form and demonstration seed where the study has several."""
-    cells = list(dict.fromkeys(scores.cell for scores in results.scores))
+def condition_words(results: StudyResults, others: Iterable[Cell] = ()) -> dict[Cell, str]:
+    """Name each cell's shots, and its prompt form and demonstration seed where the study has several.
+
+    Args:
+        results: Of the study.
+        others: Cells that are asked otherwise.
+    """
+    cells = list(dict.fromkeys([*(scores.cell for scores in results.scores), *others]))
     has_forms = len({cell.prompt_form for cell in cells}) > 1
     has_seeds = len({cell.demonstration_seed for cell in cells}) > 1
     return {

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from spillover.models.precision import Precision
@@ -30,6 +30,10 @@ class AskedModel:
     precision: Precision
     trained_answers: tuple[str, ...]
     """Label words of what it was trained on; of the base, those of all variants."""
+    asks: tuple[str, ...] = ()
+    """By which asks it is asked beside the primary one."""
+    classifiers: Mapping[str, Variant] = field(default_factory=dict)
+    """Variants by the names under which asks read their verdicts."""
 
     def checked_count(self, cell: Cell, cells: Sequence[Cell]) -> int:
         """Return how many items of one of a task's cells are also computed exactly.
@@ -77,13 +81,22 @@ class AskedTask(ABC):
         return self.name
 
     @property
+    def answers(self) -> tuple[str, ...]:
+        """The answer set that holds for every item; empty where there is none."""
+        return ()
+
+    @property
     @abstractmethod
     def may_enter_means(self) -> bool:
         """Whether it can have a share that is better when higher for its primary metric, as verdicts rest on."""
 
     @abstractmethod
     def scores(self, model: AskedModel) -> Sequence[ScoreCell]:
-        """Return the steps that score a model in every cell, in order."""
+        """Return the steps that score a model in every cell of the primary ask, in order."""
+
+    def asked_otherwise(self, model: AskedModel) -> Sequence[ScoreCell]:
+        """Return the steps that score a model in cells that are asked otherwise, where a source has any."""
+        return ()
 
     @abstractmethod
     def unit_count(self, workshop: Workshop) -> int:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spillover.records import BASE, Cell, CellScores, FloatArray, StudyResults, TaskCard
+from spillover.records import BASE, PLAIN, Cell, CellScores, FloatArray, StudyResults, TaskCard
 from spillover.statistics.paired import (
     check_statistics,
     content_seed,
@@ -66,9 +66,14 @@ def resample_scores(results: StudyResults, *, resample_count: int) -> Scores:
         ValueError: When a variant's cell has no counterpart of the base with the same examples, when a variant lacks a
             cell that the base has, or when a number is not finite.
     """
-    table = _indexed(results)
+    table = indexed(results, results.scores)
     _check_pairs(results, table)
-    resampled: dict[ScoreKey, ResampledScore] = {}
+    return resampled(results, table, resample_count=resample_count)
+
+
+def resampled(results: StudyResults, table: Mapping[ScoreKey, CellScores], *, resample_count: int) -> Scores:
+    """Return the resampled scores of a table; all of one tested task are resampled together."""
+    found: dict[ScoreKey, ResampledScore] = {}
     seeds = {card.id: card.seed for card in results.variants}
     for task in results.tasks:
         entries = {key: scores for key, scores in table.items() if key.cell.tested_on == task.name}
@@ -87,7 +92,7 @@ def resample_scores(results: StudyResults, *, resample_count: int) -> Scores:
             units, item_counts = of_items[example_ids]
             metrics = [(entries[key].statistics, results.metrics[key.metric].combine) for key in keys]
             for key, metric, replicates in zip(keys, metrics, resampled_together(metrics, item_counts), strict=True):
-                resampled[key] = ResampledScore(
+                found[key] = ResampledScore(
                     metric_value(*metric),
                     replicates,
                     example_ids,
@@ -96,7 +101,7 @@ def resample_scores(results: StudyResults, *, resample_count: int) -> Scores:
                     results.metrics[key.metric].unit,
                     seeds.get(key.variant),
                 )
-    return {key: resampled[key] for key in table}
+    return {key: found[key] for key in table}
 
 
 def cells_of(scores: Scores, variant: str, task: TaskCard) -> list[Cell]:
@@ -130,11 +135,16 @@ def _unit_counts(task: str, unit_of: Mapping[str, int], resample_count: int) -> 
     return resample_counts(count, seed=content_seed(task, *unit_of), resample_count=resample_count)
 
 
-def _indexed(results: StudyResults) -> dict[ScoreKey, CellScores]:
+def indexed(results: StudyResults, scores_of_cells: Iterable[CellScores]) -> dict[ScoreKey, CellScores]:
+    """Return scores by their keys, in the study's order.
+
+    Raises:
+        ValueError: If one is given twice, is of what the study does not have, or has statistics that are none.
+    """
     model_order = {name: index for index, name in enumerate([BASE, *(card.id for card in results.variants)])}
     task_order = {task.name: index for index, task in enumerate(results.tasks)}
     table: dict[ScoreKey, CellScores] = {}
-    for scores in results.scores:
+    for scores in scores_of_cells:
         key = ScoreKey(scores.variant, scores.cell, scores.metric)
         where = _words(key)
         if key in table:
@@ -191,5 +201,6 @@ def _words(key: ScoreKey) -> str:
     cell = key.cell
     return (
         f"{key.metric} of {key.variant} on {cell.tested_on} "
-        f"(form {cell.prompt_form}, {cell.shots} shots, demonstration seed {cell.demonstration_seed})"
+        f"(form {cell.prompt_form}, {cell.shots} shots, demonstration seed {cell.demonstration_seed}"
+        f"{'' if cell.ask == PLAIN else f', asked as {cell.ask}'})"
     )

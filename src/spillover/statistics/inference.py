@@ -213,6 +213,11 @@ def wilson(score: ResampledScore, level: float) -> tuple[float, float] | None:
     if not (is_right_or_wrong(score) and score.has_independent_items):
         return None
     right, count = score.statistics.sum(axis=0)
+    return wilson_of(float(right), float(count), level)
+
+
+def wilson_of(right: float, count: float, level: float) -> tuple[float, float]:
+    """Return Wilson's interval of ``right`` of ``count`` independent items."""
     share, z = right / count, ndtri((1 + level) / 2)
     center, half = share + z**2 / (2 * count), z * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
     whole = 1 + z**2 / count

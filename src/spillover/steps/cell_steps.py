@@ -13,6 +13,7 @@ from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
 from spillover.records import (
     BASE,
+    PLAIN,
     AskedItem,
     Cell,
     CellScores,
@@ -43,8 +44,8 @@ class Answered:
 
     predictions: Sequence[Prediction]
     prompt: PromptCard
-    compare: Callable[[PreTrainedModel], FlipFloor]
-    """Says how the predictions differ from those of the same model in float32."""
+    compare: Callable[[PreTrainedModel], FlipFloor] | None = None
+    """Says how the predictions differ from those of the same model in float32; None where they cannot."""
     dropped: Mapping[str, int] = field(default_factory=dict)
     """Reason to rows of the task that were left out."""
 
@@ -81,7 +82,8 @@ class AskCell(Step):
 
     @property
     def label(self) -> str:
-        return f"ask {self.model} {self.cell.tested_on} at {self.cell.shots} shots"
+        asked = "" if self.cell.ask == PLAIN else f" as {self.cell.ask}"
+        return f"ask {self.model} {self.cell.tested_on} at {self.cell.shots} shots{asked}"
 
     def outside_fault(self, cache: Path) -> str | None:
         return self.variant.outside_fault(cache) if self.variant else changed_model(self.base, cache)
@@ -90,16 +92,21 @@ class AskCell(Step):
         exact = 4 if self.checked_count and self.precision != "float32" else 0  # a copy that some items are asked of
         return ({"float32": 4, "bfloat16": 2}[self.precision] + exact) * weights_in(shapes)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said of the answers, a sentence each."""
+        return ()
+
     @abstractmethod
     def asked_items(self, workshop: Workshop) -> Sequence[AskedItem]:
         """Return every item of the finished cell as it was asked, without loading a model or a tokenizer."""
 
-    def write_answers(self, folder: Path, answered: Answered, model: PreTrainedModel) -> None:
+    def write_answers(self, folder: Path, answered: Answered, model: PreTrainedModel | None = None) -> None:
         """Write what the model answered, and how it differs from exact arithmetic on some items."""
         files.write_predictions(folder / files.PREDICTIONS, answered.predictions)
         files.write_prompt(folder / PROMPT, answered.prompt)
         facts: dict[str, object] = {"dropped": answered.dropped, "item_count": len(answered.predictions)}
-        if self.checked_count and (floor := self._flip_floor(answered, model)):
+        if self.checked_count and model and (floor := self._flip_floor(answered, model)):
             facts["flip_floor"] = asdict(floor)
         files.write_json(folder / FACTS, facts)
 
@@ -109,7 +116,7 @@ class AskCell(Step):
         from spillover.models.exact import in_float32
 
         exact = in_float32(model)
-        if exact is None:
+        if exact is None or answered.compare is None:
             return None
         floor = answered.compare(exact)
         if self.precision == "float32":
@@ -139,7 +146,7 @@ class TaskScores:
     scores: tuple[CellScores, ...]
     """Step by step."""
     notes: tuple[str, ...] = ()
-    """A sentence for every metric that is left out."""
+    """A sentence for every metric or label that is left out."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +157,8 @@ class ScoreCell(Step):
 
     @property
     def label(self) -> str:
-        return f"score {self.predictions.model} {self.predictions.cell.tested_on}"
+        cell = self.predictions.cell
+        return f"score {self.predictions.model} {cell.tested_on}" + ("" if cell.ask == PLAIN else f" as {cell.ask}")
 
     def inputs(self) -> Mapping[str, Step]:
         return {"predictions": self.predictions}
@@ -166,19 +174,23 @@ class ScoreCell(Step):
 
     @property
     def rule(self) -> Scoring:
-        """How answers are compared."""
+        """How answers are compared, as far as it is known before any is given."""
         return Scoring()
+
+    def finished_rule(self, store: Store) -> Scoring:
+        """Return how the finished cell's answers are compared."""
+        return self.rule
 
     @property
     def is_answered(self) -> bool:
         """Whether the model chooses or writes something."""
         return True
 
-    def answer_text(self, prediction: Prediction) -> str:
-        """Return an answer as it is shown."""
-        return chosen_answer(prediction, self.rule)
+    def answer_text(self, prediction: Prediction, rule: Scoring) -> str:
+        """Return an answer as it is shown; ``rule`` is the finished cell's."""
+        return chosen_answer(prediction, rule)
 
-    def answer_fault(self, prediction: Prediction) -> str:
+    def answer_fault(self, prediction: Prediction, rule: Scoring) -> str:
         """Return what may be the task's fault in an answer rather than the model's; empty for none."""
         return ""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spillover.errors import SpilloverError
+from spillover.evaluation.choice import Scoring
 from spillover.evaluation.harness.aggregations import primary_metric
 from spillover.evaluation.harness.asked import HarnessCell, MetricRule, Response
 from spillover.evaluation.harness.floors import harness_floors
@@ -121,11 +122,11 @@ class ScoreHarness(ScoreCell):
     def is_answered(self) -> bool:
         return self.predictions.asked.is_answered
 
-    def answer_text(self, prediction: Prediction) -> str:
+    def answer_text(self, prediction: Prediction, rule: Scoring) -> str:
         """Return the answer; where texts are scored, the log-likelihood of the first."""
         if prediction.log_likelihoods and not prediction.options:
             return f"{prediction.log_likelihoods[0]:.2f} nats"
-        return super().answer_text(prediction)
+        return super().answer_text(prediction, rule)
 
     @classmethod
     def task_scores(cls, steps: Sequence[ScoreHarness], workshop: Workshop) -> TaskScores:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spillover.evaluation.choice import ScoringKind
 from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
-from spillover.prompts.demonstrations import choose
+from spillover.prompts.demonstrations import choose, with_random_targets, with_shuffled_targets
 from spillover.prompts.encoding import Encoder, TokenIds
+from spillover.prompts.receipts import Place, Receipt, corrupted, with_line
 from spillover.prompts.template import Template, content_free_prompts, demonstrated_prompts, premise
 from spillover.records import AskedItem, Cell, Example, FlipFloor
 from spillover.steps.adoption import require_same_ids
@@ -21,10 +22,12 @@ from spillover.steps.prepare import Prepare
 from spillover.steps.speed import Cost, Speed
 from spillover.steps.step import Step, Told
 from spillover.steps.variant import Variant
+from spillover.steps.verdicts import Shares, Verdicts
 from spillover.steps.workshop import Workshop, machine
 from spillover.store import files
 from spillover.store.identity import digest
-from spillover.tasks.prepare import PreparedTask, Protocol
+from spillover.tasks.ask import AS_PLAIN, Ask
+from spillover.tasks.prepare import Protocol
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -36,9 +39,32 @@ DECODE = 2
 """Tokens of packed passes that one decoded token costs, measured at 135M parameters on two cores."""
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a cell's prompts are made of, the same for every model that is asked so."""
+
+    shown: tuple[Example, ...]
+    """Demonstrations."""
+    shown_as: Template
+    asked_as: Template
+    """The template of the question."""
+    questions: tuple[Mapping[str, str], ...]
+    """What fills it, item by item."""
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """The prompt of every item."""
+        return demonstrated_prompts(self.asked_as, self.shown, self.questions, shown_as=self.shown_as)
+
+    @property
+    def content_free(self) -> tuple[str, ...]:
+        """The prompt with nothing in its fields, nor in its receipt."""
+        return content_free_prompts(self.asked_as, self.shown, shown_as=self.shown_as)
+
+
 @dataclass(frozen=True)
 class Predict(AskCell):
-    """Ask one model everything of one cell of a suite's task."""
+    """Ask one model everything of one cell of a suite's task, or its demonstrations."""
 
     kind: ClassVar[str] = "predict"
     version: ClassVar[int] = 2
@@ -51,6 +77,17 @@ class Predict(AskCell):
     priors: tuple[ScoringKind, ...] = ()
     """What is asked beside the examples: content-free prompts (``contextual``), the end of the prompt (``pmi``)."""
     checked_count: int = 0
+    ask: Ask = AS_PLAIN
+    """What the cell's ask comes to at its shots, see `Ask.at`."""
+    receipts: tuple[tuple[Place, Verdicts], ...] = ()
+    """Whose verdicts stand where, in the places that the ask names."""
+    rows: Place = "test"
+    """Which rows are asked: the test, or all demonstrations, as who shows verdicts beside them needs."""
+
+    @property
+    def label(self) -> str:
+        of = "" if self.rows == "test" else ", its demonstrations"
+        return super().label + of
 
     @property
     def context_length(self) -> int:
@@ -72,10 +109,20 @@ class Predict(AskCell):
             "priors": self.priors,
             "protocol": self.protocol,
             "precision": self.precision,
+            **self._asked_otherwise(),
         }
 
+    def _asked_otherwise(self) -> Mapping[str, Any]:
+        """Return what is asked otherwise than plainly, and other rows than the test; nothing where nothing is."""
+        found: dict[str, Any] = {} if self.rows == "test" else {"rows": self.rows}
+        if self.ask != AS_PLAIN:
+            found["ask"] = self.ask.decides()
+        readings = {place: dict(verdicts.reading) for place, verdicts in self.receipts if verdicts.reading}
+        return found | ({"readings": readings} if readings else {})
+
     def inputs(self) -> Mapping[str, Step]:
-        return {"data": self.data} | ({"variant": self.variant} if self.variant else {})
+        read = {f"receipts of {place}": verdicts.step for place, verdicts in self.receipts}
+        return {"data": self.data, **({"variant": self.variant} if self.variant else {}), **read}
 
     def work(self, workshop: Workshop) -> float:
         encoded, _ = self.encoded(workshop)
@@ -89,9 +136,11 @@ class Predict(AskCell):
 
     def encoded(self, workshop: Workshop) -> tuple[EncodedCell, dict[str, int]]:
         """Return the cell's token ids and the test rows dropped (reason to count), the same for every model."""
+        read = [verdicts.step for _, verdicts in self.receipts]
         name = (
             *("cell", self.data.key, self.template, self.cell, self.test_limit, self.protocol, self.priors),
-            *(self.base.tokenizer_fingerprint, self.context_length),
+            *(self.base.tokenizer_fingerprint, self.context_length, digest(self._asked_otherwise())),
+            *((step.key, workshop.store.has(step)) for step in read),
         )
         encoded, dropped = workshop.kept(name, lambda: self._encode(workshop))
         own = self.own_encoder(workshop)
@@ -103,30 +152,75 @@ class Predict(AskCell):
         from spillover.evaluation.predict import Asked, encode_cell
 
         prepared, task = self.data.rows(workshop), self.data.task
-        rows, dropped = self.data.tested_rows(workshop, self.protocol)
-        examples = rows[: self.test_limit]
-        shown, prompts = self.rendered(prepared, examples)
-        template, generation = Template(self.template), task.generation
+        examples, dropped = self.examples(workshop)
+        form, generation = self.form(workshop), task.generation
         asked = Asked(
             self.cell,
             examples,
-            prompts,
+            form.prompts,
             task.answers,
             generation.max_new_tokens,
             generation.stop,
-            content_free_prompts(template, shown) if "contextual" in self.priors else (),
-            premise(template) if "pmi" in self.priors else "",
+            form.content_free if "contextual" in self.priors else (),
+            premise(Template(self.template)) if "pmi" in self.priors else "",
         )
         dropped = dict(Counter(prepared.dropped) + Counter(dropped))
         encoder = workshop.encoder(self.base.path)
         return encode_cell(asked, encoder, context_length=self.context_length, dropped=dropped), dropped
 
-    def rendered(
-        self, prepared: PreparedTask, examples: Sequence[Example]
-    ) -> tuple[tuple[Example, ...], tuple[str, ...]]:
-        """Return the cell's demonstrations, and the prompt of each example behind them."""
-        shown = choose(prepared.demonstrations, self.cell.shots, seed=self.cell.demonstration_seed)
-        return shown, demonstrated_prompts(Template(self.template), shown, (example.fields for example in examples))
+    def examples(self, workshop: Workshop) -> tuple[tuple[Example, ...], Mapping[str, int]]:
+        """Return the rows that are asked, and those of the test that are left out (reason to count)."""
+        if self.rows == "demonstrations":
+            return self.data.rows(workshop).demonstrations, {}
+        rows, dropped = self.data.tested_rows(workshop, self.protocol)
+        return rows[: self.test_limit], dropped
+
+    def form(self, workshop: Workshop) -> Form:
+        """Return what the prompts are made of: the slots of the ask, one after the other."""
+        examples, answers = self.examples(workshop)[0], self.data.task.answers
+        shown = self.demonstrations(workshop)
+        labels, plain = self.ask.labels, Template(self.template)
+        if labels.then == "shuffled":
+            shown = with_shuffled_targets(shown, seed=labels.seed)
+        elif labels.then == "random":
+            shown = with_random_targets(shown, answers, seed=labels.seed)
+        form = Form(shown, plain, plain, tuple(example.fields for example in examples))
+        if self.ask.receipts is None:
+            return form
+        with_receipt = with_line(plain, self.ask.receipts.line)
+        for place in self.ask.receipts.where:
+            if place == "demonstrations":
+                read = self.shown_receipts(place, shown, workshop)
+                told = [replace(row, fields={**row.fields, **r.fields}) for row, r in zip(shown, read, strict=True)]
+                form = replace(form, shown=tuple(told), shown_as=with_receipt)
+            else:
+                read = self.shown_receipts(place, examples, workshop)
+                asked = [{**row.fields, **r.fields} for row, r in zip(examples, read, strict=True)]
+                form = replace(form, asked_as=with_receipt, questions=tuple(asked))
+        return form
+
+    def own_receipts(self, place: Place, rows: Sequence[Example], workshop: Workshop) -> list[Receipt]:
+        """Return what the classifier itself says of rows of a place; the longest answer before it is asked."""
+        if not workshop.store.has(dict(self.receipts)[place].step):
+            return [Receipt(max(self.data.task.answers, key=len), 1.0)] * len(rows)
+        return self.shares(place, rows, workshop).receipts()
+
+    def shares(self, place: Place, rows: Sequence[Example], workshop: Workshop) -> Shares:
+        """Return how sure the classifier of a place is of each of the task's answers that it knows."""
+        return dict(self.receipts)[place].shares(rows, workshop.store).within(self.data.task.answers)
+
+    def demonstrations(self, workshop: Workshop) -> tuple[Example, ...]:
+        """Return the rows that are shown, with their own labels."""
+        return choose(self.data.rows(workshop).demonstrations, self.cell.shots, seed=self.cell.demonstration_seed)
+
+    def shown_receipts(self, place: Place, rows: Sequence[Example], workshop: Workshop) -> list[Receipt]:
+        """Return the receipts that are shown beside rows of a place."""
+        own, receipts = self.own_receipts(place, rows, workshop), self.ask.receipts
+        kind = receipts.corrupt.kind(place) if receipts else ""
+        if not receipts or not kind:
+            return own
+        purpose = f"{self.data.task.name} {place} {self.cell.demonstration_seed}"
+        return corrupted(own, kind, self.data.task.answers, seed=receipts.corrupt.seed, purpose=purpose)
 
     def own_encoder(self, workshop: Workshop) -> Encoder:
         """Return the tokenizer that came with the model: its end token ends what the model writes."""
@@ -163,9 +257,7 @@ class Predict(AskCell):
         partial.remove()
 
     def asked_items(self, workshop: Workshop) -> list[AskedItem]:
-        prepared, store = self.data.rows(workshop), workshop.store
-        examples = self.data.tested_rows(workshop, self.protocol)[0][: self.test_limit]
-        _, prompts = self.rendered(prepared, examples)
+        store, examples, prompts = workshop.store, self.examples(workshop)[0], self.form(workshop).prompts
         ids: Sequence[TokenIds | None] = [None] * len(examples)
         if files.PROMPT_IDS in store.manifest(self)["files"]:
             ids = files.read_prompt_ids(store.file(self, files.PROMPT_IDS))

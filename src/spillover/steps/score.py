@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from spillover.evaluation.choice import Scoring, ScoringKind
+from spillover.evaluation.choice import Scoring, ScoringKind, of_cell
 from spillover.evaluation.floors import constant_scores, floors
 from spillover.evaluation.metrics import METRICS, statistics
 from spillover.evaluation.text_metrics import unparsed
@@ -16,6 +16,7 @@ from spillover.records import MetricCard, Prediction, TaskCard
 from spillover.steps.cell_steps import STATISTICS, ScoreCell, TaskScores
 from spillover.steps.predict import Predict
 from spillover.steps.step import Told
+from spillover.steps.supervise_cells import Classify
 from spillover.steps.workshop import Workshop
 from spillover.store import files
 from spillover.store.store import Store
@@ -27,7 +28,7 @@ class Score(ScoreCell):
 
     kind: ClassVar[str] = "score"
     version: ClassVar[int] = 2
-    predictions: Predict
+    predictions: Predict | Classify
     metrics: tuple[str, ...]
     trained_answers: tuple[str, ...]
     """Label words of the tasks the study trains on."""
@@ -64,19 +65,23 @@ class Score(ScoreCell):
         answers = self.predictions.data.task.answers
         return Scoring(self.trained_answers, answers, self.scoring, self.is_length_normalised)
 
+    def finished_rule(self, store: Store) -> Scoring:
+        return of_cell(self.rule, self.predictions.answered(store)) if self.scoring == "batch" else self.rule
+
     def compute(self, folder: Path, workshop: Workshop, told: Told) -> None:
         predictions = self.predictions.answered(workshop.store)
-        values = {metric: statistics(metric, predictions, self.rule) for metric in self.metrics}
+        rule = of_cell(self.rule, predictions)
+        values = {metric: statistics(metric, predictions, rule) for metric in self.metrics}
         ids = [prediction.example_id for prediction in predictions]
         files.write_statistics(folder / STATISTICS, ids, values)
 
-    def answer_fault(self, prediction: Prediction) -> str:
+    def answer_fault(self, prediction: Prediction, rule: Scoring) -> str:
         task = self.predictions.data.task
         if prediction.log_likelihoods:
             return ""
-        if not self.answer_text(prediction).strip():
+        if not self.answer_text(prediction, rule).strip():
             return "empty answer"
-        if "unparsed" in task.metrics and unparsed([prediction], self.rule)[0, 0]:
+        if "unparsed" in task.metrics and unparsed([prediction], rule)[0, 0]:
             return "no number given"
         most = task.generation.max_new_tokens
         return f"cut off at {most} tokens" if len(prediction.token_ids) >= most else ""
@@ -91,10 +96,12 @@ class Score(ScoreCell):
             {name: METRICS[name].card for name in metrics},
             "accuracy" if "accuracy" in metrics else data.task.primary_metric,  # right or wrong, of choices
             tuple(scored for step in steps for scored in step.cell_scores(workshop.store, shared)),
+            tuple(dict.fromkeys(note for step in steps for note in step.predictions.notes)),
         )
 
     def task_card(self, metrics: Mapping[str, MetricCard], store: Store) -> TaskCard:
         task, predictions = self.predictions.data.task, self.predictions.answered(store)
+        rule = of_cell(self.rule, predictions)
         targets = Counter(prediction.target for prediction in predictions)
         counts = [len(prediction.options) or len(task.answers) for prediction in predictions]
         return TaskCard(
@@ -109,6 +116,6 @@ class Score(ScoreCell):
             task.licence,
             sum(1 / count for count in counts) / len(counts) if task.is_classification else None,
             task.closed_book,
-            floors(predictions, self.rule, tuple(metrics)),
-            constant_scores(predictions, self.rule, tuple(metrics)),
+            floors(predictions, rule, tuple(metrics)),
+            constant_scores(predictions, rule, tuple(metrics)),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from spillover.errors import SpilloverError, UserError
 from spillover.models.fingerprint import weights_fingerprint
@@ -20,6 +20,18 @@ if TYPE_CHECKING:
 
 WEIGHTS, ADAPTER = "weights", "adapter"
 """Folders of a variant: a whole model, or an adapter of its base."""
+
+
+class Tested(Protocol):
+    """A task, as far as it decides whether a variant can answer it."""
+
+    @property
+    def name(self) -> str:
+        """By which a study tests on it."""
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The answer set that holds for every item; empty where there is none."""
 
 
 class Variant(Step):
@@ -80,6 +92,15 @@ class Variant(Step):
     def stands_alone(self) -> bool:
         """Whether it is a whole model whose settings may differ from its base's."""
         return False
+
+    @property
+    def is_of_base(self) -> bool:
+        """Whether it is the base with other weights, and not a model of another kind beside it."""
+        return True
+
+    def cannot_answer(self, task: Tested) -> str | None:
+        """Return why it cannot be asked a task, in words; None where it can."""
+        return None
 
     def outside_fault(self, cache: Path) -> str | None:
         return changed_model(self.base, cache)

@@ -83,8 +83,10 @@ def count_answers(lines: Iterable[bytes]) -> Counter[bytes]:
 
 
 def write_prompt(path: Path, card: PromptCard) -> None:
-    """Write the rendered prompt of a cell."""
-    write_json(path, asdict(card))
+    """Write the rendered prompt of a cell; how a study calls its ask is no part of what is stored."""
+    data = asdict(card)
+    del data["cell"]["ask"]
+    write_json(path, data)
 
 
 def read_prompt(path: Path) -> PromptCard:

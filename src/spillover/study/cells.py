@@ -12,6 +12,7 @@ PARTS: tuple[tuple[str, Callable[[Cell], str]], ...] = (
     ("shot count", lambda cell: str(cell.shots)),
     ("prompt form", lambda cell: str(cell.prompt_form)),
     ("demonstration seed", lambda cell: str(cell.demonstration_seed)),
+    ("ask", lambda cell: cell.ask),
 )
 """What follows the variant in a cell's name."""
 
@@ -20,7 +21,9 @@ def cell_name(study: Study, step: ScoreCell) -> str:
     """Return the name by which `find_score` finds a step: as short as the study allows."""
     cell = step.predictions.cell
     parts = [step.predictions.model, cell.tested_on, str(cell.shots)]
-    if len(study.demonstration_seeds) > 1:
+    if cell.ask != study.ask:
+        parts += [str(cell.prompt_form), str(cell.demonstration_seed), cell.ask]
+    elif len(study.demonstration_seeds) > 1:
         parts += [str(cell.prompt_form), str(cell.demonstration_seed)]
     elif len(study.prompt_forms) > 1:
         parts.append(str(cell.prompt_form))
@@ -54,7 +57,8 @@ def find_score(study: Study, name: str) -> ScoreCell:
     """
     name_of_variant, *parts = name.split(":")
     variant = variant_id(study, name_of_variant)
-    found = [step for step in study.scores if step.predictions.model == variant]
+    asked = (*study.scores, *study.asked_otherwise) if len(parts) == len(PARTS) else study.scores
+    found = [step for step in asked if step.predictions.model == variant]
     if len(parts) > len(PARTS):
         raise UserError(f"cell {name!r} has {len(parts) + 1} parts; expected {_SYNTAX}")
     for given, (what, part) in zip(parts, PARTS, strict=False):
@@ -71,7 +75,7 @@ def base_of(study: Study, step: ScoreCell) -> ScoreCell:
     """Return the step that scores the base in the same cell."""
     return next(
         other
-        for other in study.scores
+        for other in (*study.scores, *study.asked_otherwise)
         if other.predictions.variant is None and other.predictions.cell == step.predictions.cell
     )
 
@@ -81,4 +85,4 @@ def _listed(study: Study, steps: Sequence[ScoreCell]) -> str:
     return ", ".join(shown) + (f" and {len(steps) - len(shown)} more" if len(steps) > len(shown) else "")
 
 
-_SYNTAX = "variant:task:shots[:form[:demonstration_seed]]"
+_SYNTAX = "variant:task:shots[:form[:demonstration_seed[:ask]]]"

@@ -33,6 +33,10 @@ def export(study: Study, store: Store, variant: str, folder: Path) -> float:
     if variant not in steps:
         raise unknown_name("variant", variant, steps)
     step = steps[variant]
+    if not step.is_of_base:
+        raise UserError(
+            f"variant {variant!r} is a classifier, no language model; its files are in {store.folder(step)}"
+        )
     if not store.has(step):
         raise UserError(f"variant {variant!r} is not finished in {store.root}; run the study first")
     if folder.exists():

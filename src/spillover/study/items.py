@@ -110,13 +110,13 @@ class ItemReader:
             scores: What each item of the cell scores, ``(n,)``.
             indices: Positions in the order of the cell's examples.
         """
-        lines, rule = self._prediction_lines(step.predictions), step.rule
+        lines, rule = self._prediction_lines(step.predictions), step.finished_rule(self._store)
         return tuple(
             ItemAnswer(
-                step.answer_text(prediction),
+                step.answer_text(prediction, rule),
                 float(scores[index]),
                 tuple(map(float, answer_shares(prediction, rule))) if prediction.options or rule.answers else (),
-                step.answer_fault(prediction),
+                step.answer_fault(prediction, rule),
             )
             for index, prediction in zip(indices, files.parse_predictions(map(lines.__getitem__, indices)), strict=True)
         )
@@ -147,7 +147,7 @@ class ItemReader:
 
     def common_answer(self, step: ScoreCell) -> CommonAnswer:
         """Return what a model answers most often in a cell, the first of equally frequent answers."""
-        lines, rule = self._prediction_lines(step.predictions), step.rule
+        lines, rule = self._prediction_lines(step.predictions), step.finished_rule(self._store)
         if rule.kind == "raw" and not rule.length_normalised:
             ((answer, count),) = files.count_answers(lines).most_common(1)
             return CommonAnswer(str(from_json(answer)), count / len(lines))

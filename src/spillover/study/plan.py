@@ -97,7 +97,11 @@ def detectable_differences(study: Study, store: Store, workshop: Workshop) -> tu
     rows: list[Detectable] = []
     for model in study.models:
         for wanted in Relation:
-            own = [found for found in tested if relation(model.trained_on, found.task) == wanted]
+            own = [
+                found
+                for found in tested
+                if relation(model.trained_on, found.task) == wanted and not model.cannot_answer(found.task)
+            ]
             if not own:
                 continue
             difference = detectable_difference([found.items for found in own])
@@ -130,7 +134,12 @@ def suggestions(study: Study, rows: Sequence[Detectable], workshop: Workshop) ->
             task
             for task in study.suite_tasks
             if task.may_enter_means
-            and any(model.variant == row.variant and relation(model.trained_on, task) == kind for model in study.models)
+            and any(
+                model.variant == row.variant
+                and relation(model.trained_on, task) == kind
+                and not model.cannot_answer(task)
+                for model in study.models
+            )
         ]
         short = [task.name for task in tasks if len(task.rows(workshop)) < (row.rows_needed or 0)]
         lacking = f"; {', '.join(short)} has fewer: test on more tasks or seeds of demonstrations" if short else ""

@@ -10,6 +10,7 @@ from spillover.errors import UserError
 from spillover.evaluation.metrics import METRICS
 from spillover.records import (
     BASE,
+    PLAIN,
     Cell,
     CellChanges,
     CommonAnswer,
@@ -21,6 +22,8 @@ from spillover.records import (
 from spillover.steps.cell_steps import ScoreCell, TaskScores
 from spillover.steps.finetune import Finetune
 from spillover.steps.step import Step, with_inputs
+from spillover.steps.supervise import Supervise
+from spillover.steps.supervise_variant import ClassifierVariant
 from spillover.steps.variant import Variant
 from spillover.steps.workshop import Workshop, machine
 from spillover.store.identity import digest
@@ -46,8 +49,11 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
     finished, skipped = _finished(study, store, command)
     wanted = {BASE, *(model.variant for model in finished)}
     steps = [step for step in study.scores if step.predictions.model in wanted]
+    others = [step for step in study.asked_otherwise if step.predictions.model in wanted]
+    skipped += [f"{step.label}: not done yet" for step in others if not store.has(step)]
+    others = [step for step in others if store.has(step)]
     asked = [step.predictions for step in steps]
-    tested = _tested(study, steps, store)
+    tested = _tested(study, [*steps, *others], store)
     tasks, scores = zip(*tested.values(), strict=True)
     changes, common = _answers(study, steps, dict(zip(tested, scores, strict=True)), store)
     return StudyResults(
@@ -55,9 +61,14 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         _base_card(study),
         tuple(_variant_card(study, store, model) for model in finished),
         tasks,
-        {(v.variant, task.name): relation(v.trained_on, task) for v in finished for task in study.test_on},
+        {
+            (v.variant, task.name): relation(v.trained_on, task)
+            for v in finished
+            for task in study.test_on
+            if (v.variant, task.name) not in study.unanswered
+        },
         {name: card for task in scores for name, card in task.metrics.items()},
-        tuple(scored for task in scores for scored in task.scores),
+        tuple(scored for task in scores for scored in task.scores if scored.cell.ask == study.ask),
         tuple(replace(step.prompt(store), cell=step.cell) for step in asked if step.variant is None),
         (*skipped, *(note for task in scores for note in task.notes)),
         _provenance(study, store, command),
@@ -71,7 +82,21 @@ def collect(study: Study, store: Store, *, command: str) -> StudyResults:
         item_seconds(asked, store),
         tuple(question.name for question in study.questions),
         study.margin,
+        study.ask,
+        tuple(scored for task in scores for scored in task.scores if scored.cell.ask != study.ask),
+        {name: named.ask.words for name, named in study.asks.items()},
+        tuple(pair for pair in study.compared if {side.variant for side in pair} <= wanted),
+        _unchanged([*steps, *others]),
+        {question.name: found for question in study.questions if (found := question.collect(study, store)) is not None},
         study.origin,
+    )
+
+
+def _unchanged(steps: Sequence[ScoreCell]) -> frozenset[Cell]:
+    """Return the cells of other asks whose steps are those of the plain cell."""
+    keys = {step.predictions.cell: step.key for step in steps if step.predictions.variant is None}
+    return frozenset(
+        cell for cell, key in keys.items() if cell.ask != PLAIN and keys.get(replace(cell, ask=PLAIN)) == key
     )
 
 
@@ -93,6 +118,9 @@ def _finished(study: Study, store: Store, command: str) -> tuple[list[Variant], 
     if not finished:
         raise UserError(f"no variant of study {study.name!r} is finished in {store.root}; go on with: {command}")
     done = {model.key for model in finished}
+    names = {model.variant: model.name for model in finished}
+    unanswered = {(names[v], task): why for (v, task), why in study.unanswered.items() if v in names}
+    skipped += [f"{name} on {task}: {why}" for (name, task), why in unanswered.items()]
     skipped += [
         f"{step.label}: not done yet"
         for step in study.asked_beside
@@ -185,6 +213,9 @@ def _variant_card(study: Study, store: Store, step: Variant) -> VariantCard:
         facts=facts,
     )
     trained = next((made for made in with_inputs([step]) if isinstance(made, Finetune)), None)
+    if isinstance(step, ClassifierVariant):
+        learnt = step.log(store) if isinstance(step, Supervise) else {}
+        return replace(card, training=learnt, is_classification=True, is_classifier=True)
     if trained is None:
         return card
     training = trained.log(store)
@@ -203,7 +234,7 @@ def _mixture(trained: Finetune, training: Mapping[str, Any]) -> Mapping[str, Any
 
 
 def _provenance(study: Study, store: Store, command: str) -> dict[str, Any]:
-    leaves = [*study.scores, *study.models, *study.asked_beside, *study.validations]
+    leaves = [*study.scores, *study.asked_otherwise, *study.models, *study.asked_beside, *study.validations]
     spent = [store.manifest(step)["provenance"] for step in study.steps if store.has(step)]
     return {
         "command": command,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -14,7 +14,7 @@ from spillover.errors import UserError
 from spillover.evaluation.choice import ScoringKind
 from spillover.models.precision import Precision
 from spillover.models.spec import ResolvedModel
-from spillover.records import BASE
+from spillover.records import BASE, PLAIN, AskedBy
 from spillover.sources.asked_task import AskedModel, AskedTask
 from spillover.sources.suites import SuiteTask
 from spillover.steps.adopt import Adopt
@@ -24,11 +24,15 @@ from spillover.steps.finetune import Finetune
 from spillover.steps.prepare import Prepare
 from spillover.steps.rows import Rows
 from spillover.steps.step import Step, with_inputs
+from spillover.steps.supervise_variant import ClassifierVariant
 from spillover.steps.validate import VALIDATION_ROWS, Validate
 from spillover.steps.variant import Variant
 from spillover.store.store import Store
+from spillover.study.asks import named
 from spillover.study.design import Designed, Part
 from spillover.study.study_file import StudyFile
+from spillover.study.supervised import written_classifiers
+from spillover.tasks.ask import NamedAsk
 from spillover.tasks.mixture import Mixture
 from spillover.tasks.prepare import Protocol
 from spillover.tasks.suite import Suite
@@ -56,6 +60,9 @@ class Asks(typing.Protocol):
 
     def facts(self, study: Study, store: Store, model: Variant) -> Mapping[str, Any]:
         """Return what the question knows of a finished variant, as plain data for its card."""
+
+    def collect(self, study: Study, store: Store) -> object | None:
+        """Return what it reads of a finished study beyond its scores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,10 +111,20 @@ class Study:
     """Losses up to this share count as nothing lost; part of no key."""
     adopted: tuple[Adopt, ...] = ()
     """Variants that were trained elsewhere."""
+    classifiers: tuple[ClassifierVariant, ...] = ()
+    """Variants that stand beside the base: small supervised models, and predictions of the user's own."""
     track: str | None = None
     """The tracker that trainings are sent to; part of no key."""
     questions: tuple[Asks, ...] = ()
     """What is asked beyond the matrix."""
+    ask: str = PLAIN
+    """The primary ask, whose cells are the grid."""
+    asks: Mapping[str, NamedAsk] = field(default_factory=dict)
+    """Every other way of asking but the plain one, by name."""
+    asked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Name of a variant, or `BASE`, to the asks it is asked by beside the primary one."""
+    compare: tuple[tuple[str, str], ...] = ()
+    """Pairs of ``MODEL`` or ``MODEL/ASK``; part of no key."""
     origin: tuple[str, ...] = ()
     """What tells it from other studies of its name: the whole path of its file; part of no key."""
     left_out: tuple[VariantPlan, ...] = ()
@@ -186,12 +203,12 @@ class Study:
 
     @cached_property
     def models(self) -> tuple[Variant, ...]:
-        """Every variant: each training, or what its recipe derives from it afterwards, and what was adopted."""
+        """Every variant: each training, or what its recipe derives from it afterwards, and what was not trained so."""
         steps: list[Variant] = []
         for finetune in self.finetunes:
             points = finetune.recipe.afterwards.points()
             steps += [Derive(finetune, point) for point in points] if points else [finetune]
-        steps += self.adopted
+        steps += [*self.adopted, *self.classifiers]
         ids = [step.variant for step in steps]
         repeated = {variant for variant in ids if ids.count(variant) > 1}
         if repeated:
@@ -201,13 +218,98 @@ class Study:
     @cached_property
     def scores(self) -> tuple[ScoreCell, ...]:
         """The grid's leaves: the base and every variant in every cell, source by source."""
-        asked = [
-            AskedModel(self.base, variant, self.precision, self._label_words(variant))
-            for variant in (None, *self.models)
-        ]
         return tuple(
-            step for source in self.cell_sources for model in asked for task in source for step in task.scores(model)
+            step
+            for source in self.cell_sources
+            for model in self._asked_models
+            for task in source
+            if model.variant is None or not model.variant.cannot_answer(task)
+            for step in task.scores(model)
         )
+
+    @cached_property
+    def asked_otherwise(self) -> tuple[ScoreCell, ...]:
+        """The leaves beside the grid: models in cells that are asked in other ways; nothing in the grid reads them."""
+        return tuple(
+            step for model in self._asked_models for task in self.test_on for step in task.asked_otherwise(model)
+        )
+
+    @cached_property
+    def _asked_models(self) -> tuple[AskedModel, ...]:
+        classifiers = {name: self._classifier(name, ask) for ask, name in self._receipts}
+        return tuple(
+            AskedModel(
+                self.base,
+                variant,
+                self.precision,
+                self._label_words(variant),
+                self._asks_of(variant.name if variant else BASE),
+                classifiers,
+            )
+            for variant in (None, *self.models)
+        )
+
+    @property
+    def _receipts(self) -> list[tuple[str, str]]:
+        """The asks that show verdicts, and whose."""
+        return [(name, named.ask.receipts.of) for name, named in self.asks.items() if named.ask.receipts]
+
+    def _classifier(self, name: str, ask: str) -> Variant:
+        try:
+            found = named(
+                name, {model: ids for model, ids in self._models_by_name.items() if model != BASE}, (), PLAIN
+            ).variant
+        except UserError as error:
+            raise UserError(f"ask {ask!r}: receipts: {error}") from None
+        return next(model for model in self.models if model.variant == found)
+
+    @cached_property
+    def _models_by_name(self) -> Mapping[str, Sequence[str]]:
+        """The base's name, every variant's id, and every name of variants, to the ids it stands for."""
+        found: dict[str, list[str]] = {BASE: [BASE]}
+        for model in self.models:
+            found.setdefault(model.name, []).append(model.variant)
+        return found | {model.variant: [model.variant] for model in self.models}
+
+    def _asks_of(self, name: str) -> tuple[str, ...]:
+        """Return what a model is asked by beside the primary ask; the plain one with any other, to compare it with."""
+        own = dict.fromkeys(self.asked.get(name, ()))
+        if name == BASE:  # what variants are asked the base is asked, to compare them with
+            own |= dict.fromkeys(ask for asks in self.asked.values() for ask in asks)
+        if own or self.ask != PLAIN:
+            own = {PLAIN: None, **own}
+        return tuple(ask for ask in own if ask != self.ask)
+
+    @cached_property
+    def compared(self) -> tuple[tuple[AskedBy, AskedBy], ...]:
+        """What is compared by name.
+
+        Raises:
+            UserError: If a name stands for nothing, or for several models, or a model is not asked so.
+        """
+        return tuple((self._named(a), self._named(b)) for a, b in self.compare)
+
+    def _named(self, text: str) -> AskedBy:
+        try:
+            found = named(text, self._models_by_name, (PLAIN, *self.asks), self.ask)
+        except UserError as error:
+            raise UserError(f"compare: {error}") from None
+        model = next((model for model in self.models if model.variant == found.variant), None)
+        name = model.name if model else BASE
+        if found.ask not in (self.ask, *self._asks_of(name)):
+            key = "base_asked" if model is None else "the variant's `asked`"
+            raise UserError(f"compare: {text!r}: {name} is not asked by {found.ask!r}; add that to {key}")
+        return found
+
+    @cached_property
+    def unanswered(self) -> Mapping[tuple[str, str], str]:
+        """(variant id, tested task) to why it is not asked: a classifier gives nothing but its labels."""
+        return {
+            (model.variant, task.name): reason
+            for model in self.models
+            for task in self.test_on
+            if (reason := model.cannot_answer(task))
+        }
 
     @cached_property
     def asked_beside(self) -> tuple[Step, ...]:
@@ -232,7 +334,7 @@ class Study:
     def steps(self) -> tuple[Step, ...]:
         """Everything to be done, inputs first, one model after the other."""
         order = {name: index for index, name in enumerate([BASE, *(step.variant for step in self.models)])}
-        scores = sorted(self.scores, key=lambda step: order[step.predictions.model])
+        scores = sorted((*self.scores, *self.asked_otherwise), key=lambda step: order[step.predictions.model])
         return tuple(with_inputs([*scores, *self.asked_beside, *self.validations]))
 
     def resolved(self) -> dict[str, Any]:
@@ -258,7 +360,8 @@ class Study:
                     **({"train_on": step.trained_on.name} if step.trained_on else {}),
                 }
                 for step in self.adopted
-            ],
+            ]
+            + written_classifiers(self.classifiers),
             "test_on": [task.entry for task in self.test_on],
             "shots": {task.name: list(task.shots) for task in self.suite_tasks},
             "test_limit": {task.name: task.limit for task in self.test_on},
@@ -268,7 +371,7 @@ class Study:
         """Return the answers of a variant's training task; of all training tasks if it has none, and for the base."""
         if variant and variant.trained_on and variant.trained_on.answers:
             return tuple(sorted(variant.trained_on.answers))
-        known = [step.trained_on for step in self.adopted if step.trained_on]
+        known = [step.trained_on for step in (*self.adopted, *self.classifiers) if step.trained_on]
         trained = [*known, *(task for plan in self.variants for task in plan.train_on)]
         return tuple(sorted({answer for task in trained for answer in task.answers}))
 

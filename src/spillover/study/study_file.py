@@ -10,10 +10,12 @@ from typing import Annotated, ClassVar, Literal, Protocol, Self, cast
 from pydantic import AfterValidator, Discriminator, Field, Tag, create_model, model_validator
 
 from spillover.errors import unknown_name
-from spillover.records import BASE
+from spillover.records import BASE, PLAIN
 from spillover.settings import EACH_ONCE, ONE_OR_MORE, Settings, each_once
+from spillover.study.asks import AskEntry, AskName, ComparedEntry, Names
 from spillover.tasks.mixture import Mixture
 from spillover.training.settings import Recipe
+from spillover.training.supervised import AnySupervised
 from spillover.training.tracking import TRACKERS
 
 DEFAULT_TEST_LIMIT = 250
@@ -70,6 +72,8 @@ class VariantEntry(Settings):
     """Training settings that differ from the study's."""
     sweep: dict[str, SweptValues] = {}
     """Dotted path of a setting above, such as ``training.learning_rate``, to its values; one variant for each."""
+    asked: Names = ()
+    """Asks of the study that it is asked by, beside the primary one."""
 
 
 class TestedEntry(Settings):
@@ -97,23 +101,67 @@ class AdoptedEntry(Settings):
     """A folder, a hub id or a .gguf file."""
     train_on: str | None = None
     """The task it was trained on or, where that is none of the suite's, its family; relations follow from it."""
+    asked: Names = ()
+    """Asks of the study that it is asked by, beside the primary one."""
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Self:
         if (self.adapter is None) == (self.model is None):
             raise ValueError(f"variant {self.name!r}: give adapter or model, one of the two")
-        if self.name == BASE and self.train_on is None:
-            raise ValueError(f"a variant is called {BASE!r}, as the untouched model is; give it another name")
+        _require_other_than_base(self.name, self.train_on)
         return self
 
 
+def _require_other_than_base(name: str, train_on: str | None) -> None:
+    """Refuse a variant whose id would be the base's."""
+    if name == BASE and train_on is None:
+        raise ValueError(f"a variant is called {BASE!r}, as the untouched model is; give it another name")
+
+
+class SupervisedEntry(Settings):
+    """A small supervised model beside the base: a classifier that is trained on a task's rows."""
+
+    name: str = Field(min_length=1, pattern=r"^[\w.+-]+$")
+    train_on: Annotated[tuple[str, ...], Field(min_length=1), ONE_OR_MORE, EACH_ONCE]
+    """Tasks with an answer set; one variant for each."""
+    sizes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1), ONE_OR_MORE, EACH_ONCE]
+    """Training rows; one variant for each."""
+    supervised: AnySupervised
+    """What is trained, and how."""
+
+
+class PredictionsEntry(Settings):
+    """A classifier of the user's own, by what it said."""
+
+    name: str = Field(min_length=1, pattern=r"^[\w.+-]+$")
+    predictions: Path
+    """A CSV with id or text of each row, and its label or a share for each label; relative to the study file."""
+    train_on: str | None = None
+    """The task it was trained on or, where that is none of the suite's, its family; relations follow from it."""
+
+    @model_validator(mode="after")
+    def _is_not_the_base(self) -> Self:
+        _require_other_than_base(self.name, self.train_on)
+        return self
+
+
+_ENTRIES = {"supervised": SupervisedEntry, "predictions": PredictionsEntry, "adopted": AdoptedEntry}
+_KEYS = {"supervised": "supervised", "predictions": "predictions", "adapter": "adopted", "model": "adopted"}
+"""What an entry says to the kind that it is of; any other is trained."""
+
+
 def _kind_of_entry(entry: object) -> str:
-    names = entry.keys() if isinstance(entry, Mapping) else ()
-    return "adopted" if isinstance(entry, AdoptedEntry) or {"adapter", "model"} & set(names) else "trained"
+    if isinstance(entry, Mapping):
+        return next((kind for key, kind in _KEYS.items() if key in entry), "trained")
+    return next((kind for kind, settings in _ENTRIES.items() if isinstance(entry, settings)), "trained")
 
 
 AnyEntry = Annotated[
-    Annotated[VariantEntry, Tag("trained")] | Annotated[AdoptedEntry, Tag("adopted")], Discriminator(_kind_of_entry)
+    Annotated[VariantEntry, Tag("trained")]
+    | Annotated[AdoptedEntry, Tag("adopted")]
+    | Annotated[SupervisedEntry, Tag("supervised")]
+    | Annotated[PredictionsEntry, Tag("predictions")],
+    Discriminator(_kind_of_entry),
 ]
 
 
@@ -151,8 +199,16 @@ class StudyFile(Settings):
     """``auto`` takes bfloat16 where the processor computes it fast."""
     protocol: Literal["clean", "literal"] = "clean"
     """``clean`` drops rows that equal a demonstration or have no answer; ``literal`` keeps them as released."""
-    scoring: Literal["raw", "contextual", "pmi"] = "raw"
-    """How answers are compared: ``raw`` log-likelihoods, or less what the model says without an input."""
+    scoring: Literal["raw", "contextual", "pmi", "batch"] = "raw"
+    """How answers are compared: ``raw`` log-likelihoods, or less what is said without an input or on average."""
+    ask: str = PLAIN
+    """The primary ask: how the cells of matrix, verdicts and everything else are asked."""
+    asks: dict[AskName, AskEntry] = {}
+    """Other ways of asking, by name; what each does to answers stands in a table of its own."""
+    base_asked: Literal["all"] | Names = "all"
+    """Asks that the base is asked by; by those of any variant it always is."""
+    compare: tuple[ComparedEntry, ...] = ()
+    """What is compared beyond each ask with the plain one, and each variant with the base."""
     training: dict[str, object] = {}
     """Training settings that differ from the suite's."""
     watch: int = Field(default=0, ge=0)

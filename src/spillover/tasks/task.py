@@ -235,6 +235,11 @@ class Task(Settings):
         return self.options is not None and not self.answers
 
     @property
+    def label_set(self) -> tuple[str, ...]:
+        """The answers that mean the same in every row; empty for free text, and for letters of a row's own options."""
+        return () if self.options is not None else self.answers
+
+    @property
     def false_share(self) -> float | None:
         """Share of wrong facts among the rows to train on; None where these are not facts that a program wrote."""
         return self.sources.false_share

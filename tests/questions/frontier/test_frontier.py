@@ -216,3 +216,31 @@ def test_in_domain_against_out_of_domain_has_a_front_of_its_own():
 def test_where_all_that_is_retained_is_out_of_domain_there_is_no_second_front():
     found = only(planted({BASE: flat(0.25, 0.5), "sft/home/8/0": flat(0.5, 0.25), "mask/home/8/0": flat(0.25, 0.5)}))
     assert {(point.domain_change, point.is_on_domain_front) for point in found.points} == {(None, False)}
+
+
+def test_a_classifier_that_was_asked_fewer_tasks_has_a_point_over_the_tasks_that_all_were_asked():
+    scores = {
+        BASE: {"home": [0, 0, 1, 1], "near": [1, 0], "far": [1, 1, 0, 0]},
+        "sft/home/8/0": {"home": [1, 1, 1, 0], "near": [0, 0], "far": [1, 0, 0, 0]},
+        "slm/home/8/0": {"home": [1, 1, 1, 1], "near": [1, 1], "far": [0, 0, 0, 0]},
+    }
+    everything = planted(scores)
+
+    def without(*tasks):
+        lost = {("slm/home/8/0", task) for task in tasks}
+        return replace(
+            everything,
+            variants=tuple(replace(card, is_classifier=card.name == "slm") for card in everything.variants),
+            relations={pair: held for pair, held in everything.relations.items() if pair not in lost},
+            scores=tuple(row for row in everything.scores if (row.variant, row.cell.tested_on) not in lost),
+        )
+
+    fewer = only(without("far"))
+    near = {name: {task: own[task] for task in ("home", "near")} for name, own in scores.items()}
+    wanted = only(planted(near))
+    assert [(p.name, p.target, p.retained, p.change) for p in fewer.points] == [
+        (p.name, p.target, p.retained, p.change) for p in wanted.points
+    ]
+    # With nothing retained it has no point, and the one that is left is no front.
+    results = without("near", "far")
+    assert frontiers(results, resample_scores(results, resample_count=50), level=0.9) == ()

@@ -38,6 +38,8 @@ def golden_steps(folder: Path) -> dict[str, Step]:
             _add(found, name, _leaves(study))
         for name, steps in {**_halved(studies["designs"]), "lm-eval": _harness(studies["asked-of-all"])}.items():
             _add(found, name, steps)
+        for model in studies["asked-of-classifiers"].classifiers:
+            _add(found, "asked-of-classifiers", model.fair_inputs().values())
         for step in found.values():  # computes and keeps the keys that hold the version of lm-eval
             assert step.key
     return found
@@ -116,6 +118,10 @@ def _write_models(folder: Path) -> None:
         _write_json(folder / name / "tokenizer.json", {"made": name == "own-tokenizer"})
         tensors = {f"{key}.weight": _numbers(shape, number) for key, shape in shapes.items()}
         save_file(tensors, folder / name / "model.safetensors")
+    (folder / "encoder").mkdir()
+    _write_json(folder / "encoder" / "config.json", {"model_type": "bert", "max_position_embeddings": 64})
+    _write_json(folder / "encoder" / "tokenizer.json", {"made": "encoder"})
+    save_file({"pooler.dense.weight": _numbers((4, 4), 3)}, folder / "encoder" / "model.safetensors")
     (folder / "adapter").mkdir()
     settings = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"], "init_lora_weights": True}
     _write_json(folder / "adapter" / "adapter_config.json", settings)

@@ -260,4 +260,4 @@ def _by_form(keys: Sequence[ScoreKey]) -> list[list[ScoreKey]]:
 
 def _in_form_two(key: ScoreKey) -> ScoreKey:
     cell = key.cell
-    return key._replace(cell=type(cell)(cell.tested_on, 2, cell.shots, cell.demonstration_seed))
+    return key._replace(cell=replace(cell, prompt_form=2))

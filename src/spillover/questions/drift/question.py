@@ -33,11 +33,12 @@ class DriftQuestion(Question[DriftFindings]):
     settings = DriftSettings
 
     def steps(self, study: Study) -> Sequence[Step]:
-        return tuple(Drift(model) for model in study.models) if study.source.get("drift", True) else ()
+        measured = study.models if study.source.get("drift", True) else ()
+        return tuple(Drift(model) for model in measured if model.is_of_base)
 
     def facts(self, study: Study, store: Store, model: Variant) -> Mapping[str, Any]:
         step = Drift(model)
-        return step.measured(store) if store.has(step) else {}
+        return step.measured(store) if model.is_of_base and store.has(step) else {}
 
     def find(self, results: StudyResults, analysis: Analysis) -> DriftFindings | None:
         """Return what drift explains; None where none was measured."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -99,7 +99,10 @@ def frontiers(results: StudyResults, scores: Scores, *, level: float) -> tuple[F
         groups.setdefault((card.trained_on, card.size), []).append(card)
     made = []
     for (trained_on, size), cards in groups.items():
-        plane = _Plane(results, scores, level)
+        shared, cards = _shared(results, cards)
+        plane = _Plane(shared, scores, level)
+        if not cards:
+            continue
         near, far = (plane.kinds(cards[0], side) for side in (_AT_HOME, _ELSEWHERE))
         for target_kind, retained_kind in product(near, far):
             points = [plane.point(own, target_kind, retained_kind) for own in _named(cards)]
@@ -107,6 +110,22 @@ def frontiers(results: StudyResults, scores: Scores, *, level: float) -> tuple[F
                 base = plane.base(cards[0], target_kind, retained_kind)
                 made.append(_frontier((trained_on, size, target_kind, retained_kind), base, points, level))
     return tuple(made)
+
+
+def _shared(results: StudyResults, cards: list[VariantCard]) -> tuple[StudyResults, list[VariantCard]]:
+    """Return the results of the tasks that all cards were asked, or points would be means over different cells.
+
+    A classifier that no task at home or none elsewhere has a label for takes no part.
+    """
+
+    def tasks(card: VariantCard, side: Set[Relation]) -> set[str]:
+        return {task.name for task in results.tasks if results.relations.get((card.id, task.name)) in side}
+
+    cards = [card for card in cards if not card.is_classifier or (tasks(card, _AT_HOME) and tasks(card, _ELSEWHERE))]
+    if not any(card.is_classifier for card in cards):
+        return results, cards
+    common = set.intersection(*(tasks(card, set(Relation)) for card in cards))
+    return replace(results, tasks=tuple(task for task in results.tasks if task.name in common)), cards
 
 
 def _named(cards: Sequence[VariantCard]) -> list[list[VariantCard]]:

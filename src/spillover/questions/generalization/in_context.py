@@ -39,6 +39,8 @@ def in_context_gains(results: StudyResults, scores: Scores, *, level: float) -> 
     """
     rows: list[InContextGain] = []
     for card in results.variants:
+        if card.is_classifier:  # it reads no demonstrations
+            continue
         for task in results.tasks:
             cells = cells_of(scores, card.id, task)
             zero = {cell.prompt_form: cell for cell in cells if cell.shots == 0}

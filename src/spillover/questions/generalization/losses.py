@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from spillover.analysis.wording import plain, signed
 from spillover.records import BASE, Cell, Measurement
+from spillover.report.tables import cell_of
 
 ACCURACY = "accuracy"
 LOSS_PARTS = ("label_prior_loss", "format_loss", "remaining_loss")
@@ -67,7 +68,7 @@ def accuracy_drops(measurements: Sequence[Measurement]) -> tuple[AccuracyDrop, .
     Each part is the difference of a loss to the base's in the same cell, with the interval of that difference. A part
     below zero means that this cause costs the variant less than the base.
     """
-    found = {(row.variant, _cell(row), row.metric): row for row in measurements}
+    found = {(row.variant, cell_of(row), row.metric): row for row in measurements}
     drops: list[AccuracyDrop] = []
     for (variant, cell, metric), row in found.items():
         losses = [found.get((variant, cell, name)) for name in LOSS_PARTS]
@@ -122,7 +123,3 @@ def _reading(drop: float, parts: Sequence[Part]) -> str:
         if part.costs
     ]
     return f"in part it is {' and '.join(causes)}" if causes else _UNTOLD
-
-
-def _cell(row: Measurement) -> Cell:
-    return Cell(row.tested_on, row.prompt_form, row.shots, row.demonstration_seed)

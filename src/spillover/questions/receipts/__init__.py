@@ -1,0 +1,1 @@
+"""Should a small classifier stand in front of the model?"""
