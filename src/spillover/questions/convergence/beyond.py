@@ -66,5 +66,7 @@ def _less(pair: TaskPair, base: Answers) -> Confidence:
     means = np.bincount(pair.units, weights=pair.weights * apart) / weights
     count = len(pair.units)
     item_count = None if len(weights) == count else count
-    found, _ = mean_of_units(means.round(12), weights, lowest=-1.0, highest=1.0, item_count=item_count)
+    found, _ = mean_of_units(
+        means.round(12).astype(np.float64), weights.astype(np.float64), lowest=-1.0, highest=1.0, item_count=item_count
+    )
     return combined([found], [1 / (1 - pair.task.chance)])

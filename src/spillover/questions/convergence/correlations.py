@@ -114,7 +114,7 @@ def _pair(
     label: str, one: FloatArray, tuned: FloatArray, table: _Table, noise: FloatArray | None = None
 ) -> Correlation:
     """Return both correlations of two vectors of scores; ``noise`` is that of their items, ``(tasks, 2, 2)``."""
-    if note := _reason(label, one, tuned):
+    if note := reason(label, one, tuned):
         return Correlation(label, len(one), table.family_count, None, note=note)
     over_families, pearson_over_families = NONE, NONE
     if table.by_family is not None:
@@ -133,7 +133,7 @@ def _pair(
     )
 
 
-def _reason(label: str, one: FloatArray, tuned: FloatArray) -> str:
+def reason(label: str, one: FloatArray, tuned: FloatArray) -> str:
     """Return why two vectors have no correlation; empty where they have one."""
     if len(one) < LEAST_COUNT:
         return f"{len(one)} tasks: a rank correlation needs at least {LEAST_COUNT}"
@@ -184,7 +184,7 @@ def _within(recipe: Recipe, resample_count: int) -> Correlation:
         note = f"{len(own.pairs)} tasks of families with several: too few to look within them"
         return Correlation(WITHIN, len(own.pairs), family_count, None, note=note)
     one, tuned = (within(ranks(values), families) for values in (own.in_context, own.tuned))
-    if note := _reason(WITHIN, one, tuned):
+    if note := reason(WITHIN, one, tuned):
         return Correlation(WITHIN, len(one), family_count, None, note=note)
     seed = content_seed("within families", *(pair.task.name for pair in own.pairs))
     found = float(pearson(one, tuned))
@@ -201,7 +201,7 @@ def _partial(one: FloatArray, tuned: FloatArray, given: FloatArray, table: _Tabl
 
     found = float(at(None))
     if np.isnan(found):
-        note = _reason(PARTIAL, one, tuned) or _reason(ZERO_SHOT, given, tuned)
+        note = reason(PARTIAL, one, tuned) or reason(ZERO_SHOT, given, tuned)
         note = note or "tasks have the same order at 0 shots: nothing is left to correlate"
         return Correlation(PARTIAL, len(one), table.family_count, None, note=note)
     over_families = NONE

@@ -57,8 +57,8 @@ def verdict(recipe: Recipe, found: Sequence[Correlation]) -> TaskVerdict:
     needed = needed_of(recipe)
     large = sum(len(pair.task.example_ids) >= LEAST_ITEMS for pair in recipe.pairs)
     would = (
-        f"Were the true correlation within families {TRUE_CORRELATION}, it would show as {plain(needed.shown)} and take "
-        f"about {needed.task_count} tasks of {needed.item_count} items to be told from none in four studies of five."
+        f"Were the true correlation within families {TRUE_CORRELATION}, it would show as {plain(needed.shown)} and "
+        f"take about {needed.task_count} tasks of {needed.item_count} items to be told from none in four studies of five."
     )
     if large < LEAST_VERDICT_TASKS:
         sentence = (
@@ -72,8 +72,8 @@ def verdict(recipe: Recipe, found: Sequence[Correlation]) -> TaskVerdict:
     inner = f"within families it is {plain(inside.spearman)} (p = {inside.p_value:.3f})"
     if inside.p_value >= ALPHA / 2:  # one-sided, so that chance alone says so once in forty
         sentence = (
-            f"Not beyond the family: {over}, but {inner}, which the order of tasks within families gives by chance. That "
-            f"says no more than which families are easy. {would}"
+            f"Not beyond the family: {over}, but {inner}, which the order of tasks within families gives by chance. "
+            f"That says no more than which families are easy. {would}"
         )
         return TaskVerdict("not beyond the family", sentence, needed)
     low, high = rest.over_families if rest.over_families[0] is not None else rest.over_tasks
@@ -86,8 +86,9 @@ def verdict(recipe: Recipe, found: Sequence[Correlation]) -> TaskVerdict:
         return TaskVerdict("not beyond 0 shots", sentence, needed)
     where = "other families" if rest.over_families[0] is not None else "other tasks of these families"
     sentence = (
-        f"Which tasks the tuned model does well on was to be seen in the base's in-context scores: {over}, {inner}, and "
-        f"given the base's scores at 0 shots {plain(rest.spearman)} is left ([{plain(low)}, {plain(high)}] for {where}). "
+        f"Which tasks the tuned model does well on was to be seen in the base's in-context scores: {over}, {inner}, "
+        f"and given the base's scores at 0 shots {plain(rest.spearman)} is left ([{plain(low)}, {plain(high)}] for "
+        f"{where}). "
         "A correlation is no ceiling: what exceeds the base stands below."
     )
     return TaskVerdict("beyond both", sentence, needed)
@@ -118,10 +119,10 @@ def needed_of(recipe: Recipe) -> Needed:
     true = [value for value in variances if value > 0]
     deviation = float(np.sqrt(np.mean(true))) if true else USUAL_DEVIATION
     per_family = float(several.mean()) if len(several) else 2.0
-    return needed(deviation, float(np.mean(noises)) / item_count, item_count=item_count, per_family=per_family)
+    return tasks_needed(deviation, float(np.mean(noises)) / item_count, item_count=item_count, per_family=per_family)
 
 
-def needed(deviation: float, noise: float, *, item_count: int, per_family: float) -> Needed:
+def tasks_needed(deviation: float, noise: float, *, item_count: int, per_family: float) -> Needed:
     """Return how many tasks tell a true `TRUE_CORRELATION` within families from none with `POWER`.
 
     True scores of base and tuned model vary within a family with ``deviation``; what is observed adds the noise of
