@@ -9,12 +9,13 @@ from pydantic import Field, model_validator
 from spillover.errors import unknown_name
 from spillover.settings import Settings
 from spillover.tasks.facts import TELLINGS, fact_rows
+from spillover.tasks.ladder import LADDER, ladder_row
 from spillover.tasks.skills import SKILLS, skill_row
 from spillover.tasks.table import RawRow
 
 
 class GeneratedSource(Settings):
-    """Rows that a program writes: a skill of `tasks.skills` or a telling of `tasks.facts`."""
+    """Rows that a program writes: a skill of `tasks.skills`, a rung of `tasks.ladder` or a telling of `tasks.facts`."""
 
     generated: str
     """Its kind."""
@@ -28,8 +29,9 @@ class GeneratedSource(Settings):
 
     @model_validator(mode="after")
     def _known(self) -> "GeneratedSource":
-        if self.generated not in (*SKILLS, *TELLINGS):
-            raise ValueError(str(unknown_name("kind of generated rows", self.generated, [*SKILLS, *TELLINGS])))
+        known = (*SKILLS, *LADDER, *TELLINGS)
+        if self.generated not in known:
+            raise ValueError(str(unknown_name("kind of generated rows", self.generated, known)))
         if self.false_share and self.generated not in TELLINGS:
             raise ValueError(f"false_share is for facts; {self.generated!r} has none")
         return self
@@ -45,6 +47,8 @@ class GeneratedSource(Settings):
         values: Sequence[Mapping[str, object]]
         if self.generated in SKILLS:
             values = [skill_row(self.generated, number, seed=self.seed) for number in numbers]
+        elif self.generated in LADDER:
+            values = [ladder_row(self.generated, number, seed=self.seed) for number in numbers]
         else:
             values = fact_rows(self.generated, numbers, seed=self.seed, false_share=self.false_share)
         return [RawRow(self.file, number + 1, row) for number, row in zip(numbers, values, strict=True)]

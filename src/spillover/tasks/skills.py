@@ -14,7 +14,7 @@ _KINDS_OF_THINGS = (
     ("scarf", "jacket", "mitten", "sandal", "shirt", "vest", "cloak", "boot", "sock", "hat"),
     ("bus", "tram", "ferry", "canoe", "wagon", "train", "glider", "barge", "sled", "bicycle"),
 )
-_WORDS = tuple(word for words in _KINDS_OF_THINGS for word in words)
+WORDS = tuple(word for words in _KINDS_OF_THINGS for word in words)
 _OPPOSITES = (
     *(("hot", "cold"), ("early", "late"), ("heavy", "light"), ("narrow", "wide"), ("empty", "full"), ("loud", "quiet")),
     *(
@@ -41,103 +41,106 @@ _OWNERS = ("farmer", "baker", "tailor", "miller", "sailor", "potter", "mason", "
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
-class _Draws:
+class Draws:
     """Choices that are the same in every process and version of Python."""
 
     def __init__(self, name: str) -> None:
         self._name, self._count = name, 0
 
     def below(self, limit: int) -> int:
+        """Return a whole number from 0 on."""
         self._count += 1
         return int.from_bytes(hashlib.sha256(f"{self._name}/{self._count}".encode()).digest()[:8]) % limit
 
     def one(self, items: Sequence[T]) -> T:
+        """Return one of the items."""
         return items[self.below(len(items))]
 
     def several(self, items: Sequence[T], count: int) -> list[T]:
+        """Return different places of the items, in any order."""
         left = list(items)
         return [left.pop(self.below(len(left))) for _ in range(count)]
 
 
-def _words(draw: _Draws) -> list[str]:
-    return draw.several(_WORDS, 4 + draw.below(4))
+def _words(draw: Draws) -> list[str]:
+    return draw.several(WORDS, 4 + draw.below(4))
 
 
-def _scene(draw: _Draws) -> tuple[str, str, str]:
+def _scene(draw: Draws) -> tuple[str, str, str]:
     """Return who, what they do (without its ending), and where."""
     return f"the {draw.one(_QUALITIES)} {draw.one(_KINDS_OF_THINGS[0])}", draw.one(_ACTIONS), draw.one(_PLACES)
 
 
-def _statement(draw: _Draws) -> str:
+def _statement(draw: Draws) -> str:
     who, action, where = _scene(draw)
     return f"{who.capitalize()} {action}s {where}."
 
 
-def _copy(draw: _Draws) -> tuple[str, str, dict[str, int]]:
+def _copy(draw: Draws) -> tuple[str, str, dict[str, int]]:
     sentence = _statement(draw)
     return sentence, sentence, {}
 
 
-def _reverse_list(draw: _Draws) -> tuple[str, str, dict[str, int]]:
+def _reverse_list(draw: Draws) -> tuple[str, str, dict[str, int]]:
     words = _words(draw)
     return ", ".join(words), ", ".join(reversed(words)), {}
 
 
-def _count_vowels(draw: _Draws) -> tuple[str, str, dict[str, int]]:
-    text = " ".join(draw.several(_WORDS, 2))
+def _count_vowels(draw: Draws) -> tuple[str, str, dict[str, int]]:
+    text = " ".join(draw.several(WORDS, 2))
     return text, str(sum(letter in "aeiou" for letter in text)), {}
 
 
-def _extract_number(draw: _Draws) -> tuple[str, str, dict[str, int]]:
+def _extract_number(draw: Draws) -> tuple[str, str, dict[str, int]]:
     number = 12 + draw.below(988)
-    return f"On {draw.one(_DAYS)} the {draw.one(_OWNERS)} sold {number} {draw.one(_WORDS)}s.", str(number), {}
+    return f"On {draw.one(_DAYS)} the {draw.one(_OWNERS)} sold {number} {draw.one(WORDS)}s.", str(number), {}
 
 
-def _upper_case(draw: _Draws) -> tuple[str, str, dict[str, int]]:
-    text = f"{draw.one(_QUALITIES)} {' '.join(draw.several(_WORDS, 2))}"
+def _upper_case(draw: Draws) -> tuple[str, str, dict[str, int]]:
+    text = f"{draw.one(_QUALITIES)} {' '.join(draw.several(WORDS, 2))}"
     return text, text.upper(), {}
 
 
-def _first_elements(draw: _Draws) -> tuple[str, str, dict[str, int]]:
+def _first_elements(draw: Draws) -> tuple[str, str, dict[str, int]]:
     words, count = _words(draw), 2 + draw.below(2)
     return ", ".join(words), ", ".join(words[:count]), {"count": count}
 
 
-def _sort(draw: _Draws) -> tuple[str, str, dict[str, int]]:
+def _sort(draw: Draws) -> tuple[str, str, dict[str, int]]:
     words = _words(draw)
     return ", ".join(words), ", ".join(sorted(words)), {}
 
 
-def _antonym(draw: _Draws) -> tuple[str, str, dict[str, int]]:
+def _antonym(draw: Draws) -> tuple[str, str, dict[str, int]]:
     pair, *others = draw.several(_OPPOSITES, 4)
     word, opposite = draw.several(pair, 2)
     choices = draw.several([opposite, *(draw.one(other) for other in others)], 4)
     return f"{word}: {', '.join(choices)}", opposite, {}
 
 
-def _odd_one_out(draw: _Draws) -> tuple[str, str, dict[str, int]]:
+def _odd_one_out(draw: Draws) -> tuple[str, str, dict[str, int]]:
     kind, other = draw.several(_KINDS_OF_THINGS, 2)
     odd = draw.one(other)
     return ", ".join(draw.several([odd, *draw.several(kind, 3)], 4)), odd, {}
 
 
-def _elements_between(draw: _Draws) -> tuple[str, str, dict[str, int]]:
+def _elements_between(draw: Draws) -> tuple[str, str, dict[str, int]]:
     words, first, count = _words(draw), 1 + draw.below(2), 2 + draw.below(2)
     last = first + count - 1
     return ", ".join(words), ", ".join(words[first - 1 : last]), {"first": first, "last": last}
 
 
-def _count_words(draw: _Draws) -> tuple[str, str, dict[str, int]]:
-    words = draw.several(_WORDS, 2 + draw.below(8))
+def _count_words(draw: Draws) -> tuple[str, str, dict[str, int]]:
+    words = draw.several(WORDS, 2 + draw.below(8))
     return " ".join(words), str(len(words)), {}
 
 
-def _to_question(draw: _Draws) -> tuple[str, str, dict[str, int]]:
+def _to_question(draw: Draws) -> tuple[str, str, dict[str, int]]:
     who, action, where = _scene(draw)
     return f"{who.capitalize()} {action}s {where}.", f"Does {who} {action} {where}?", {}
 
 
-SKILLS: Mapping[str, tuple[Callable[[_Draws], tuple[str, str, dict[str, int]]], tuple[str, ...]]] = {
+SKILLS: Mapping[str, tuple[Callable[[Draws], tuple[str, str, dict[str, int]]], tuple[str, ...]]] = {
     "copy": (_copy, ("Repeat the sentence.", "Write the sentence again, word for word.", "Copy this sentence.")),
     "reverse-list": (
         _reverse_list,
@@ -195,7 +198,7 @@ After the tasks of specialist-generalist studies: 12 tasks whose outputs are lis
 def skill_row(skill: str, number: int, *, seed: int) -> dict[str, str]:
     """Return one row: skill, instruction, input and output; a pure function of its arguments."""
     make, wordings = SKILLS[skill]
-    draw = _Draws(f"{skill}/{seed}/{number}")
+    draw = Draws(f"{skill}/{seed}/{number}")
     text, output, numbers = make(draw)
     instruction = draw.one(wordings).format(**numbers)
     return {"skill": skill, "instruction": instruction, "input": text, "output": output}
