@@ -91,5 +91,5 @@ def test_a_row_depends_on_its_number_and_the_seed():
 
 
 def test_more_rows_than_there_are_different_ones_is_an_error():
-    with pytest.raises(SpilloverError, match="parity-of-1 has hardly more than [0-9]+ different rows; ask for fewer"):
+    with pytest.raises(SpilloverError, match=r"parity-of-1 has hardly more than [0-9]+ different rows; ask for fewer"):
         ladder_row("parity-of-1", 1000, seed=0)

@@ -1,10 +1,11 @@
-"""A ladder of tasks whose difficulty is known: copying, reversing, sorting, looking up, parity and sums, in three sizes.
+"""A ladder of tasks of known difficulty: copying, reversing, sorting, looking up, parity and sums, in three sizes.
 
 Each is a choice among a few answers that hold for every row, so that scores can be compared with chance.
 """
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from itertools import pairwise
 
 from spillover.errors import SpilloverError
 from spillover.tasks.skills import WORDS, Draws
@@ -60,7 +61,7 @@ def _addition(draw: Draws, size: int) -> _Made:
     """Return parts of a sum, each 1 at the least: differences of places drawn below it."""
     total = draw.one(SUMS)
     ends = [0, *sorted(draw.several(range(1, total), size - 1)), total]
-    return " + ".join(str(high - low) for low, high in zip(ends[:-1], ends[1:], strict=True)) + " =", str(total)
+    return " + ".join(str(high - low) for low, high in pairwise(ends)) + " =", str(total)
 
 
 _RUNGS: Mapping[str, tuple[Callable[[Draws, int], _Made], tuple[int, ...], str]] = {

@@ -1,4 +1,4 @@
-"""Predicting one number of each unit, family by family left out: a ridge, its null, and an interval for a new family."""
+"""Predicts a number of each unit, family by family left out: a ridge, its null, and an interval for a new family."""
 
 from __future__ import annotations
 

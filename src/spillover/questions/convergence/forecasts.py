@@ -70,8 +70,8 @@ def task_forecasts(
 def forgetting_forecast(results: StudyResults, analysis: Analysis, pilots: Mapping[str, str]) -> Told | None:
     """Return the forecast of what recipes and sizes lose across tasks, from the drift of their pilots and their size.
 
-    A pilot is the same for all sizes of a recipe, which are left out together. None for fewer than `LEAST_TASKS` recipes
-    and sizes whose pilot's drift is known.
+    A pilot is the same for all sizes of a recipe, which are left out together. None for fewer than `LEAST_TASKS`
+    recipes and sizes whose pilot's drift is known.
     """
     drift = {card.id: moved for card in results.variants if (moved := drift_of(card))}
     lost = {
@@ -120,12 +120,13 @@ def _words(found: Forecast, unit: str, others: str, level: float) -> str:
     if found.low is None or found.high is None:
         return (
             f"{text}It is not shown to be better than that mean, and there is no interval for a new one: "
-            f"{found.family_count} {'families' if unit == 'a task' else 'recipes'} are too few ({LEAST_FAMILIES} needed)."
+            f"{found.family_count} {'families' if unit == 'a task' else 'recipes'} are too few, {LEAST_FAMILIES} are "
+            "needed."
         )
     gain = f"{signed(found.gain)} [{plain(found.low)}, {plain(found.high)}]"
-    better = f"It is better than that mean ({gain})" if found.is_better else f"It is not better than that mean ({gain})"
-    half = f", and a new one lies within ±{plain(found.half_width or 0.0)} of its prediction in {level:.0%}"
-    return f"{text}{better}{half}."
+    better = "better" if found.is_better else "not shown to be better" if found.gain > 0 else "not better"
+    half = f"a new one lies within ±{plain(found.half_width or 0.0)} of its prediction in {level:.0%}"
+    return f"{text}It is {better} than that mean ({gain}), and {half}."
 
 
 def pilots_by_recipe(cards: Sequence[VariantCard], pilots: Mapping[str, str]) -> tuple[str, ...]:

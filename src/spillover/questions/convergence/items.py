@@ -97,8 +97,8 @@ def error_consistency(one: Booleans, other: Booleans) -> float | None:
     """Return how far two models are right and wrong together beyond what their accuracies alone give.
 
     ``(observed - expected) / (1 - expected)`` of the share of items on which both are right or both are wrong (Geirhos
-    et al. 2020, "Beyond accuracy: quantifying trial-by-trial behaviour", equation 2, which is Cohen's kappa). Undefined,
-    None, where one is always or never right: it then errs on all items or none, whatever the other does.
+    et al. 2020, "Beyond accuracy: quantifying trial-by-trial behaviour", equation 2, which is Cohen's kappa). None
+    for undefined, where one is always or never right: it then errs on all items or none, whatever the other does.
     """
     p, q = float(one.mean()), float(other.mean())
     if p in (0.0, 1.0) or q in (0.0, 1.0):

@@ -83,38 +83,36 @@ def choice_tasks(study: Study, store: Store) -> tuple[ChoiceTask, ...]:
 
 
 def _task(name: str, family: str, steps: Sequence[ScoreCell], store: Store) -> ChoiceTask | None:
-    """Return a task's items and answers; None where they are no choice, or where every target is the same."""
-    first = steps[0].predictions.answered(store)
-    rule = steps[0].rule
-    if not all(_is_choice(prediction, rule) for prediction in first):
-        return None
-    ids = [prediction.example_id for prediction in first]
-    given: list[tuple[ScoreCell, list[Prediction]]] = []
+    """Return a task's items and answers; None where they are no choice, or where every target is the same.
+
+    Args:
+        name: Of the task.
+        family: Of the task.
+        steps: Its finished cells, the base's first.
+        store: Where they are finished.
+    """
+    given: list[tuple[ScoreCell, dict[str, Prediction]]] = []
     for step in steps:
         predictions = step.predictions.answered(store)
         if all(_is_choice(prediction, step.rule) for prediction in predictions):
-            given.append((step, predictions))
-            known = {prediction.example_id for prediction in predictions}
-            ids = [each for each in ids if each in known]
-    targets = {prediction.example_id: prediction.target for prediction in first}
-    counts = {prediction.example_id: len(prediction.log_likelihoods) for prediction in first}
-    classes = np.zeros(len(ids), dtype=np.intp)
-    if rule.answers:
-        classes = np.unique([targets[each] for each in ids], return_inverse=True)[1].astype(np.intp)
-        chance = 1 / max(1, len(set(classes.tolist())))
-    else:
-        chance = float(np.mean([1 / counts[each] for each in ids])) if ids else 1.0
+            given.append((step, {prediction.example_id: prediction for prediction in predictions}))
+        elif not given:
+            return None
+    first = given[0][1]
+    ids = [each for each in first if all(each in rows for _, rows in given)]
+    has_one_set = bool(steps[0].rule.answers)
+    labels = [first[each].target if has_one_set else "" for each in ids]
+    classes = np.unique(labels, return_inverse=True)[1].astype(np.intp)
+    sizes = [len(set(labels)) if has_one_set else len(first[each].log_likelihoods) for each in ids]
+    chance = float(np.mean([1 / size for size in sizes])) if ids else 1.0
     if chance == 1:
         return None
     answers: dict[tuple[str, int, str], list[Answers]] = {}
-    for step, predictions in given:
-        asked = step.predictions
-        kept = {prediction.example_id: prediction for prediction in predictions}
+    for step, rows in given:
         for scoring in SCORINGS:
-            rows = _of_cell([kept[each] for each in ids], step.rule, scoring)
-            answers.setdefault((asked.model, asked.cell.shots, scoring), []).append(rows)
-    joined = {key: joined(cells) for key, cells in answers.items()}
-    return ChoiceTask(name, family, tuple(ids), classes, chance, joined)
+            key = step.predictions.model, step.predictions.cell.shots, scoring
+            answers.setdefault(key, []).append(_of_cell([rows[each] for each in ids], step.rule, scoring))
+    return ChoiceTask(name, family, tuple(ids), classes, chance, {key: joined(own) for key, own in answers.items()})
 
 
 def _is_choice(prediction: Prediction, rule: Scoring) -> bool:

@@ -69,7 +69,7 @@ class Recipe:
 
     @property
     def families(self) -> NDArray[np.intp]:
-        """``(tasks,)``"""
+        """Number of each task's family, ``(tasks,)``."""
         return np.unique([pair.task.family for pair in self.pairs], return_inverse=True)[1].astype(np.intp)
 
     @property

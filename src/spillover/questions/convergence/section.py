@@ -1,4 +1,4 @@
-"""The report's section on what was to be seen in the base: verdicts, correlations, what exceeds it, items, forecasts."""
+"""The report's section on what was to be seen in the base: verdicts, correlations, what exceeds it, and forecasts."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def convergence_section(results: StudyResults, found: Convergence) -> Section:
         correlation_table("Rank correlations of tuned scores over tasks", own),
         note(
             "Base in context is each task's largest shot count. Small print: intervals for other families with tasks "
-            "and items of their own, and for other tasks of these families. Within families the p-value is that of their "
-            "tasks in any order. The family's other tasks are a null that knows tuned scores; where families differ "
-            "in nothing it is below zero by construction."
+            "and items of their own, and for other tasks of these families. Within families the p-value is that of "
+            "their tasks in any order. The family's other tasks are a null that knows tuned scores; where families "
+            "differ in nothing it is below zero by construction."
         ),
         heading("Above the base's best"),
         *(_beyond_sentence(one, other) for one, other in zip(own, raw, strict=True)),
@@ -72,8 +72,8 @@ def convergence_section(results: StudyResults, found: Convergence) -> Section:
         item_table("What items say", own),
         note(
             "Correlation of the target's log share, less its mean over the task's items of that target, against items "
-            "in any order. Error consistency (kappa) is undefined where a model is always or never right. New items are "
-            "those that the tuned model gets right and the base at no shot count; lost ones the reverse."
+            "in any order. Error consistency (kappa) is undefined where a model is always or never right. New items "
+            "are those that the tuned model gets right and the base at no shot count; lost ones the reverse."
         ),
         Details("Task by task", tuple(task_table(one) for one in own)),
         Details(
@@ -99,7 +99,7 @@ def correlation_table(label: str, found: Sequence[RecipeFinding]) -> Table:
     """Return the claim, its nulls and what is left of it, recipe by recipe."""
     columns = (
         *(Column("tuned, with"), number("tasks"), number("families"), number("Spearman"), number("Pearson")),
-        *(number("without items' noise"), number("p"), words("remark")),
+        *(number("without items' noise"), number("by chance"), words("remark")),
     )
     groups = tuple(
         Group(tuple(_correlation_row(row) for row in (*one.correlations, *one.texts)), one.recipe.name) for one in found
@@ -128,9 +128,13 @@ def _correlation_row(row: Correlation) -> Row:
         Entry(plain(row.spearman), small=tuple(small)),
         pearson,
         "–" if row.without_noise is None else plain(row.without_noise),
-        "–" if row.p_value is None else f"{row.p_value:.3f}",
+        "–" if row.p_value is None else _chance(row.p_value),
         "",
     )
+
+
+def _chance(p_value: float) -> str:
+    return f"p = {p_value:.3f}" if p_value >= 0.001 else "p < 0.001"
 
 
 def _beyond_sentence(own: RecipeFinding, raw: RecipeFinding) -> Part:
@@ -193,7 +197,7 @@ def _item_row(one: RecipeFinding) -> Row:
     kappas = [row.kappa for row in tasks if row.kappa is not None]
     gold = []
     for row in one.items.gold:
-        small = () if row.z is None or row.p_value is None else (f"z {plain(row.z, 1)}, p {row.p_value:.2g}",)
+        small = () if row.z is None or row.p_value is None else (f"z {plain(row.z, 1)}, {_chance(row.p_value)}",)
         gold.append(Entry("–" if row.correlation is None else plain(row.correlation), small=small))
     return (
         one.recipe.name,

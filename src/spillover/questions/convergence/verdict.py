@@ -57,8 +57,9 @@ def verdict(recipe: Recipe, found: Sequence[Correlation]) -> TaskVerdict:
     needed = needed_of(recipe)
     large = sum(len(pair.task.example_ids) >= LEAST_ITEMS for pair in recipe.pairs)
     would = (
-        f"Were the true correlation within families {TRUE_CORRELATION}, it would show as {plain(needed.shown)} and "
-        f"take about {needed.task_count} tasks of {needed.item_count} items to be told from none in four studies of five."
+        f"Were the true correlation within families {TRUE_CORRELATION}, it would show as {plain(needed.shown)} "
+        f"and take about {needed.task_count} tasks of {needed.item_count} items to be told from none in four of five "
+        "studies."
     )
     if large < LEAST_VERDICT_TASKS:
         sentence = (
@@ -68,15 +69,17 @@ def verdict(recipe: Recipe, found: Sequence[Correlation]) -> TaskVerdict:
         return TaskVerdict("too few tasks", sentence, needed)
     if whole.spearman is None or inside.spearman is None or inside.p_value is None:
         return TaskVerdict("not told", f"No verdict: {whole.note or inside.note}.", needed)
-    over = f"Over all {whole.task_count} tasks the rank correlation is {plain(whole.spearman)}"
+    over = f"over all {whole.task_count} tasks the rank correlation is {plain(whole.spearman)}"
     inner = f"within families it is {plain(inside.spearman)} (p = {inside.p_value:.3f})"
     if inside.p_value >= ALPHA / 2:  # one-sided, so that chance alone says so once in forty
         sentence = (
-            f"Not beyond the family: {over}, but {inner}, which the order of tasks within families gives by chance. "
-            f"That says no more than which families are easy. {would}"
+            f"Not shown to go beyond the family: {over}, but {inner}, which the order of tasks within families gives by "
+            f"chance. That says no more than which families are easy. {would}"
         )
         return TaskVerdict("not beyond the family", sentence, needed)
     low, high = rest.over_families if rest.over_families[0] is not None else rest.over_tasks
+    if rest.spearman == 1:  # every resample says the same, so that there is no interval
+        low, high = 1.0, 1.0
     if rest.spearman is None or low is None or high is None or low <= 0:
         left = rest.note if rest.spearman is None else f"{plain(rest.spearman)} is left, which may be nothing"
         sentence = (
