@@ -29,6 +29,7 @@ ELSEWHERE = {
     "lm-eval.md": "needs lm-eval and logs of it: tests/evaluation/harness",
     "paper.md": "hours of a GPU: the examples are loaded in test_docs",
     "scaling.md": "needs launchers and folders of its own: tests/training/test_processes",
+    "convergence.md": "minutes of training: tests/questions/convergence/test_study",
     "mixtures.md": "minutes of training: tests/study/test_mix",
     "recipes.md": "settings of a variant, loaded in test_docs and trained in tests/study/test_recipes",
     "study.md": "names adapters and a release that it does not have, loaded in test_docs",

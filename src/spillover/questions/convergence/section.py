@@ -225,7 +225,7 @@ def task_table(found: RecipeFinding) -> Table:
         for row in found.excesses
         for at in (place[row.task],)
     ]
-    return table(f"{recipe.name}: task by task", columns, rows)
+    return table(f"{recipe.name}: task by task", columns, rows, caption=recipe.name)
 
 
 def _task_row(row: Excess, family: str, scores: Sequence[float], items: TaskItems) -> Row:

@@ -73,8 +73,8 @@ def verdict(recipe: Recipe, found: Sequence[Correlation]) -> TaskVerdict:
     inner = f"within families it is {plain(inside.spearman)} (p = {inside.p_value:.3f})"
     if inside.p_value >= ALPHA / 2:  # one-sided, so that chance alone says so once in forty
         sentence = (
-            f"Not shown to go beyond the family: {over}, but {inner}, which the order of tasks within families gives by "
-            f"chance. That says no more than which families are easy. {would}"
+            f"Not shown to go beyond the family: {over}, but {inner}, which the order of tasks within families gives "
+            f"by chance. That says no more than which families are easy. {would}"
         )
         return TaskVerdict("not beyond the family", sentence, needed)
     low, high = rest.over_families if rest.over_families[0] is not None else rest.over_tasks
