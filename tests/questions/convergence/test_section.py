@@ -45,6 +45,40 @@ def test_the_section_says_each_part_and_the_page_shows_it():
     assert all("<svg" in panel.svg for panel in panels)
 
 
+def test_of_many_recipes_the_first_are_shown_and_it_is_said():
+    many = replace(FOUND, recipes=FOUND.recipes * 5)
+    (section,) = CONVERGENCE.sections(MADE, ANALYSIS, many)
+    written = markdown_section(section)
+    assert "Of 15 recipes the first 12 are shown, summary.json has all." in written
+    (whole,) = CONVERGENCE.sections(MADE, ANALYSIS, FOUND)
+    assert "are shown, summary.json" not in markdown_section(whole)
+
+
+def test_a_classifier_is_a_null_on_the_tasks_that_it_was_trained_on():
+    collected = MADE.collected["convergence"]
+    cards = [
+        replace(MADE.variants[0], id=f"slm/{task.name}/64/0", name="slm", trained_on=task.name, size=64)
+        for task in collected.tasks[:6]
+    ]
+    cards = [replace(card, is_classifier=True) for card in cards]
+    known = {card.trained_on: card.id for card in cards}
+    tasks = [
+        replace(task, answers={**task.answers, (known[task.name], 0, "raw"): task.answers[TUNED, 0, "raw"]})
+        if task.name in known
+        else task
+        for task in collected.tasks
+    ]
+    results = replace(
+        MADE,
+        variants=(*MADE.variants, *cards),
+        collected={"convergence": replace(collected, tasks=tuple(tasks))},
+    )
+    found = CONVERGENCE.find(results, ANALYSIS)
+    assert len(found.recipes) == len(FOUND.recipes)  # a classifier is no recipe
+    row = next(row for row in found.by("raw")[0].correlations if row.label == "classifier slm/64")
+    assert (row.task_count, row.spearman) == (6, pytest.approx(1))
+
+
 def test_a_model_that_is_the_base_in_context_is_said_to_have_been_seen_there():
     same = next(found for found in FOUND.recipes if found.recipe.name == "fticl/siqa/128")
     assert same.verdict.kind == "beyond both"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,27 @@ class _Table:
     """``(resamples, tasks)``: how often each task is drawn; None for a single family."""
     by_task: FloatArray
     level: float
+    kept: dict[tuple[bytes, bool], FloatArray] = field(default_factory=dict)
+    """Ranks that were asked for before, since each vector of scores stands in several correlations."""
+
+    def ranks(self, values: FloatArray, *, by_family: bool) -> FloatArray:
+        """Return the ranks of scores in every resample, ``(resamples, tasks)``."""
+        key = values.tobytes(), by_family
+        if key not in self.kept:
+            self.kept[key] = ranks(values, self.weights(by_family=by_family))
+        return self.kept[key]
+
+    def weights(self, *, by_family: bool) -> FloatArray:
+        """Return how often each resample draws each task."""
+        if not by_family:
+            return self.by_task
+        assert self.by_family is not None
+        return self.by_family
+
+    def spearman(self, one: FloatArray, other: FloatArray, *, by_family: bool) -> FloatArray:
+        """Return the rank correlation of scores in every resample."""
+        pair = [self.ranks(values, by_family=by_family) for values in (one, other)]
+        return pearson(pair[0], pair[1], self.weights(by_family=by_family))
 
     def interval(self, replicates: FloatArray, unit_count: int) -> Interval:
         return resampled_interval(replicates[np.isfinite(replicates)], unit_count, self.level)
@@ -118,7 +139,7 @@ def _pair(
         return Correlation(label, len(one), table.family_count, None, note=note)
     over_families, pearson_over_families = NONE, NONE
     if table.by_family is not None:
-        over_families = table.interval(spearman(one, tuned, table.by_family), table.family_count)
+        over_families = table.interval(table.spearman(one, tuned, by_family=True), table.family_count)
         pearson_over_families = table.interval(pearson(one, tuned, table.by_family), table.family_count)
     return Correlation(
         label,
@@ -126,7 +147,7 @@ def _pair(
         table.family_count,
         float(spearman(one, tuned)),
         over_families,
-        table.interval(spearman(one, tuned, table.by_task), len(one)),
+        table.interval(table.spearman(one, tuned, by_family=False), len(one)),
         float(pearson(one, tuned)),
         pearson_over_families,
         None if noise is None else without_noise(one, tuned, noise),
@@ -195,17 +216,19 @@ def _within(recipe: Recipe, resample_count: int) -> Correlation:
 
 def _partial(one: FloatArray, tuned: FloatArray, given: FloatArray, table: _Table) -> Correlation:
     """Return the rank correlation of two given a third."""
+    pairs = ((one, tuned), (one, given), (tuned, given))
 
-    def at(weights: FloatArray | None) -> FloatArray:
-        return partial(spearman(one, tuned, weights), spearman(one, given, weights), spearman(tuned, given, weights))
+    def over(*, by_family: bool) -> FloatArray:
+        of_pairs = [table.spearman(*pair, by_family=by_family) for pair in pairs]
+        return partial(of_pairs[0], of_pairs[1], of_pairs[2])
 
-    found = float(at(None))
+    found = float(partial(*(spearman(*pair) for pair in pairs)))
     if np.isnan(found):
         note = reason(PARTIAL, one, tuned) or reason(ZERO_SHOT, given, tuned)
         note = note or "tasks have the same order at 0 shots: nothing is left to correlate"
         return Correlation(PARTIAL, len(one), table.family_count, None, note=note)
     over_families = NONE
     if table.by_family is not None:
-        over_families = table.interval(at(table.by_family), table.family_count)
-    over_tasks = table.interval(at(table.by_task), len(one))
+        over_families = table.interval(over(by_family=True), table.family_count)
+    over_tasks = table.interval(over(by_family=False), len(one))
     return Correlation(PARTIAL, len(one), table.family_count, found, over_families, over_tasks)

@@ -9,8 +9,6 @@ from spillover.report.figures import COLOR_COUNT, ROWS, SHAPES, Row, svg
 from spillover.report.section import Panel, Series
 from spillover.report.text import printable
 
-MOST_PANELS = 12
-
 
 def family_styles(found: Sequence[RecipeFinding]) -> tuple[Series, ...]:
     """Return the drawing style of each family; a colour that comes again has another shape."""
@@ -28,7 +26,7 @@ def family_styles(found: Sequence[RecipeFinding]) -> tuple[Series, ...]:
 
 def scatter_panels(found: Sequence[RecipeFinding], styles: Sequence[Series]) -> tuple[Panel, ...]:
     """Draw one panel a recipe; on the line the tuned model does as well as the base in context."""
-    return tuple(Panel(printable(one.recipe.name), "", _scatter(one, styles)) for one in found[:MOST_PANELS])
+    return tuple(Panel(printable(one.recipe.name), "", _scatter(one, styles)) for one in found)
 
 
 def _scatter(found: RecipeFinding, styles: Sequence[Series]) -> Markup:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import partial
 
 from spillover.analysis.wording import difference_words, enumerated, interval_words, named, plain, signed
 from spillover.questions.convergence.beyond import Excess, beyond
 from spillover.questions.convergence.correlations import Correlation
-from spillover.questions.convergence.drawing import MOST_PANELS, family_styles, scatter_panels
+from spillover.questions.convergence.drawing import family_styles, scatter_panels
 from spillover.questions.convergence.finding import Convergence, RecipeFinding
 from spillover.questions.convergence.forecasts import Told
 from spillover.questions.convergence.items import TaskItems
@@ -36,10 +36,17 @@ from spillover.report.section import (
     words,
 )
 
+MOST_RECIPES = 12
+"""That a section shows; a study may have hundreds."""
+
 
 def convergence_section(results: StudyResults, found: Convergence) -> Section:
     """Return a sentence a recipe on each part of the question, and the numbers behind them."""
-    own, raw = found.by(SCORINGS[0]), found.by(SCORINGS[1])
+    own, raw = (found.by(scoring)[:MOST_RECIPES] for scoring in SCORINGS)
+    count = len(found.by(SCORINGS[0]))
+    left_out = (
+        f" Of {count} recipes the first {MOST_RECIPES} are shown, summary.json has all." if count > len(own) else ""
+    )
     styles = family_styles(own)
     kind = results.base.get("kind")
     start = f"Base is the model this study starts from{f', of kind {kind}' if kind else ''}. "
@@ -47,14 +54,13 @@ def convergence_section(results: StudyResults, found: Convergence) -> Section:
         text(
             f"{start}Scores are balanced accuracies as a part of what is above chance: 0 guesses, 1 is always right. "
             "Answers are compared after the label's mean over the cell is taken off (batch calibration); raw ones "
-            "stand below."
+            f"stand below.{left_out}"
         ),
         *(point(name(one.recipe.name), f": {one.verdict.sentence}") for one in own),
         Chart(
             "Tuned scores over the base's in-context scores",
             partial(scatter_panels, own, styles),
-            caption="A point is a task; on the line the tuned model does as well as the base in context."
-            + (f" The first {MOST_PANELS} recipes." if len(own) > MOST_PANELS else ""),
+            caption="A point is a task; on the line the tuned model does as well as the base in context.",
             legend=styles,
         ),
         correlation_table("Rank correlations of tuned scores over tasks", own),
@@ -67,7 +73,7 @@ def convergence_section(results: StudyResults, found: Convergence) -> Section:
         heading("Above the base's best"),
         *(_beyond_sentence(one, other) for one, other in zip(own, raw, strict=True)),
         heading("Forecast"),
-        *_forecast_parts(found),
+        *_forecast_parts(found, {one.recipe.name for one in own}),
         heading("Item by item"),
         item_table("What items say", own),
         note(
@@ -150,8 +156,9 @@ def _beyond_sentence(own: RecipeFinding, raw: RecipeFinding) -> Part:
     )
 
 
-def _forecast_parts(found: Convergence) -> tuple[Part, ...]:
-    every = [*found.forecasts, *([found.forgetting] if found.forgetting else [])]
+def _forecast_parts(found: Convergence, shown: Set[str]) -> tuple[Part, ...]:
+    every = [told for told in found.forecasts if told.of in shown]
+    every += [found.forgetting] if found.forgetting else []
     if not every:
         return (text("All tasks are of one family: there is none to leave out."),)
     rows = [_forecast_row(told) for told in every]
