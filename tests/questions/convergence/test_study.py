@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from spillover.config import load_study
+from spillover.errors import UserError
 from spillover.questions import answered
 from spillover.questions.convergence.pilot import Pilot
 from spillover.records import BASE
@@ -143,3 +144,11 @@ def test_only_what_trains_on_more_rows_has_a_pilot_and_each_point_of_a_sweep_one
 
 def test_without_the_key_nothing_is_trained_beside(tmp_path):
     assert not [plan for plan in load(with_tasks(tmp_path, more="")).variants if plan.part]
+
+
+def test_the_key_alone_makes_no_study(tmp_path):
+    path = with_tasks(tmp_path)
+    text = path.read_text()
+    path.write_text(text[: text.index("variants:")] + text[text.index("shots: [0, 2]") :])
+    with pytest.raises(UserError, match=r"variants is missing; add it, or `mix`$"):
+        load(path)

@@ -27,6 +27,11 @@ class ConvergenceQuestion(Question[Convergence]):
     name = "convergence"
     settings = PilotKey
 
+    @property
+    def design_keys(self) -> tuple[str, ...]:
+        """None: a pilot is of a variant that is there, so that its key alone makes no study."""
+        return ()
+
     def expand(self, settings: StudyFile) -> Sequence[Designed]:
         return tuple(pilots(settings))
 

@@ -39,6 +39,18 @@ from spillover.report.section import (
 MOST_RECIPES = 12
 """That a section shows; a study may have hundreds."""
 
+_ABOUT_CORRELATIONS = (
+    "Base in context is each task's largest shot count. Small print: intervals for other families with tasks "
+    "and items of their own, and for other tasks of these families. Within families the p-value is that of "
+    "their tasks in any order. The family's other tasks are a null that knows tuned scores; where families "
+    "differ in nothing it is below zero by construction."
+)
+_ABOUT_ITEMS = (
+    "Correlation of the target's log share, less its mean over the task's items of that target, against items "
+    "in any order. Error consistency (kappa) is undefined where a model is always or never right. New items "
+    "are those that the tuned model gets right and the base at no shot count; lost ones the reverse."
+)
+
 
 def convergence_section(results: StudyResults, found: Convergence) -> Section:
     """Return a sentence a recipe on each part of the question, and the numbers behind them."""
@@ -64,33 +76,16 @@ def convergence_section(results: StudyResults, found: Convergence) -> Section:
             legend=styles,
         ),
         correlation_table("Rank correlations of tuned scores over tasks", own),
-        note(
-            "Base in context is each task's largest shot count. Small print: intervals for other families with tasks "
-            "and items of their own, and for other tasks of these families. Within families the p-value is that of "
-            "their tasks in any order. The family's other tasks are a null that knows tuned scores; where families "
-            "differ in nothing it is below zero by construction."
-        ),
+        note(_ABOUT_CORRELATIONS),
         heading("Above the base's best"),
         *(_beyond_sentence(one, other) for one, other in zip(own, raw, strict=True)),
         heading("Forecast"),
         *_forecast_parts(found, {one.recipe.name for one in own}),
         heading("Item by item"),
         item_table("What items say", own),
-        note(
-            "Correlation of the target's log share, less its mean over the task's items of that target, against items "
-            "in any order. Error consistency (kappa) is undefined where a model is always or never right. New items "
-            "are those that the tuned model gets right and the base at no shot count; lost ones the reverse."
-        ),
+        note(_ABOUT_ITEMS),
         Details("Task by task", tuple(task_table(one) for one in own)),
-        Details(
-            "Answers compared raw",
-            (
-                *(point(name(one.recipe.name), f": {one.verdict.sentence}") for one in raw),
-                correlation_table("Raw: rank correlations of tuned scores over tasks", raw),
-                item_table("Raw: what items say", raw),
-                *(task_table(one) for one in raw),
-            ),
-        ),
+        Details("Answers compared raw", _raw_parts(raw)),
     )
     return Section(
         "convergence",
@@ -98,6 +93,15 @@ def convergence_section(results: StudyResults, found: Convergence) -> Section:
         parts,
         Place.CAUSES,
         summary="how much of each recipe's scores was to be seen in the base's in-context ones",
+    )
+
+
+def _raw_parts(raw: Sequence[RecipeFinding]) -> tuple[Part, ...]:
+    return (
+        *(point(name(one.recipe.name), f": {one.verdict.sentence}") for one in raw),
+        correlation_table("Raw: rank correlations of tuned scores over tasks", raw),
+        item_table("Raw: what items say", raw),
+        *(task_table(one) for one in raw),
     )
 
 
