@@ -16,7 +16,9 @@ from spillover.questions.convergence.correlations import (
 )
 from spillover.questions.convergence.verdict import LEAST_VERDICT_TASKS, tasks_needed, verdict
 from spillover.records import BASE
-from spillover.statistics.ranks import pearson, shuffled_within, within
+from spillover.statistics.paired import resample_counts
+from spillover.statistics.ranks import pearson, shuffled_within, spearman, within
+from spillover.statistics.resampled import resampled_interval
 from tests.questions.convergence.made_tasks import TUNED, family_and_noise, recipe_of, task_of_scores
 
 
@@ -125,6 +127,27 @@ def test_what_holds_within_families_and_beyond_0_shots_is_said():
     found = verdict(recipe, list(rows(recipe).values()))
     assert found.kind == "beyond both"
     assert "A correlation is no ceiling" in found.sentence
+
+
+def test_few_families_do_not_show_that_demonstrations_add_something():
+    generator = np.random.default_rng(5)
+    zero, shots = generator.uniform(0.1, 0.8, size=(2, 27))
+    names = [f"family {place // 3}" for place in range(27)]
+    found = verdict(recipe := of_scores(zero, shots, shots**1.5, names), list(rows(recipe).values()))
+    assert found.kind == "not beyond 0 shots"
+    assert found.sentence.endswith("is left, which 9 families do not tell from none: 10 are needed.")
+
+
+def test_intervals_over_families_hold_for_other_families():
+    generator, families, inside = np.random.default_rng(0), np.repeat(np.arange(10), 3), []
+    for study in range(100):
+        shared, own = generator.normal(size=(2, 10))[:, families], generator.normal(size=(2, 30))
+        one, other = 0.7**0.5 * shared + 0.3**0.5 * own
+        other = 0.5 * one + 0.75**0.5 * other
+        weights = resample_counts(10, seed=study, resample_count=300)[:, families]
+        low, high = resampled_interval(spearman(one, other, weights), 10, 0.95)
+        inside.append(low <= 6 / np.pi * np.arcsin(0.5 / 2) <= high)  # Spearman's of a normal pair, Pearson 1907
+    assert np.mean(inside) >= 0.92
 
 
 def test_demonstrations_that_add_nothing_to_0_shots_are_seldom_said_to():

@@ -38,7 +38,7 @@ class Correlation:
     over_families: Interval = NONE
     """Of ``spearman``, for other families with tasks and items of their own; none below ten of them."""
     over_tasks: Interval = NONE
-    """For other tasks of these families, as if they had nothing in common."""
+    """For other tasks, as if those of a family had nothing in common: too narrow where they have."""
     pearson: float | None = None
     pearson_over_families: Interval = NONE
     without_noise: float | None = None

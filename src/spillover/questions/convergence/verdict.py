@@ -15,6 +15,7 @@ from spillover.questions.convergence.correlations import IN_CONTEXT, PARTIAL, WI
 from spillover.questions.convergence.scores import Recipe
 from spillover.statistics.power import ALPHA, POWER
 from spillover.statistics.ranks import within
+from spillover.statistics.resampled import MINIMUM_UNIT_COUNT
 
 LEAST_VERDICT_TASKS = 25
 LEAST_ITEMS = 100
@@ -77,24 +78,30 @@ def verdict(recipe: Recipe, found: Sequence[Correlation]) -> TaskVerdict:
             f"by chance. That says no more than which families are easy. {would}"
         )
         return TaskVerdict("not beyond the family", sentence, needed)
-    low, high = rest.over_families if rest.over_families[0] is not None else rest.over_tasks
+    low, high = rest.over_families
     if rest.spearman == 1:  # every resample says the same, so that there is no interval
         low, high = 1.0, 1.0
     if rest.spearman is None or low is None or high is None or low <= 0:
-        left = rest.note if rest.spearman is None else f"{plain(rest.spearman)} is left, which may be nothing"
+        left = rest.note if rest.spearman is None else f"{plain(rest.spearman)} is left, {_doubt(rest)}"
         sentence = (
             f"Beyond the family, but demonstrations are not shown to add to it: {over}, {inner}, and given the base's "
             f"scores at 0 shots {left}."
         )
         return TaskVerdict("not beyond 0 shots", sentence, needed)
-    where = "other families" if rest.over_families[0] is not None else "other tasks of these families"
     sentence = (
         f"Which tasks the tuned model does well on was to be seen in the base's in-context scores: {over}, {inner}, "
         f"and given the base's scores at 0 shots {plain(rest.spearman)} is left ([{plain(low)}, {plain(high)}] for "
-        f"{where}). "
+        "other families). "
         "A correlation is no ceiling: what exceeds the base stands below."
     )
     return TaskVerdict("beyond both", sentence, needed)
+
+
+def _doubt(rest: Correlation) -> str:
+    """Return why a partial correlation may be nothing."""
+    if rest.over_families[0] is None:
+        return f"which {rest.family_count} families do not tell from none: {MINIMUM_UNIT_COUNT} are needed"
+    return "which may be nothing"
 
 
 def needed_of(recipe: Recipe) -> Needed:
