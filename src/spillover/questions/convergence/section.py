@@ -42,8 +42,8 @@ MOST_RECIPES = 12
 _ABOUT_CORRELATIONS = (
     "Base in context is each task's largest shot count. Small print: intervals for other families with tasks "
     "and items of their own, and for tasks as if those of a family had nothing in common. Within families "
-    "the p-value is that of their tasks in any order. The family's other tasks are a null that knows tuned scores; where families "
-    "differ in nothing it is below zero by construction."
+    "the p-value is that of their tasks in any order. The family's other tasks are a null that knows tuned "
+    "scores; where families differ in nothing it is below zero by construction."
 )
 _ABOUT_ITEMS = (
     "Correlation of the target's log share, less its mean over the task's items of that target, against items "
