@@ -29,9 +29,11 @@ ELSEWHERE = {
     "CONTRIBUTING.md": "its commands are those of developing",
     "install.md": "installing is tried with `make dist`, in an environment of its own",
     "lm-eval.md": "needs lm-eval and logs of it: tests/evaluation/harness",
+    "paper.md": "hours of a GPU: the examples are loaded in test_docs",
+    "asks.md": "minutes of training, and of a classifier: tests/study/test_asks and test_supervised",
+    "convergence.md": "minutes of training: tests/questions/convergence/test_study",
     "mixtures.md": "minutes of training: tests/study/test_mix",
     "scaling.md": "needs launchers and folders of its own: tests/training/test_processes",
-    "paper.md": "hours of a GPU: the examples are loaded in test_docs",
     "study.md": "names adapters and a release that it does not have, loaded in test_docs",
 }
 NOT_OURS = ("pip", "uv", "make", "python", "source", "git")

@@ -48,7 +48,6 @@ from spillover.training.optimization import TrainingSettings
 from spillover.training.parameters.selection import Shapes
 from spillover.training.settings import contradiction_with_stages, contradiction_with_training
 from spillover.training.supervised import EncoderSettings
-from spillover.training.sweep import sweep_points
 
 if TYPE_CHECKING:
     from spillover.evaluation.harness.tasks import HarnessTask
@@ -256,18 +255,8 @@ def _entries(
     if not settings.variants and not designed:
         or_keys = "".join(f", or `{key}`" for question in questions for key in question.design_keys)
         raise UserError(f"{where}: variants is missing; add it{or_keys}")
-    points = [point for entry in trained for point in _points(entry, where=where)]
+    points = [point for entry in trained for point in entry.points(where=where)]
     return [*((point, None) for point in points), *((one.entry, one.part) for one in designed)]
-
-
-def _points(entry: VariantEntry, *, where: str) -> list[VariantEntry]:
-    """Return the entry once for every combination of what it sweeps."""
-    where = f"{where}: variant {entry.name!r}"
-    points = sweep_points(entry.name, entry.recipe, entry.training, entry.sweep, where=where)
-    return [
-        entry.model_copy(update={"name": point.name, "recipe": point.recipe, "training": point.training})
-        for point in points
-    ]
 
 
 def _plans(

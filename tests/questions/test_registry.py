@@ -96,5 +96,5 @@ def test_a_study_file_has_the_keys_of_the_study_and_of_its_questions():
     assert study_file(()) is StudyFile
     assert study_file(QUESTIONS) is study_file(QUESTIONS)
     own = {questions: study_file(questions).model_fields.keys() for questions in (QUESTIONS, WITHOUT_MIXING)}
-    assert own[QUESTIONS] - StudyFile.model_fields.keys() == {"mix", "drift", "cascade", "interpret"}
+    assert own[QUESTIONS] - StudyFile.model_fields.keys() == {"mix", "drift", "cascade", "interpret", "pilot"}
     assert own[QUESTIONS] - own[WITHOUT_MIXING] == {"mix"}

@@ -5,13 +5,14 @@ import re
 import pytest
 
 from spillover.analysis.analysis import Analysis, analyse
-from spillover.questions import GENERALIZATION, MIXING, QUESTIONS, RECEIPTS
+from spillover.questions import CONVERGENCE, GENERALIZATION, MIXING, QUESTIONS, RECEIPTS
 from spillover.records import StudyResults
 from spillover.report.markdown import markdown_section
 from spillover.report.page import html_page, markdown_page
 from spillover.report.section import sections_of
 from spillover.report.text import LONGEST_SENTENCE, markdown
 from spillover.report.write import measurements_csv, summary
+from tests.questions.convergence.made_tasks import made_with_convergence
 from tests.questions.mixing.test_section import design
 from tests.questions.receipts.made_receipts import made_with_receipts
 from tests.report.made_results import made_results
@@ -19,7 +20,7 @@ from tests.report.made_results import made_results
 OF_VERDICTS = {"rule", "verdicts", "negative_transfer", "judged"}
 """What the summary tells of verdicts, which one question gives and others add evidence to."""
 SHOWN = re.compile(r'<section id="(\w+)"')
-MADE, MIXED, RECEIPTED = made_results(), design(), made_with_receipts()
+MADE, MIXED, RECEIPTED, CONVERGED = made_results(), design(), made_with_receipts(), made_with_convergence()
 
 
 def told(results: StudyResults, analysis: Analysis) -> dict[str, str]:
@@ -34,7 +35,7 @@ def without(text: str, lines: set[str]) -> str:
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
 def test_a_room_off_the_registry_takes_its_section_and_its_keys_with_it_and_nothing_else(question) -> None:
-    results = {MIXING.name: MIXED, RECEIPTS.name: RECEIPTED}.get(question.name, MADE)
+    results = {MIXING.name: MIXED, RECEIPTS.name: RECEIPTED, CONVERGENCE.name: CONVERGED}.get(question.name, MADE)
     whole = analyse(results, QUESTIONS, resample_count=20)
     left = analyse(results, [item for item in QUESTIONS if item is not question], resample_count=20)
     finding = whole.of(question)

@@ -6,6 +6,7 @@ from spillover.analysis.analysis import Analysis, analyse
 from spillover.question import Question
 from spillover.questions.calibration.question import CALIBRATION
 from spillover.questions.claims.question import CLAIMS
+from spillover.questions.convergence.question import CONVERGENCE
 from spillover.questions.drift.question import DRIFT
 from spillover.questions.frontier.question import FRONTIER
 from spillover.questions.generalization.question import GENERALIZATION
@@ -14,7 +15,16 @@ from spillover.questions.receipts.question import RECEIPTS
 from spillover.records import StudyResults
 from spillover.statistics.paired import LEVEL, RESAMPLE_COUNT
 
-QUESTIONS: tuple[Question[Any], ...] = (GENERALIZATION, DRIFT, MIXING, FRONTIER, CALIBRATION, RECEIPTS, CLAIMS)
+QUESTIONS: tuple[Question[Any], ...] = (
+    GENERALIZATION,
+    DRIFT,
+    MIXING,
+    FRONTIER,
+    CALIBRATION,
+    RECEIPTS,
+    CONVERGENCE,
+    CLAIMS,
+)
 
 OF_OTHERS = tuple(question for question in QUESTIONS if question.asks_of_others)
 """What is asked of what was trained, or measured, elsewhere."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spillover.records import MetricCard
+from spillover.records import FloatArray, MetricCard
 from spillover.statistics.cells import ResampledScore
 from spillover.statistics.distributions import ndtri
 from spillover.statistics.flips import flipped
@@ -163,7 +163,24 @@ def _bounded(terms: Sequence[Weighted], bounds: tuple[float, float]) -> tuple[Co
     means = (parts[present] / weights).round(12)
     lowest = sum(min(weight * bound for bound in bounds) for weight, _ in terms)
     highest = sum(max(weight * bound for bound in bounds) for weight, _ in terms)
-    if all(score.has_independent_items for _, score in terms):
+    is_independent = all(score.has_independent_items for _, score in terms)
+    item_count = None if is_independent else max(len(score.units) for _, score in terms)
+    return mean_of_units(means, weights, lowest=lowest, highest=highest, item_count=item_count)
+
+
+def mean_of_units(
+    means: FloatArray, weights: FloatArray, *, lowest: float, highest: float, item_count: int | None
+) -> tuple[Confidence, str]:
+    """Return how far a weighted mean of bounded units may be off, and a note where that rests on one more of them.
+
+    Args:
+        means: The mean of each unit, ``(n,)``.
+        weights: Their shares in the mean, ``(n,)``, which sum to 1.
+        lowest: What a unit may have at the least.
+        highest: What a unit may have at the most.
+        item_count: Items of all units, where these are sources that items share; None where each item is one.
+    """
+    if item_count is None:
         return gaffke(means, weights, lowest=lowest, highest=highest), ""
     changed = spread_over(means * weights)
     if changed < MINIMUM_CHANGE_COUNT:
@@ -171,8 +188,7 @@ def _bounded(terms: Sequence[Weighted], bounds: tuple[float, float]) -> tuple[Co
             f"the change is spread over {changed:.0f} of {len(means)} sources: the interval allows for one more that "
         )
         return gaffke(means, weights, lowest=lowest, highest=highest), note + "changed as much as can be"
-    one_item = len(means) / max(len(score.units) for _, score in terms)
-    near = gaffke(means, weights, lowest=lowest, highest=highest, imagined=one_item)
+    near = gaffke(means, weights, lowest=lowest, highest=highest, imagined=len(means) / item_count)
     signs = flipped(means, weights)
     return Confidence(near.value, np.maximum(near.below, signs.below), np.maximum(near.above, signs.above)), ""
 

@@ -16,6 +16,7 @@ from spillover.study.asks import AskEntry, AskName, ComparedEntry, Names
 from spillover.tasks.mixture import Mixture
 from spillover.training.settings import Recipe
 from spillover.training.supervised import AnySupervised
+from spillover.training.sweep import sweep_points
 from spillover.training.tracking import TRACKERS
 
 DEFAULT_TEST_LIMIT = 250
@@ -74,6 +75,15 @@ class VariantEntry(Settings):
     """Dotted path of a setting above, such as ``training.learning_rate``, to its values; one variant for each."""
     asked: Names = ()
     """Asks of the study that it is asked by, beside the primary one."""
+
+    def points(self, *, where: str) -> list[VariantEntry]:
+        """Return the entry once for every combination of what it sweeps; ``where`` begins messages."""
+        where = f"{where}: variant {self.name!r}"
+        points = sweep_points(self.name, self.recipe, self.training, self.sweep, where=where)
+        return [
+            self.model_copy(update={"name": point.name, "recipe": point.recipe, "training": point.training})
+            for point in points
+        ]
 
 
 class TestedEntry(Settings):

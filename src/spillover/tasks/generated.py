@@ -10,12 +10,13 @@ from spillover.errors import unknown_name
 from spillover.settings import Settings
 from spillover.tasks.facts import TELLINGS, fact_rows
 from spillover.tasks.facts_in_context import IN_CONTEXT, context_rows
+from spillover.tasks.ladder import LADDER, ladder_row
 from spillover.tasks.skills import SKILLS, skill_row
 from spillover.tasks.table import RawRow
 
 
 class GeneratedSource(Settings):
-    """Rows that a program writes: a skill of `tasks.skills`, a telling of `tasks.facts` or `tasks.facts_in_context`."""
+    """Rows that a program writes: a skill, a rung of `tasks.ladder`, a telling of `facts` or `facts_in_context`."""
 
     generated: str
     """Its kind."""
@@ -29,7 +30,7 @@ class GeneratedSource(Settings):
 
     @model_validator(mode="after")
     def _known(self) -> "GeneratedSource":
-        kinds = [*SKILLS, *TELLINGS, IN_CONTEXT]
+        kinds = [*SKILLS, *LADDER, *TELLINGS, IN_CONTEXT]
         if self.generated not in kinds:
             raise ValueError(str(unknown_name("kind of generated rows", self.generated, kinds)))
         if self.false_share and self.generated not in TELLINGS:
@@ -49,6 +50,8 @@ class GeneratedSource(Settings):
             values = [skill_row(self.generated, number, seed=self.seed) for number in numbers]
         elif self.generated == IN_CONTEXT:
             values = context_rows(numbers, seed=self.seed)
+        elif self.generated in LADDER:
+            values = [ladder_row(self.generated, number, seed=self.seed) for number in numbers]
         else:
             values = fact_rows(self.generated, numbers, seed=self.seed, false_share=self.false_share)
         return [RawRow(self.file, number + 1, row) for number, row in zip(numbers, values, strict=True)]

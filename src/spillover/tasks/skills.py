@@ -14,7 +14,7 @@ _KINDS_OF_THINGS = (
     ("scarf", "jacket", "mitten", "sandal", "shirt", "vest", "cloak", "boot", "sock", "hat"),
     ("bus", "tram", "ferry", "canoe", "wagon", "train", "glider", "barge", "sled", "bicycle"),
 )
-_WORDS = tuple(word for words in _KINDS_OF_THINGS for word in words)
+WORDS = tuple(word for words in _KINDS_OF_THINGS for word in words)
 _OPPOSITES = (
     *(("hot", "cold"), ("early", "late"), ("heavy", "light"), ("narrow", "wide"), ("empty", "full"), ("loud", "quiet")),
     *(
@@ -63,7 +63,7 @@ class Draws:
 
 
 def _words(draw: Draws) -> list[str]:
-    return draw.several(_WORDS, 4 + draw.below(4))
+    return draw.several(WORDS, 4 + draw.below(4))
 
 
 def _scene(draw: Draws) -> tuple[str, str, str]:
@@ -87,17 +87,17 @@ def _reverse_list(draw: Draws) -> tuple[str, str, dict[str, int]]:
 
 
 def _count_vowels(draw: Draws) -> tuple[str, str, dict[str, int]]:
-    text = " ".join(draw.several(_WORDS, 2))
+    text = " ".join(draw.several(WORDS, 2))
     return text, str(sum(letter in "aeiou" for letter in text)), {}
 
 
 def _extract_number(draw: Draws) -> tuple[str, str, dict[str, int]]:
     number = 12 + draw.below(988)
-    return f"On {draw.one(_DAYS)} the {draw.one(_OWNERS)} sold {number} {draw.one(_WORDS)}s.", str(number), {}
+    return f"On {draw.one(_DAYS)} the {draw.one(_OWNERS)} sold {number} {draw.one(WORDS)}s.", str(number), {}
 
 
 def _upper_case(draw: Draws) -> tuple[str, str, dict[str, int]]:
-    text = f"{draw.one(_QUALITIES)} {' '.join(draw.several(_WORDS, 2))}"
+    text = f"{draw.one(_QUALITIES)} {' '.join(draw.several(WORDS, 2))}"
     return text, text.upper(), {}
 
 
@@ -131,7 +131,7 @@ def _elements_between(draw: Draws) -> tuple[str, str, dict[str, int]]:
 
 
 def _count_words(draw: Draws) -> tuple[str, str, dict[str, int]]:
-    words = draw.several(_WORDS, 2 + draw.below(8))
+    words = draw.several(WORDS, 2 + draw.below(8))
     return " ".join(words), str(len(words)), {}
 
 

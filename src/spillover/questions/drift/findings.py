@@ -10,10 +10,8 @@ import numpy as np
 
 from spillover.analysis.drift_pairs import DriftPair, drift_of, drift_pairs, log_ratio
 from spillover.analysis.relations import RelationSummary
-from spillover.records import FloatArray, Relation, StudyResults
-
-LEAST_VARIANT_COUNT = 4
-"""Three variants have only six orders: chance alone makes a perfect rank correlation one time in six."""
+from spillover.records import Relation, StudyResults
+from spillover.statistics.ranks import LEAST_COUNT, spearman
 
 SUMMARIES = ("mean_absolute_difference", "relative_norm", "kl_to_base", "dissimilarity")
 """One number a variant each, see `drift_summary`."""
@@ -105,20 +103,9 @@ def drift_correlations(results: StudyResults, relations: Sequence[RelationSummar
         lost = np.array([-item.mean_difference if item.higher_is_better else item.mean_difference for item in own])
         for name in SUMMARIES:
             moved = np.array([summaries[item.variant][name] for item in own])
-            rows.append(DriftCorrelation(relation, kind, name, len(own), _spearman(moved, lost)))
+            found = float(spearman(moved, lost)) if len(own) >= LEAST_COUNT else float("nan")
+            rows.append(DriftCorrelation(relation, kind, name, len(own), None if np.isnan(found) else found))
     return tuple(rows)
-
-
-def _spearman(one: FloatArray, other: FloatArray) -> float | None:
-    if len(one) < LEAST_VARIANT_COUNT or np.ptp(one) == 0 or np.ptp(other) == 0:
-        return None
-    return float(np.corrcoef(_ranks(one), _ranks(other))[0, 1])
-
-
-def _ranks(values: FloatArray) -> FloatArray:
-    """Return each value's rank, ``(n,)``; equal ones share the mean of theirs."""
-    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray((counts.cumsum() - (counts - 1) / 2)[which], dtype=np.float64)
 
 
 def _answer(name: str, plain: str, pairs: Sequence[DriftPair], level: float) -> DriftAnswer:

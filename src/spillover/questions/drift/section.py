@@ -7,7 +7,7 @@ from typing import Any
 
 from spillover.analysis.wording import enumerated, plain, scientific, signed
 from spillover.questions.drift.drawing import heat_maps, similarity_chart
-from spillover.questions.drift.findings import LEAST_VARIANT_COUNT, SUMMARIES, DriftFindings
+from spillover.questions.drift.findings import SUMMARIES, DriftFindings
 from spillover.records import StudyResults
 from spillover.report.figures import MOST_LINES, series_of, undrawn_words
 from spillover.report.section import (
@@ -30,6 +30,7 @@ from spillover.report.section import (
     table,
     text,
 )
+from spillover.statistics.ranks import LEAST_COUNT
 
 MOVED = tuple(
     map(number, ("mean |Δw|", "relative norm", "1 − cosine", "weights moved", "effective rank", "new directions"))
@@ -143,8 +144,8 @@ def _correlations(found: DriftFindings) -> list[Part]:
         values = [own[relation, kind, summary].spearman for summary in SUMMARIES]
         count = own[relation, kind, SUMMARIES[0]].variant_count
         shown: Row = ["–" if value is None else signed(value) for value in values]
-        if count < LEAST_VARIANT_COUNT:
-            words = f"{count} variant{'s' * (count != 1)}: a rank correlation needs at least {LEAST_VARIANT_COUNT}"
+        if count < LEAST_COUNT:
+            words = f"{count} variant{'s' * (count != 1)}: a rank correlation needs at least {LEAST_COUNT}"
             shown = [Entry(words, columns=len(values))]
         elif not any(value is not None for value in values):
             shown = [Entry(f"all {count} variants lost, or moved, the same", columns=len(values))]

@@ -75,7 +75,7 @@ def facts_of(study: Study, store: Store, model: Variant) -> Mapping[str, Any]:
     trained, arm = model.trained, study.part_of(model)
     mixture = trained.rows.mixture
     if not isinstance(arm, PlannedArm):
-        if mixture is None:
+        if mixture is None or arm is not None:  # another question's part is no arm
             return {}
         arm = _of_mixture(mixture)
     rows, number = _trained_on(trained, store)
