@@ -1,5 +1,6 @@
 """Every block of README and documentation is carried out in order, from a clean folder, at small size."""
 
+import json
 import shlex
 import shutil
 import warnings
@@ -18,23 +19,20 @@ from tests.test_docs import DOCS, PAGES, ROOT, SLOTS, Block, blocks
 
 WALKED = ("README.md", "ship.md", "lint.md", "suites.md")
 """Pages that begin in a folder with rows, an adapter and nothing else."""
-AFTERWARDS = ("commands.md", "python.md", "faq.md")
+AFTERWARDS = ("commands.md", "python.md", "faq.md", "scaling.md")
 """Pages whose reader has run the study of the quickstart."""
-TRAINED = ("recipes.md",)
+TRAINED = ("recipes.md", "mixtures.md", "paper.md")
 """Pages whose blocks train for minutes, even at small size: in the long tests."""
 ELSEWHERE = {
     "assistants.md": "a server, which tests/commands/test_assistant talks to",
     "gate.md": "exit codes of a pipeline: tests/commands/test_gate",
     "CONTRIBUTING.md": "its commands are those of developing",
     "install.md": "installing is tried with `make dist`, in an environment of its own",
-    "lm-eval.md": "needs lm-eval and logs of it: tests/evaluation/harness",
-    "mixtures.md": "minutes of training: tests/study/test_mix",
-    "scaling.md": "needs launchers and folders of its own: tests/training/test_processes",
-    "paper.md": "hours of a GPU: the examples are loaded in test_docs",
+    "lm-eval.md": "needs lm-eval and tasks of the hub: tests/evaluation/harness",
     "study.md": "names adapters and a release that it does not have, loaded in test_docs",
 }
-NOT_OURS = ("pip", "uv", "make", "python", "source", "git")
-"""Programs whose words `test_docs` checks."""
+NOT_OURS = ("pip", "uv", "make", "python", "source", "git", "accelerate")
+"""Programs whose words `test_docs` checks; what accelerate launches, tests/training/test_processes does."""
 FETCHES = {("demo",), ("lm-eval",), ("import",), ("suites", "pull"), ("models", "pull")}
 """Commands that need the real model, or another program's files."""
 
@@ -96,6 +94,7 @@ class Reader:
     def _small(self, words: list[str]) -> list[str]:
         """Return a command for the stand-ins of base, suites and sizes."""
         found = ["./base" if word == BASE else word.replace("/48/", "/8/") for word in words]
+        found = [word.removeprefix("/data/") if word == "/data/store" else word for word in found]
         for place, word in enumerate(found[:-1]):
             if word == "--suite" and found[place + 1] in builtin_suites():
                 found[place + 1] = str(stand_in(found[place + 1], self._folder))
@@ -166,6 +165,28 @@ def test_every_recipe_of_the_page_on_recipes_is_trained_as_it_is_written(prepare
     reader._command(["spillover", "run", "study.yaml", "--threads", "1"], "", where="recipes.md")
     reader._command(["spillover", "export", "study.yaml", "recipe-2", "--to", "kept"], "", where="recipes.md")
     assert (folder / "kept" / "config.json").is_file()
+
+
+@pytest.mark.long
+def test_the_mixtures_of_the_page_are_trained_within_their_budget(prepared, tmp_path, monkeypatch, capsys):
+    folder = copied(prepared, tmp_path / "reader")
+    monkeypatch.chdir(folder)
+    assert walk("mixtures.md", folder, capsys) == 1
+    arms = json.loads((folder / "report" / "study" / "summary.json").read_text(encoding="utf-8"))["verdicts"]
+    assert len(arms) > 8
+
+
+@pytest.mark.long
+def test_a_reader_of_the_page_on_the_paper_can_run_every_example(prepared, tmp_path, monkeypatch, capsys):
+    folder = copied(prepared, tmp_path / "reader")
+    monkeypatch.chdir(folder)
+    (folder / "examples").mkdir()
+    for example in (ROOT / "examples").glob("*.yaml"):
+        data = shrunk(yaml.safe_load(example.read_text(encoding="utf-8")), folder)
+        data["suite"] = str(stand_in("genpower", folder))
+        (folder / "examples" / example.name).write_text(yaml.safe_dump(data), encoding="utf-8")
+    (folder / "path/to/the/release/data").mkdir(parents=True)
+    assert walk("paper.md", folder, capsys) == 7
 
 
 def test_every_page_with_blocks_is_walked_or_says_where_its_blocks_are_tried():

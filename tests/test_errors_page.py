@@ -136,9 +136,16 @@ def test_an_error_of_the_page_is_printed_as_the_page_says(prepared, tmp_path, mo
     assert message in errors[0]
 
 
-@pytest.mark.parametrize("command", ["show", "diff", "export"])
-def test_every_command_says_that_the_study_comes_first(tmp_path, monkeypatch, capsys, command):
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("show", "sft/siqa", "study.yaml"),
+        ("diff", "sft", "study.yaml", "lora"),
+        ("export", "sft", "study.yaml", "--to", "x"),
+    ],
+)
+def test_every_command_says_that_the_study_comes_first(tmp_path, monkeypatch, capsys, words):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
-        main([command, "sft/siqa", "study.yaml", "--to", "kept"][: 5 if command == "export" else 3])
-    assert "error: sft/siqa: no study file; the study comes first" in capsys.readouterr().err
+        main(list(words))
+    assert f"error: {words[1]}: no study file; the study comes first" in capsys.readouterr().err
