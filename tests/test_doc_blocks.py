@@ -14,6 +14,10 @@ from nbclient import NotebookClient
 from spillover.cli import main
 from spillover.config import load_study
 from spillover.tasks.suite import builtin_suites, load_suite
+from tests.evaluation.harness.test_inspect_logs import sample as inspect_sample
+from tests.evaluation.harness.test_inspect_logs import write_log
+from tests.evaluation.harness.test_samples import sample as lm_eval_sample
+from tests.evaluation.harness.test_samples import write_run
 from tests.stand_in import BASE, make_folder, shrunk, stand_in
 from tests.test_docs import DOCS, PAGES, ROOT, SLOTS, Block, blocks
 
@@ -28,13 +32,15 @@ ELSEWHERE = {
     "gate.md": "exit codes of a pipeline: tests/commands/test_gate",
     "CONTRIBUTING.md": "its commands are those of developing",
     "install.md": "installing is tried with `make dist`, in an environment of its own",
-    "lm-eval.md": "needs lm-eval and tasks of the hub: tests/evaluation/harness",
     "study.md": "names adapters and a release that it does not have, loaded in test_docs",
 }
 NOT_OURS = ("pip", "uv", "make", "python", "source", "git", "accelerate")
 """Programs whose words `test_docs` checks; what accelerate launches, tests/training/test_processes does."""
-FETCHES = {("demo",), ("lm-eval",), ("import",), ("suites", "pull"), ("models", "pull")}
-"""Commands that need the real model, or another program's files."""
+IMPORTS = ("lm-eval.md",)
+"""Of this page only the imports: its study and its command line need lm-eval and tasks of the hub, as in
+tests/evaluation/harness."""
+FETCHES = {("demo",), ("lm-eval",), ("suites", "pull"), ("models", "pull")}
+"""Commands that need the real model, or another program."""
 
 
 class Reader:
@@ -189,9 +195,24 @@ def test_a_reader_of_the_page_on_the_paper_can_run_every_example(prepared, tmp_p
     assert walk("paper.md", folder, capsys) == 7
 
 
+def test_a_reader_can_import_what_other_programs_logged(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, right in (("base", (1.0, 0.0)), ("tuned", (1.0, 1.0))):
+        rows = [(f"a sentence of number {number}", right[number % 2]) for number in range(40)]
+        write_run(tmp_path / "runs" / name, {"sst2": [lm_eval_sample(text, acc=value) for text, value in rows]})
+        samples = [inspect_sample(text, "CI"[value == 0], id=number) for number, (text, value) in enumerate(rows)]
+        write_log(tmp_path / "logs" / name / "sst2.eval", f"hf/{name}", samples, task="sst2")
+    reader = Reader(tmp_path, capsys)
+    for block in page_blocks("lm-eval.md"):
+        if block.language == "sh":
+            reader.do(block)
+    assert reader.ran == 2
+    assert len(list((tmp_path / "report").rglob("index.html"))) == 2
+
+
 def test_every_page_with_blocks_is_walked_or_says_where_its_blocks_are_tried():
     with_blocks = {block.page.name for block in blocks() if block.language != "text"}
-    assert with_blocks <= {"quickstart.md", *WALKED, *AFTERWARDS, *TRAINED, *ELSEWHERE}
+    assert with_blocks <= {"quickstart.md", *WALKED, *AFTERWARDS, *TRAINED, *IMPORTS, *ELSEWHERE}
     assert set(ELSEWHERE) <= {page.name for page in PAGES}
 
 
