@@ -17,6 +17,8 @@ from tests.study.made_study import WORDS, make_model
 COUNT = 90
 BASE = "smollm2-135m-instruct"
 LABELS = ("positive", "negative")
+ROWS = ("sizes", "specialist_rows", "general_rows")
+"""Settings of a design of mixtures that are counts of rows."""
 
 
 def make_folder(folder: Path) -> None:
@@ -32,6 +34,18 @@ def make_folder(folder: Path) -> None:
     (folder / "runs").mkdir()
     _make_adapter(folder / "base", folder / "runs" / "support-bot")
     make_model(folder / "runs" / "whole", seed=1)
+    _write_predictions(folder / "ours.csv")
+
+
+def _write_predictions(file: Path) -> None:
+    """Write what a classifier says of the made rows of a built-in task."""
+    task = load_suite("pocket").tasks["amazon"]
+    fields = Template(str(getattr(task.prompts[1], "text", task.prompts[1]))).fields
+    rows = [_row(task.name, number, fields, task.answers) for number in range(COUNT)]
+    shares = ["0.8", *[str(round(0.2 / (len(task.answers) - 1), 3))] * (len(task.answers) - 1)]
+    lines = [",".join(("text", "label", *task.answers))]
+    lines += [",".join((" ".join(row[field] for field in fields), task.answers[0], *shares)) for row in rows]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def shrunk(data: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -40,12 +54,20 @@ def shrunk(data: dict[str, Any], folder: Path) -> dict[str, Any]:
         return with_included(data, folder)
     made = {**data, "base": "./base", "training": {**data.get("training", {}), "epochs": 1, "batch_size": 4}}
     made["test_limit"], made["seeds"] = 10, [0]
-    if data.get("suite", "pocket") in builtin_suites():
-        made["suite"] = f"./{stand_in(data.get('suite', 'pocket'), folder).name}"
+    if "mix" in data:
+        made["mix"] = {name: _few(value) if name in ROWS else value for name, value in data["mix"].items()}
+    suite = data.get("suite", "pocket")
+    if suite in builtin_suites():
+        made["suite"] = f"./{stand_in(suite, folder).name}"
     for entry in made.get("variants", ()):
         if "sizes" in entry:
-            entry["sizes"] = sorted({min(size, 8) for size in entry["sizes"]})
+            entry["sizes"] = _few(entry["sizes"])
     return made
+
+
+def _few(counts: list[int]) -> list[int]:
+    """Return the two smallest counts of rows, each as small as can be beside the other."""
+    return sorted({min(count, 8 * (1 + place)) for place, count in enumerate(sorted(counts)[:2])})
 
 
 def with_included(suite: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -21,4 +21,4 @@ def test_the_study_in_an_option_is_refused_with_the_right_order(finished_study, 
     ):
         assert call("export", *words, "--store", store) == 2
         said = capsys.readouterr().err
-        assert said == "error: export takes the study first: spillover export STUDY VARIANT --to FOLDER\n"
+        assert said == "error: the study comes first: spillover export STUDY VARIANT --to FOLDER\n"

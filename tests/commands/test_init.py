@@ -9,14 +9,17 @@ import pytest
 
 from spillover.cli import main
 from spillover.config import load_study
+from spillover.lint.findings import Severity
+from spillover.lint.lint import lint
 from spillover.own_data.study_text import MARGIN
 from spillover.statistics.power import WANTED, fewest_items
+from spillover.steps.workshop import Workshop
 from spillover.store.store import Store
 from spillover.study.runner import missing_steps
 from spillover.study.study_file import StudyFile
 from spillover.tasks.prepare import prepare, training_rows
 from spillover.tasks.suite import load_suite
-from tests.study.made_study import make_model
+from tests.study.made_study import WORDS, make_model
 
 NOUNS = ["kettle", "lamp", "café chair", "phone", "book", "shoe", "bag", "clock"]
 GOOD, BAD = ["works well", "is lovely", "was worth it"], ["broke at once", "is ugly", "was a waste"]
@@ -96,7 +99,7 @@ def test_data_of_a_kind_that_the_pocket_suite_has_is_tested_out_of_domain_on_it(
     write_csv(folder / "tweets.csv", reviews(120), delimiter=";")
     assert call("init", "--train", "tweets.csv", "--input", "Review Text", "--base", "./model") == 0
     study, _ = planned()
-    assert [task.name for task in study.test_on] == ["own-tweets", "tweets", "amazon", "sts-captions"]
+    assert [task.name for task in study.test_on] == ["own-tweets", "tweets", "movie", "sts-captions"]
     ours, theirs = study.suite.task("own-tweets"), study.suite.task("tweets")
     assert ours.prompts[1].text.replace("{review_text}", "{input}") == theirs.prompts[1].text
 
@@ -457,21 +460,97 @@ def test_conversations_of_a_question_and_its_answer_are_read(
     assert f"conversations in column '{column}' go on to 6 turns" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("target", ["place", "letter", "text"])
+def quiz(count, answer, *, is_nested=False):
+    """Rows with three options each, whose answer is the option's place, its letter or its text."""
+    draw, rows = random.Random(0), []
+    for number in range(count):
+        options, place = [f"{colour} {draw.random()}" for colour in ("red", "blue", "grey")], number % 3
+        rows.append(
+            {
+                "question": f"Which colour is drawn in round {number}?",
+                "choices": {"text": options, "label": ["A", "B", "C"]} if is_nested else options,
+                "answer": {"place": place, "letter": "ABC"[place], "text": options[place]}[answer],
+            }
+        )
+    return rows
+
+
+@pytest.mark.parametrize("answer", ["place", "letter", "text"])
 @pytest.mark.parametrize("is_nested", [False, True])
-def test_options_of_each_row_are_not_dropped_without_a_word(tmp_path, monkeypatch, capsys, target, is_nested):
-    monkeypatch.chdir(tmp_path)
-    rows = []
-    for number in range(60):
-        options, place = [f"red {number}", f"blue {number}"], number % 2
-        choices = {"text": options, "label": ["A", "B"]} if is_nested else options
-        answer = {"place": place, "letter": "AB"[place], "text": options[place]}[target]
-        rows.append(json.dumps({"question": f"which {number}?", "choices": choices, "answer": answer}) + "\n")
-    Path("quiz.jsonl").write_text("".join(rows))
-    assert call("init", "--train", "quiz.jsonl", "--yes") == 2
-    column = "choices.text" if is_nested else "choices"
-    assert f"write a suite with `options: {column}`" in capsys.readouterr().err
+def test_each_rows_own_options_are_asked_whatever_names_the_right_one(folder, capsys, answer, is_nested):
+    rows = quiz(60, answer, is_nested=is_nested)
+    write_lines(folder / "quiz.jsonl", rows)
+    assert call("init", "--train", "quiz.jsonl", "--yes", "--base", "./model") == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "choices options each row's list has its target" in printed
+    assert "family choice, each row's own options" in printed
+    study, prepared = planned()
+    assert study.suite.task("quiz").metrics == ("accuracy",)
+    right = {row["question"]: options[number % 3] for number, (row, options) in enumerate(_with_options(rows))}
+    read = [row for part in (prepared["quiz"].train, prepared["quiz"].test) for row in part]
+    assert len(read) == 58
+    assert all(row.target == right[row.fields["question"]] and len(row.options) == 3 for row in read)
+
+
+def _with_options(rows):
+    return [(row, row["choices"]["text"] if isinstance(row["choices"], dict) else row["choices"]) for row in rows]
+
+
+def test_places_that_are_counted_from_one_are_refused_with_the_row(folder, capsys):
+    write_lines(folder / "quiz.jsonl", [row | {"answer": row["answer"] + 1} for row in quiz(60, "place")])
+    assert call("init", "--train", "quiz.jsonl", "--yes", "--base", "./model") == 2
+    assert "row 3, column 'answer': 3 is no place among 3 options, which are counted from 0" in capsys.readouterr().err
     assert not Path("suite.yaml").exists()
+
+
+def varied(count):
+    """Rows of two labels that resemble one another as little as texts of people do."""
+    draw = random.Random(0)
+    words = [
+        "".join(draw.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(draw.randrange(3, 7))) for _ in range(900)
+    ]
+    return [
+        {
+            "message": " ".join(draw.choice(words) for _ in range(8)),
+            "remark": " ".join(draw.choice(WORDS) for _ in range(5)),
+            "priority": ("urgent", "normal")[draw.random() < 0.5],
+        }
+        for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["comma", "semicolon", "tab", "lines", "messages", "two texts", "options"])
+def test_lint_finds_nothing_to_mend_in_what_init_wrote(folder, kind):
+    rows, columns = varied(800), ["--input", "message", "--target", "priority"]
+    file = {"comma": "rows.csv", "semicolon": "rows.csv", "tab": "rows.tsv"}.get(kind, "rows.jsonl")
+    if file != "rows.jsonl":
+        write_csv(folder / file, rows, delimiter={"comma": ",", "semicolon": ";", "tab": "\t"}[kind])
+    elif kind == "messages":
+        said = [(("user", row["message"]), ("assistant", f"{row['priority']} {n}")) for n, row in enumerate(rows)]
+        write_lines(
+            folder / file, [{"messages": [{"role": who, "content": text} for who, text in pair]} for pair in said]
+        )
+        columns = []
+    elif kind == "options":
+        rows = [row | {"question": more["message"]} for row, more in zip(quiz(800, "place"), rows, strict=True)]
+        write_lines(folder / file, rows)
+        columns = []
+    else:
+        write_lines(folder / file, rows)
+        columns += ["--input", "remark"] if kind == "two texts" else []
+    assert call("init", "--train", file, "--base", "./model", *columns) == 0
+    text = (folder / "study.yaml").read_text()  # the other tasks come from the index of packages
+    (folder / "study.yaml").write_text(
+        "".join(line for line in text.splitlines(True) if "of the pocket suite" not in line)
+    )
+    study = load_study(folder / "study.yaml", cache=Path("cache"), notice=lambda line: None)
+    assert [task.name for task in study.test_on] == ["rows"]
+    store = Store(Path("store"))
+    notes = {"too-few-items", "padding"}  # of 250 rows, and of the base
+    found = [
+        one for one in lint(study, store, Workshop(store)) if one.severity != Severity.NOTE or one.check not in notes
+    ]
+    assert found == []
 
 
 def test_a_column_of_lists_that_is_no_choice_is_said_to_be_one(tmp_path, monkeypatch, capsys):

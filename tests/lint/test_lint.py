@@ -375,9 +375,9 @@ def test_one_shared_row_in_more_than_a_hundred_is_a_warning_and_no_error(path):
 def test_a_design_is_too_small_where_its_coarsest_variant_misses_what_one_looks_for():
     row = Detectable("sft", Relation.IN_DOMAIN, 2, 100, 100, WANTED, False, None)
     assert list(too_few_items((row,))) == []
-    noted = replace(row, difference=1.5 * WANTED, rows_needed=225)
+    noted = replace(row, difference=1.5 * WANTED, rows_needed=225, mend="225 test rows a task")
     assert [finding.severity for finding in too_few_items((row, noted))] == [NOTE]
-    warned = replace(row, difference=1.1 * COARSE, rows_needed=500)
+    warned = replace(row, difference=1.1 * COARSE, rows_needed=500, mend="500 test rows a task")
     (finding,) = too_few_items((noted, warned))
     assert finding.severity is WARNING
     assert "100 items show a difference only from 0.11 on" in finding.what

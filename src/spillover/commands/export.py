@@ -31,7 +31,7 @@ def export(
     from spillover.study.export import export as export_variant
 
     if named_study or not variant or to is None:
-        raise UserError("export takes the study first: spillover export STUDY VARIANT --to FOLDER")
+        raise UserError("the study comes first: spillover export STUDY VARIANT --to FOLDER")
     study = terminal.study(study_file, folder, precision)
     gap = export_variant(study, Store(store), variant_id(study, variant), to)
     terminal.say(f"{to}: whole model in float32; merging moved no logit by more than {gap:.1g}")

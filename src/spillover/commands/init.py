@@ -182,9 +182,11 @@ def summary(proposal: Proposal, prepared: Mapping[str, PreparedTask]) -> Sequenc
 
     pool = Sources(pool=(FileSource(file=str(proposal.trained.table.path)),))
     own, answers = proposal.trained, proposal.answers
-    kind = f"{len(answers)} answers ({', '.join(answers[:6])}{', ...' if len(answers) > 6 else ''})"
+    kind = "each row's own options" if proposal.options else "free text"
+    if answers:
+        kind = f"{len(answers)} answers ({', '.join(answers[:6])}{', ...' if len(answers) > 6 else ''})"
     lines = [
-        f"{own.table.path}: {len(own.table.rows)} rows; family {proposal.family}, {kind if answers else 'free text'}",
+        f"{own.table.path}: {len(own.table.rows)} rows; family {proposal.family}, {kind}",
         f"  {own.train_count} rows to train, {own.test_count} to test, {own.demonstration_count} demonstrations",
         *_balance(proposal),
         *(f"  {line}" for line in account_lines(prepared[own.name], pool)),
@@ -207,7 +209,8 @@ def _show_columns(proposal: Proposal, given: Given, terminal: Terminal) -> None:
 
     table = proposal.trained.table
     inputs = (*(column for _, column in proposal.inputs), *proposal.followed_by)
-    uses = column_uses(table, inputs, proposal.target, proposal.group, (*given.inputs, given.target, given.group))
+    named = (*given.inputs, given.target, given.group)
+    uses = column_uses(table, inputs, proposal.target, group=proposal.group, options=proposal.options, given=named)
     terminal.table(("column", "taken as", "why"), [(use.name, use.role, use.why) for use in uses])
     for name in second_texts(table, uses):
         both = " ".join(f"--input {shlex.quote(column)}" for column in (*inputs, name))

@@ -87,7 +87,7 @@ def made_plan(
         costs,
         calibration,
         rows,
-        suggestions(study, rows, workshop),
+        suggestions(rows),
         margin_reach(study, workshop),
     )
 

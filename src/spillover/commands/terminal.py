@@ -80,6 +80,8 @@ class Terminal:
         """Read a study file; ``precision`` takes the place of its own, the code of tasks in ``trusted`` may run."""
         from spillover.config import load_study
 
+        if path.suffix not in (".yaml", ".yml") and not path.exists():
+            raise UserError(f"{path}: no study file; the study comes first, then what of it: COMMAND STUDY.yaml ...")
         if trusted:
             from spillover.sources.task_code import trust
 

@@ -77,7 +77,7 @@ def too_few_items(rows: tuple[Detectable, ...]) -> Iterator[Finding]:
                 f"{relation}",
                 f"{row.item_count} items show a difference only from {row.difference:.2f} on",
                 "a smaller loss will most likely stay undecided, and 'no difference found' will not mean 'no loss'",
-                f"{row.rows_needed} test rows a task would show {WANTED}: raise test_limit or test on more tasks",
+                row.mend,
             )
 
 

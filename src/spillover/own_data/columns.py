@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from spillover.own_data.look import HARDLY_REPEATED, INPUT_NAMES, PAIRS, TARGET_NAMES, Table, plain_values
+from spillover.statistics.resampled import MINIMUM_UNIT_COUNT
 
 TEXT_WORDS = 4
 """Words of a value on average from which a column is text that a model could read."""
@@ -19,12 +20,12 @@ class ColumnUse:
 
     name: str
     role: str
-    """``input``, ``target``, ``group`` or ``ignored``."""
+    """``input``, ``target``, ``group``, ``options`` or ``ignored``."""
     why: str
 
 
 def column_uses(
-    table: Table, inputs: Sequence[str], target: str, group: str, given: Iterable[str]
+    table: Table, inputs: Sequence[str], target: str, *, group: str, options: str, given: Iterable[str]
 ) -> tuple[ColumnUse, ...]:
     """Return what every column of a table is taken as, in the order of the file.
 
@@ -33,6 +34,7 @@ def column_uses(
         inputs: The columns of the input.
         target: The column of the answer.
         group: The column whose equal values keep rows together; empty without one.
+        options: Where each row lists the options of its target; empty without them.
         given: Columns that the user named.
     """
     named = set(given)
@@ -45,6 +47,8 @@ def column_uses(
             return ColumnUse(name, "target", _why_target(table, name))
         if name in inputs:
             return ColumnUse(name, "input", _why_input(name, inputs))
+        if name in (options, options.partition(".")[0]):
+            return ColumnUse(name, "options", "each row's list has its target")
         return ColumnUse(name, "ignored", _why_ignored(table, name))
 
     return tuple(map(use, table.columns))
@@ -81,6 +85,8 @@ def _why_ignored(table: Table, name: str) -> str:
         return f"a text too; --input {name!r} beside the others takes it as well"
     if different == len(values):
         return "another value in every row, as of row numbers"
+    if different < MINIMUM_UNIT_COUNT:
+        return f"{different} different values"
     return f"{different} different values; --group {name!r} keeps rows of one value together"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from spillover.artifacts.files import read_whole
 from spillover.errors import UserError, unknown_name
+from spillover.tasks.labels import folded
 from spillover.tasks.source import SIZE_LIMIT_BYTES, FileSource
 from spillover.tasks.table import RawRow, stated_separator, table_rows
 
@@ -62,6 +63,8 @@ SPEAKING = (("user", "assistant"), ("system", "user", "assistant"))
 SEPARATORS = (",", ";", "\t", "|")
 
 
+LONGEST_LABEL = 60
+"""Characters; longer targets are text and no labels."""
 HARDLY_REPEATED = 0.9
 """Share of different values from which on a column is text or row numbers, and no labels."""
 
@@ -140,8 +143,11 @@ def _roles(turns: object, who: str, what: str) -> tuple[str, ...]:
     return tuple(SPEAKERS.get(turn[who], turn[who]) for turn in turns)
 
 
-def options_column(table: Table, target: str) -> str | None:
-    """Return the column that lists the options of each row, one of which its target is, by its text or its place."""
+def options_column(table: Table, target: str) -> str:
+    """Return where each row lists the options of which its target is one, by its text or its place; empty if nowhere.
+
+    A place counted from 1 is taken too, so that the row is refused by name and no list is left out silently.
+    """
     for column in table.columns:
         values = [row.values.get(column) for row in table.rows]
         place = column
@@ -152,7 +158,7 @@ def options_column(table: Table, target: str) -> str | None:
         given = [row.values.get(target) for row in table.rows]
         if all(_is_option(one, options) for one, options in zip(given, values, strict=True)):
             return place
-    return None
+    return ""
 
 
 def _is_option(given: object, options: object) -> bool:
@@ -161,7 +167,7 @@ def _is_option(given: object, options: object) -> bool:
         return True
     text = str(given)
     place = ord(text) - ord("A") if len(text) == 1 and text.isalpha() else int(text) if text.isdecimal() else -1
-    return 0 <= place < len(options)
+    return 0 <= place <= len(options)
 
 
 def _separator(content: bytes) -> str:
@@ -185,7 +191,11 @@ def guessed_target(table: Table) -> str:
     by_name = _named(table.columns, TARGET_NAMES)
     if by_name:
         return by_name
-    values = {name: plain_values(table, name) for name in table.columns if name}
+    values = {
+        name: [folded(text) if len(text) <= LONGEST_LABEL else text for text in plain_values(table, name)]
+        for name in table.columns
+        if name
+    }
     counts = {name: len(set(own)) for name, own in values.items()}
     several = [name for name, count in counts.items() if count > 1] or list(counts)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from spillover.errors import UserError
 from spillover.own_data.columns import OPTIONAL_SHARE
-from spillover.own_data.look import Table, label_counts, options_column
+from spillover.own_data.look import LONGEST_LABEL, Table, label_counts, options_column
 from spillover.prompts.demonstrations import normalised
 from spillover.prompts.words import is_latin, words
 from spillover.tasks.labels import folded, twin_labels
@@ -19,8 +19,6 @@ from spillover.tasks.suite import load_suite
 POCKET = "pocket"
 MOST_LABELS = 50
 """Answers that are scored one by one for every test row; more make a task of another kind."""
-LONGEST_LABEL = 60
-"""Characters; longer targets are text and no labels."""
 LEAST_TRAIN, LEAST_TEST, MOST_TEST, MOST_TRAIN = 16, 20, 250, 1000
 """Rows. 250 test rows show a loss of 7 points at two shot counts (`analysis.power`). A thousand training rows take a
 small model hours on a processor; the study file says where to ask for more."""
@@ -28,9 +26,9 @@ PROMPT_WORDS = 600
 """Words of a whole prompt with its demonstrations, at 1.5 tokens a word about 900 of the 1024 that a row may have."""
 LOPSIDED = 0.8
 """Share of the most frequent label from which accuracy says little and macro F1 leads."""
-SMALL = {"sentiment": ("tweets", "amazon"), "paraphrase": ("sts-captions",)}
-"""Tasks of the pocket suite whose archives are small (2 MB and 0.4 MB), by family."""
-OWN_FAMILY = {"sentiment": ("tweets", "amazon"), "inference": ("snli", "news-consistency"), "summary": ("bbc", "xsum")}
+SMALL = ("tweets", "sts-captions")
+"""Tasks of the pocket suite, a family each, of small archives (2 MB and 0.4 MB) and of independent rows."""
+OWN_FAMILY = {"sentiment": ("tweets", "movie"), "inference": ("snli", "news-consistency"), "summary": ("bbc", "xsum")}
 """Families of the pocket suite that a user's data may belong to, and tasks that are out-of-domain then."""
 
 
@@ -64,7 +62,9 @@ class Proposal:
     """Every label as a file spells it to the answer; empty where no two of them are one word."""
     prompt: str
     answers: tuple[str, ...]
-    """Empty for free text."""
+    """Empty for free text, and where each row has options of its own."""
+    options: str
+    """Where a row lists the options that its target is one of; empty without them."""
     metrics: tuple[str, ...]
     """The first one leads."""
     shots: int
@@ -87,17 +87,13 @@ def propose(train: Table, inputs: Sequence[str], target: str, also: Sequence[Tab
         raise UserError(f"{train.path}: column {target!r} is both input and target; name another --input or --target")
     if group in (target, *inputs):
         raise UserError(f"{train.path}: column {group!r} is both --group and input or target; name another")
-    if options := options_column(train, target):
-        raise UserError(
-            f"{train.path}: column {options!r} lists the options that {target!r} chooses from in each row, which init "
-            f"does not ask; write a suite with `options: {options}` (spillover tasks show mmlu), or drop the column"
-        )
+    options = options_column(train, target)
     texts = {column: train.texts(column) for column in (*inputs, *([group] if group else []))}
     followed_by = tuple(name for name in inputs[1:] if texts[name].count("") > OPTIONAL_SHARE * len(train.rows))
     inputs, all_inputs = [name for name in inputs if name not in followed_by], inputs
     counts, label_map = _merged(label_counts(train, target), [label_counts(table, target) for table in also])
-    answers = _answers(train, target, counts)
-    family = _family(answers, inputs, target)
+    answers = () if options else _answers(train, target, counts)
+    family = "choice" if options else _family(answers, inputs, target)
     shots = 2 if len(answers) <= 2 else min(4, len(answers))
     fields = _fields(inputs)
     known = load_suite(POCKET).tasks
@@ -119,7 +115,8 @@ def propose(train: Table, inputs: Sequence[str], target: str, also: Sequence[Tab
         label_map,
         _prompt(family, fields, inputs, target),
         answers,
-        _metrics(answers, counts),
+        options,
+        ("accuracy",) if options else _metrics(answers, counts),
         shots,
         word_limit if longest > word_limit else None,
         _token_limit(counts),
@@ -127,7 +124,7 @@ def propose(train: Table, inputs: Sequence[str], target: str, also: Sequence[Tab
         trained,
         tuple(others),
         out_of_domain,
-        tuple(name for names in SMALL.values() for name in names[-1:] if known[name].family != family),
+        tuple(name for name in SMALL if known[name].family != family),
     )
 
 

@@ -105,6 +105,9 @@ def _margin_lines(proposal: Proposal) -> Iterable[str]:
 
 
 def _answer_lines(proposal: Proposal) -> Iterable[str]:
+    if proposal.options:
+        yield "    length_normalised: true # in nats per character, so that long options stand a chance\n"
+        return
     if not proposal.answers:
         limits = f"max_new_tokens: {proposal.max_new_tokens}, stop: {_quoted(proposal.stop)}"
         yield f"    generation: {{{limits}}} # free text\n"
@@ -142,6 +145,10 @@ def _task_text(proposal: Proposal, task: OwnTask, folder: Path) -> str:
         f"    columns: {{{columns}}} # field of the prompt: your column",
         f"    target: {_target_text(proposal)}",
     ]
+    if proposal.options:
+        lines.append(
+            f"    options: {_plain(proposal.options)} # each row's list is scored; the target is one, or its place"
+        )
     if task.left_out:
         lines.append(f"    drop_targets: [{', '.join(map(_plain, task.left_out))}] # not in the training file")
     lines += [

@@ -51,6 +51,8 @@ class Detectable:
     """Whether the items' deviation is that of the base's stored scores, and not an assumed one, in every task."""
     rows_needed: int | None
     """Test rows a task that would show `WANTED`; None where it is shown already."""
+    mend: str = ""
+    """What would show it; empty where it is shown already."""
 
     @property
     def has_interval(self) -> bool:
@@ -106,6 +108,7 @@ def detectable_differences(study: Study, store: Store, workshop: Workshop) -> tu
                 continue
             difference = detectable_difference([found.items for found in own])
             mean_count = sum(found.items.item_count for found in own) / len(own)
+            needed = math.ceil(mean_count * items_factor(difference)) if difference > WANTED else None
             rows.append(
                 Detectable(
                     model.variant,
@@ -115,38 +118,34 @@ def detectable_differences(study: Study, store: Store, workshop: Workshop) -> tu
                     min(found.items.unit_count for found in own),
                     difference,
                     all(found.is_measured for found in own),
-                    math.ceil(mean_count * items_factor(difference)) if difference > WANTED else None,
+                    needed,
+                    _mend(needed, [found.task for found in own], workshop) if needed else "",
                 )
             )
     return tuple(rows)
 
 
-def suggestions(study: Study, rows: Sequence[Detectable], workshop: Workshop) -> tuple[str, ...]:
+def _mend(needed: int, tasks: Sequence[SuiteTask], workshop: Workshop) -> str:
+    """Return what gives every task the rows that are needed: a higher limit where there are more, else other rows."""
+    counts = {tested.task.name: len(tested.rows(workshop)) for tested in tasks}
+    ways = ["raise test_limit"] if any(counts[one.task.name] > one.limit for one in tasks) else []
+    if short := [name for name, count in counts.items() if count < needed]:
+        has = "have" if len(short) > 1 else "has"
+        ways.append(f"{', '.join(short)} {has} fewer: test on more tasks or seeds of demonstrations, or add rows")
+    return f"{needed} test rows a task would show {WANTED}: {'; '.join(ways)}"
+
+
+def suggestions(rows: Sequence[Detectable]) -> tuple[str, ...]:
     """Return what would make too coarse a design finer, one sentence per relation."""
     coarse: dict[Relation, Detectable] = {}
     for row in rows:
         worst = coarse.get(row.relation)
         if row.rows_needed is not None and (worst is None or row.rows_needed > (worst.rows_needed or 0)):
             coarse[row.relation] = row
-    found = []
-    for kind, row in coarse.items():
-        tasks = [
-            task
-            for task in study.suite_tasks
-            if task.may_enter_means
-            and any(
-                model.variant == row.variant
-                and relation(model.trained_on, task) == kind
-                and not model.cannot_answer(task)
-                for model in study.models
-            )
-        ]
-        short = [task.name for task in tasks if len(task.rows(workshop)) < (row.rows_needed or 0)]
-        lacking = f"; {', '.join(short)} has fewer: test on more tasks or seeds of demonstrations" if short else ""
-        found.append(
-            f"{kind}: this design shows differences from {row.difference:.2f} on; {row.rows_needed} test rows a task "
-            f"would show {WANTED}: raise test_limit{lacking}"
-        )
+    found = [
+        f"{kind}: this design shows differences from {row.difference:.2f} on; {row.mend}"
+        for kind, row in coarse.items()
+    ]
     found += [f"{kind}: {NO_INTERVAL}" for kind in dict.fromkeys(row.relation for row in rows if not row.has_interval)]
     return tuple(found)
 

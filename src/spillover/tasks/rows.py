@@ -68,7 +68,10 @@ def _has_places(raw_rows: Sequence[RawRow], options: str, task: Task) -> bool:
     """
     place_count = text_count = 0
     for raw in raw_rows:
-        target, listed = raw.values.get(task.target.column), raw.values.get(options)
+        try:
+            target, listed = raw.value(task.target.column), raw.value(options)
+        except UserError:  # said of the rows that are asked, when they are read
+            continue
         if isinstance(listed, list) and _place(target) is not None:
             place_count += 1
             text_count += str(target) in (task.answers or map(str, listed))
