@@ -89,16 +89,17 @@ def stand_in(name: str, folder: Path) -> Path:
         return file
     made: dict[str, Any] = {"families": {}, "tasks": {}}
     for task in load_suite(name).tasks.values():
-        prompt = getattr(task.prompts[1], "text", task.prompts[1])
-        if task.options is not None or not isinstance(prompt, str):
+        if task.options is not None:
             continue
+        first = task.prompts[1].text  # others of a release are files, which only the release has
+        prompts = {form: prompt.text or f"In other words:\n{first}" for form, prompt in task.prompts.items()}
         made["families"][task.family] = {}
-        fields = Template(prompt).fields
+        fields = tuple(dict.fromkeys(field for text in prompts.values() for field in Template(text).fields))
         rows = [_row(task.name, number, fields, task.answers) for number in range(COUNT)]
         _write(folder / f"{name}-{task.name}.jsonl", rows)
         made["tasks"][task.name] = {
             "family": task.family,
-            "prompts": {1: prompt},
+            "prompts": prompts,
             **({"answers": list(task.answers)} if task.answers else {"generation": {"max_new_tokens": 4}}),
             "shots": [0, 2],
             "sources": {"pool": f"{name}-{task.name}.jsonl"},
