@@ -52,11 +52,18 @@ tasks:
 """
 
 
-def make_store(folder: Path, *, item_count: int) -> tuple[Path, Store]:
+def make_store(
+    folder: Path,
+    *,
+    item_count: int,
+    variant_count: int = VARIANTS,
+    tasks: Sequence[str] = TASKS,
+    shots: Sequence[int] = SHOTS,
+) -> tuple[Path, Store]:
     """Write a study of 500 cells, its suite, its model's files and its finished steps; return the study's file."""
     _write_model(folder / "model")
     suite = SUITE
-    for name in TASKS:
+    for name in tasks:
         _write_rows(folder, name, item_count)
         suite += (
             f"  {name}:\n    family: {name.split('-')[0]}\n    sources: {{pool: {name}.jsonl}}\n"
@@ -65,12 +72,13 @@ def make_store(folder: Path, *, item_count: int) -> tuple[Path, Store]:
         )
     (folder / "made.yaml").write_text(suite, encoding="utf-8")
     variants = "".join(
-        f"  - {{name: v{index}, train_on: [{TASKS[index % len(TASKS)]}], sizes: [16]}}\n" for index in range(VARIANTS)
+        f"  - {{name: v{index}, train_on: [{tasks[index % len(tasks)]}], sizes: [16]}}\n"
+        for index in range(variant_count)
     )
     path = folder / "study.yaml"
     path.write_text(
-        f"base: ./model\nsuite: ./made.yaml\nvariants:\n{variants}test_on: [{', '.join(TASKS)}]\n"
-        f"shots: {list(SHOTS)}\ntest_limit: {item_count}\nprecision: float32\n",
+        f"base: ./model\nsuite: ./made.yaml\nvariants:\n{variants}test_on: [{', '.join(tasks)}]\n"
+        f"shots: {list(shots)}\ntest_limit: {item_count}\nprecision: float32\n",
         encoding="utf-8",
     )
     study, store = load_study(path, cache=folder / "cache", notice=print), Store(folder / "store")
@@ -90,7 +98,8 @@ def _finish(store: Store, step: Step) -> None:
         fill = lambda target: _score(store, step, target)  # noqa: E731
     elif isinstance(step, Finetune):
         losses = [2 / (1 + index / 20) for index in range(200)]
-        log = {"step_count": 200, "losses": losses, "rows": 16, "dropped": {}, "fingerprint": step.key}
+        log = {"step_count": 200, "losses": losses, "rows": 16, "dropped": {}, "recipe_report": {}}
+        log["fingerprint"] = step.key
         fill = lambda target: files.write_json(target / "training.json", log)  # noqa: E731
     else:
         fill = lambda target: files.write_json(target / "drift.json", _moved())  # noqa: E731
@@ -156,12 +165,20 @@ def _moved() -> dict[str, object]:
 
 
 def _write_model(folder: Path) -> None:
-    """Write what identifies a model and its tokenizer; nothing here ever loads it."""
+    """Write a tokenizer of single characters, and what identifies a model; nothing here ever loads its weights."""
     from safetensors.numpy import save_file
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps({"model_type": "llama", "max_position_embeddings": 8192}))
-    (folder / "tokenizer.json").write_text("{}")
+    pieces = ["<end>", "<unk>", "\n", *map(chr, range(32, 127))]
+    tokenizer = Tokenizer(models.WordLevel({piece: index for index, piece in enumerate(pieces)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Split("", "isolated"), decoders.Fuse()
+    tokenizer.add_special_tokens(["<end>", "<unk>"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    special = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<end>", "unk_token": "<unk>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(special))
+    config = {"model_type": "llama", "max_position_embeddings": 8192, "vocab_size": len(pieces)}
+    (folder / "config.json").write_text(json.dumps(config))
     save_file({"weight": np.zeros((4, 4), dtype=np.float32)}, folder / "model.safetensors")
 
 

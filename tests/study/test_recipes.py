@@ -238,3 +238,16 @@ def test_an_exported_adapter_is_a_whole_model_and_an_unknown_variant_is_named(fi
         export(study, store, "lora/first/16/0", tmp_path / "whole")
     with pytest.raises(UserError, match="is not finished in"):
         export(study, Store(tmp_path / "empty"), "lora/first/16/0", tmp_path / "new")
+
+
+def test_the_log_of_a_training_from_before_recipes_reported_is_read(tmp_path):
+    study, store = load(make_study(tmp_path)), Store(tmp_path / "store")
+    step = next(step for step in study.steps if isinstance(step, Finetune))
+
+    def write(folder):
+        (folder / "training.json").write_text('{"step_count": 3}')
+        return {"duration_seconds": 1.0}
+
+    store.write(step, write)
+    assert step.log(store)["recipe_report"] == {}
+    assert step.log(store)["step_count"] == 3

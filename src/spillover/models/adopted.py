@@ -156,9 +156,10 @@ def check_adapter(base: Path, adapter: Path) -> None:
         wanted = {name: tuple(tensor.shape) for name, tensor in state.items()}
         held = {entry.name: entry.shape for entry in file_entries(adapter / WEIGHTS_FILE)}
         carried = {name: place_of(name) for name in held if name not in wanted}
-        tensors = load_file(adapter / WEIGHTS_FILE)
         layers = [module for module in handle.modules() if hasattr(module, "lora_A")]
         scales = [float(scale) for layer in layers for scale in layer.scaling.values()]
+    with fitting(adapter):  # apart, for some versions of safetensors would read nothing but shapes above
+        tensors = load_file(adapter / WEIGHTS_FILE)
     wanted |= {name: places[place] for name, place in carried.items() if place in places}
     if fault := _difference(held, wanted):
         raise UserError(f"{adapter}: the adapter does not fit this base: {fault}; give the base it was trained on")

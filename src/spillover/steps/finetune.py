@@ -246,7 +246,7 @@ class Finetune(Variant):
         seconds = {SECONDS: provenance[SECONDS]} if SECONDS in provenance else {}  # else among what was found
         return {
             **found,
-            "recipe_report": {**found["recipe_report"], **seconds},
+            "recipe_report": {**found.get("recipe_report", {}), **seconds},  # trainings of old have none
             "duration_seconds": provenance["duration_seconds"],
             "settings": self.settings.model_dump(mode="json"),
             "reads_general_text": self.recipe.constraint.reads_general_text,
