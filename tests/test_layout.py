@@ -143,6 +143,16 @@ def test_torch_is_imported_only_where_models_run():
     assert not wrong
 
 
+def test_scipy_is_loaded_only_where_it_is_used():
+    loaded = [
+        f"{path.relative_to(ROOT)} imports {module}"
+        for path in modules()
+        for module, at_import in imported_modules(path)
+        if at_import and module.split(".")[0] == "scipy"
+    ]
+    assert not loaded, "it takes half a second: import it inside the function, or take it from statistics.distributions"
+
+
 def test_analysis_sees_arrays_and_records_only():
     known = NUMBERS_ONLY | {"spillover"} | set(sys.stdlib_module_names)
     wrong = [

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
 from spillover.prompts.demonstrations import text_of
 from spillover.records import Example, FloatArray
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 LETTERS = 3
 """Of a piece of text: three tell words and their beginnings in every script, where words need spaces."""
@@ -26,6 +29,8 @@ def letter_similarities(pool: Sequence[Example]) -> Similarities:
 
     A piece counts ``1 + log(count)`` times ``1 + log((1 + n) / (1 + rows with it))``, of the ``n`` rows of the pool.
     """
+    from scipy import sparse
+
     found = [_pieces(row) for row in pool]
     row_counts = Counter(piece for pieces in found for piece in pieces)
     places = {piece: index for index, piece in enumerate(sorted(row_counts))}

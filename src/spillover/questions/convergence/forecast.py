@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from spillover.questions.convergence.correlations import family_means
 from spillover.records import FloatArray
+from spillover.statistics.distributions import stdtrit
 from spillover.statistics.paired import content_seed, resample_counts
 from spillover.statistics.resampled import MINIMUM_UNIT_COUNT, resampled_interval
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
 
 from spillover.questions.convergence.reading import Booleans
 from spillover.questions.convergence.scores import Recipe, TaskPair
 from spillover.records import FloatArray
+from spillover.statistics.distributions import ndtr
 from spillover.statistics.paired import ROUNDING
 from spillover.statistics.ranks import pearson, within
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import ndtri
 
 from spillover.analysis.wording import plain
 from spillover.questions.convergence.correlations import IN_CONTEXT, PARTIAL, WITHIN, Correlation
 from spillover.questions.convergence.scores import Recipe
+from spillover.statistics.distributions import ndtri
 from spillover.statistics.power import ALPHA, POWER
 from spillover.statistics.ranks import within
 from spillover.statistics.resampled import MINIMUM_UNIT_COUNT
