@@ -75,7 +75,7 @@ def test_rows_of_any_values_are_a_task_or_one_line(tmp_path, count):
         ("json", "[" * 100_000, "nested too deeply"),
         ("jsonl", '{"text": ' + "9" * 5000 + ', "answer": "up"}', "is not JSON"),
         ("json", '[{"text": ' + "9" * 5000 + ', "answer": "up"}]', "is not JSON"),
-        ("csv", "text,answer\n" + "x" * 200_000 + ",up\n", "field larger than field limit"),
+        ("csv", "text,answer\n" + "x" * 200_000 + ",up\n", "the pool has 1 usable rows"),
         ("csv", 'text,answer\n"x,up\n', "is not CSV"),
     ],
 )

@@ -127,7 +127,7 @@ def test_a_metric_that_a_task_cannot_have_is_refused_before_anything_runs(file):
 
 
 def test_an_unknown_kind_of_scoring_is_refused(file):
-    with pytest.raises(UserError, match=r"scoring is 'calibrated'; it should be 'raw', 'contextual' or 'pmi'"):
+    with pytest.raises(UserError, match=r"scoring is 'calibrated'; it should be 'raw', 'contextual', 'pmi' or 'batch'"):
         load(file, scoring="calibrated")
 
 
