@@ -595,14 +595,14 @@ def test_a_folder_of_tasks_is_read_only_once_the_user_agreed_to_what_it_holds(tm
         read()
     assert not touched.exists()
     trust([own], cache=tmp_path / "cache")
-    assert read().harness
+    assert read().cell_sources[1]
     assert touched.exists()
-    assert read().harness  # what Python compiled meanwhile is no change
+    assert read().cell_sources[1]  # what Python compiled meanwhile is no change
     things.write_text(things.read_text() + "\nMORE = 1\n")
     with pytest.raises(UserError, match="runs code of"):
         read()
     path.write_text(path.read_text().replace("lm-eval/warmth", "second"))
-    assert not read().harness  # nothing of the folder is read
+    assert not read().cell_sources[1]  # nothing of the folder is read
 
 
 def test_a_template_alone_runs_code_and_needs_the_agreement_too(tmp_path):

@@ -132,3 +132,21 @@ def test_a_control_decides_whether_a_model_copies():
 
 def test_raw_answers_give_no_advice():
     assert advices([numbers(replace(made_items(), scoring="raw"))]) == ()
+
+
+def test_a_spoilt_receipt_is_a_control_and_none_that_copying_is_read_from_where_its_labels_are_the_classifiers():
+    true = made_items()
+    spoilt = replace(true, is_spoilt=True, asked=AskedBy(true.asked.variant, "random-confidence"))
+    spoilt = replace(spoilt, cell=replace(true.cell, ask="random-confidence"), final=true.own)
+    found = [numbers(true), numbers(spoilt)]
+    assert [row.is_control for row in found] == [False, True]
+    (given,) = advices(found)
+    assert given.found.items is true
+    assert "It copies" not in given.sentence
+
+
+def test_a_classifier_that_says_one_label_of_everything_is_said_to_tell_nothing():
+    items = made_items()
+    assert "tells nothing" not in advice()
+    same = ("yes",) * len(items.targets)
+    assert f"The classifier says 'yes' of all {len(same)} items" in advice(own=same, shown=same)

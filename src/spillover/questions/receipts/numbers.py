@@ -96,8 +96,8 @@ class ReceiptNumbers:
 
     @property
     def is_control(self) -> bool:
-        """Whether any shown label is not the classifier's own."""
-        return self.items.shown != self.items.own
+        """Whether what is shown is spoilt, or any shown label is not the classifier's own."""
+        return self.items.is_spoilt or self.items.shown != self.items.own
 
 
 def receipt_numbers(results: StudyResults, items: ReceiptItems, *, resample_count: int, level: float) -> ReceiptNumbers:
@@ -200,15 +200,26 @@ RULE = (
 def advices(found: Sequence[ReceiptNumbers]) -> tuple[Advice, ...]:
     """Return a sentence for every cell with true receipts, by the question's own scoring."""
     own = [row for row in found if row.items.scoring == SCORINGS[0]]
-    return tuple(Advice(row, _sentence(row, _control(row, own))) for row in own if not row.is_control)
+    return tuple(Advice(row, _sentence(row, _control(row, own)) + _one_label(row)) for row in own if not row.is_control)
+
+
+def _one_label(row: ReceiptNumbers) -> str:
+    """Return that a classifier says the same of every item, where it does: no verdict of its can help."""
+    labels = set(row.items.own)
+    if len(labels) > 1:
+        return ""
+    return (
+        f" The classifier says {labels.pop()!r} of all {len(row.items.own)} items, so that its verdict tells nothing."
+    )
 
 
 def _control(row: ReceiptNumbers, found: Sequence[ReceiptNumbers]) -> ReceiptNumbers | None:
-    """Return the first control in the same cell: another ask of the same model, with the same classifier."""
+    """Return the first control in the same cell with other labels: another ask of the model, the same classifier."""
     cell = row.items.cell
     for other in found:
         is_same = replace(other.items.cell, ask=cell.ask) == cell and other.items.classifier == row.items.classifier
-        if other.is_control and is_same and other.items.asked.variant == row.items.asked.variant:
+        has_other_labels = other.items.shown != other.items.own
+        if has_other_labels and is_same and other.items.asked.variant == row.items.asked.variant:
             return other
     return None
 

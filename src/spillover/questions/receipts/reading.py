@@ -22,6 +22,7 @@ from spillover.steps.workshop import Workshop
 from spillover.store.store import Store
 from spillover.study.left_out import left_out
 from spillover.study.study import Study
+from spillover.tasks.ask import Corrupt
 
 SCORINGS: tuple[ScoringKind, ...] = ("batch", "raw")
 """The question's own first: raw, a small model mostly says one label whatever it is shown (sheet supercontext, 11)."""
@@ -57,6 +58,8 @@ class ReceiptItems:
     """``confidence`` before temperature scaling; empty where no temperature was fitted."""
     cascade: Cascade | None = None
     """The classifier where it is sure enough, the model alone elsewhere; None where no validation rows were asked."""
+    is_spoilt: bool = False
+    """Whether the ask spoils what is shown, as controls do."""
     said: tuple[Interpretation, ...] = ()
     """What the model said of its answers, where it was asked; beside the first of `SCORINGS`."""
 
@@ -138,6 +141,7 @@ def _read(
             wrong,
             _unscaled(asked, both.shares, workshop.store),
             cascade(validation.judged(scoring), judged.own, judged.confidence, judged.alone) if validation else None,
+            asked.ask.receipts.corrupt != Corrupt(),
             _said(study, asked, workshop) if scoring == SCORINGS[0] else (),
         )
 

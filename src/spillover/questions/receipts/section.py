@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spillover.analysis.wording import difference_words, interval_words, plain, signed
-from spillover.questions.receipts.cell_facts import FIRST, facts_of
+from spillover.questions.receipts.cell_facts import FIRST, facts_of, words_of
 from spillover.questions.receipts.numbers import RULE, Advice, Difference, ReceiptNumbers
 from spillover.questions.receipts.reading import SCORINGS
 from spillover.questions.receipts.said_section import said_parts
@@ -40,7 +40,7 @@ def receipts_section(
         "after the label's mean over the cell is taken off (batch calibration), because raw a small model mostly says "
         "one label whatever it is shown; raw answers stand below."
     )
-    sentences = [point(name(f"{', '.join(facts_of(item.found))} shots"), f": {item.sentence}") for item in advice]
+    sentences = [point(name(words_of(item.found)), f": {item.sentence}") for item in advice]
     cascade_notes = [
         note(
             "In the cascade the classifier answers where its confidence is above a threshold, the model by itself "
