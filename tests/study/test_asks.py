@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from transformers import AutoTokenizer
 
 from spillover.config import load_study
 from spillover.errors import UserError
@@ -107,6 +108,25 @@ def test_a_receipt_is_what_the_classifier_answers_and_how_sure_it_is(finished):
         line = f"\nClassifier's Prediction: {verdict.raw_answer} (Confidence: {shares.max():.3f})\nMood:"
         assert item.prompt.endswith(line)
         assert item.prompt.count("Classifier's Prediction: ") == 3  # of both demonstrations, too
+
+
+def test_the_token_ids_of_a_prompt_with_receipts_are_those_of_the_text_written_by_hand(finished):
+    study, store, _ = finished
+    step, workshop = asking(study, ask="receipts"), Workshop(store)
+    classifier, rows = dict(step.receipts), step.data.rows(workshop)
+    written = []
+    for row in rows.test[: step.test_limit]:
+        text = ""
+        for shown, place in (*((one, "demonstrations") for one in rows.demonstrations[:2]), (row, "test")):
+            shares = classifier[place].shares([shown], store)
+            label, confidence = shares.labels[shares.values.argmax()], shares.values.max()
+            text += f"Text:{shown.fields['text']}\n"
+            text += f"Classifier's Prediction: {label} (Confidence: {confidence:.3f})\nMood:"
+            text += f"{shown.target}\n\n" if place == "demonstrations" else ""
+        written.append(text)
+    assert [item.prompt for item in step.asked_items(workshop)] == written
+    tokenizer = AutoTokenizer.from_pretrained(study.base.path)
+    assert [list(ids) for ids in step.encoded(workshop)[0].prompts] == tokenizer(written)["input_ids"]
 
 
 def test_receipts_stand_where_and_as_they_are_asked_for(finished):
