@@ -65,8 +65,9 @@ def shrunk(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     return made
 
 
-def _few(counts: list[int]) -> list[int]:
+def _few(counts: int | list[int]) -> list[int]:
     """Return the two smallest counts of rows, each as small as can be beside the other."""
+    counts = counts if isinstance(counts, list) else [counts]
     return sorted({min(count, 8 * (1 + place)) for place, count in enumerate(sorted(counts)[:2])})
 
 
