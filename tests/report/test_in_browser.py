@@ -282,6 +282,14 @@ def test_500_cells_open_at_once_and_are_searched(opened: Open) -> None:
     assert page.evaluate("document.querySelector('#more').getBoundingClientRect().top") < 6000
     page.locator(".find input").first.fill("fticl/siqa/128/0-3")
     assert page.locator("#verdicts .verdicts li:visible h3").all_inner_texts() == ["fticl/siqa/128/0-3"]
+    region = page.locator(".searched", has=page.locator("table.matrix")).first
+    unfold(page)
+    region.locator("input").fill("fticl/siqa/128/0-3")
+    left = [row.inner_text().split("\t")[0].strip() for row in region.locator("tbody tr:visible").all()]
+    assert "fticl/siqa/128/0-3" in left
+    assert set(left) <= {"base", "fticl3", "fticl/siqa/128/0-3"}  # no heading of a group without a match stays
+    region.locator("input").fill("nothing is called so")
+    assert region.locator("output").inner_text().strip().startswith("0 of ")
 
 
 def test_a_printed_page_is_short_and_has_all_sections_on_request(opened: Open) -> None:

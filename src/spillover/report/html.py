@@ -145,7 +145,10 @@ def _searched(label: str, inner: str) -> str:
 
     The script shows the field; without it there is the browser's own search.
     """
-    field = '<label class="find" hidden>find <input type="search" autocomplete="off" spellcheck="false"></label>'
+    field = (
+        '<label class="find" hidden>find <input type="search" autocomplete="off" spellcheck="false">'
+        '<output aria-live="polite"></output></label>'
+    )
     return f'<div class="searched">{field}\n{_scroll(label, inner, "scroll tall")}</div>'
 
 

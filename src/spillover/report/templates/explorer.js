@@ -209,7 +209,11 @@
     field.addEventListener("input", () => {
       rows ??= [...region.querySelectorAll("tbody tr:not(.group), li")].map((row) => [row, row.textContent.toLowerCase()]);
       const wanted = field.querySelector("input").value.toLowerCase();
-      for (const [row, text] of rows) row.hidden = !text.includes(wanted);
+      for (const [row, text] of rows) row.hidden = !text.includes(wanted) && row.cells?.[0]?.textContent !== "base";
+      const isEmpty = (header) => [...header.parentElement.rows].every((row) => row === header || row.hidden);
+      for (const header of region.querySelectorAll("tr.group")) header.hidden = isEmpty(header);
+      const found = rows.filter(([row, text]) => text.includes(wanted)).length;
+      field.querySelector("output").textContent = wanted ? ` ${found} of ${rows.length}` : "";
     });
   }
 
