@@ -29,8 +29,8 @@ def worse_section(results: StudyResults) -> Section:
         for row, change in _first(results)
     )
     lead = note(
-        "The largest falls, some of each variant; first answers that the variant alone did not finish or that hold "
-        "nothing to score, where the length allowed or the parser may be at fault."
+        "The largest falls; first answers that the variant alone did not finish or that hold nothing to score: the "
+        "length allowed or the parser may be at fault."
     )
     made = Table(
         "Items that changed for the worse",

@@ -49,9 +49,7 @@ def verdicts_section(results: StudyResults, analysis: Analysis) -> Section:
     ]
     if any("negative transfer" in item.reading for item in analysis.verdicts):
         terms += [" ", strong("negative transfer"), ": significantly below the base in some cell of another task."]
-    terms.append(
-        " Of a task: the mean over its shots. Not excluded: up to a one-sided 95 % bound. Settled: 4 times in 5."
-    )
+    terms.append(" Of a task: mean over shots. Not excluded: to a one-sided 95 % bound. Settled: 4 times in 5.")
     if all(card.id == f"{card.name}/{card.trained_on}/{card.size}/{card.seed}" for card in results.variants):
         terms.append(" Names are recipe/trained on/rows/seed.")
     parts = (Lights(analysis.verdicts), note(*terms[1:]), Details("The rule behind the verdicts", (text(rule),)))
