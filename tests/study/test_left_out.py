@@ -7,6 +7,7 @@ import torch
 
 from spillover.lint.lint import lint
 from spillover.questions import answered
+from spillover.questions.receipts.step import MOST_TOKENS, AskOfReceipt
 from spillover.records import BASE, PLAIN
 from spillover.report.page import markdown_page
 from spillover.steps.workshop import Workshop
@@ -21,6 +22,7 @@ test_on: [first]
 asks: {long: {receipts: {of: fticl, where: test, words: "WORDS {label} {confidence}"}, only: {shots: 2}}}
 base_asked: long
 compare: [{a: base/long, b: fticl}]
+interpret: {ask: long, about: [example, override], items: 40}
 """.replace("WORDS", "so it says " * 25)
 
 
@@ -30,8 +32,8 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("long")
     path = with_asks(folder, ASKS, asked="long")
     rows = [json.loads(line) for line in (folder / "first.jsonl").read_text().splitlines()]
-    for place, row in enumerate(rows):  # every third item is 160 characters, and so tokens, longer
-        row["text"] += " dog" * 40 * (place % 3 == 0)
+    for place, row in enumerate(rows):  # every third item is 160 characters, and so tokens, longer, every tenth 36
+        row["text"] += " dog" * (40 if place % 3 == 0 else 9 if place % 10 == 5 else 0)
     (folder / "first.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     study, store = load(path), Store(folder / "store")
     findings = lint(study, store, Workshop(store))
@@ -68,6 +70,19 @@ def test_changed_items_and_receipts_are_of_the_items_that_are_left(finished):
     read = [items for items in results.collected["receipts"] if items.cell.shots == 2]
     assert {items.example_ids for items in read} == {tuple(sorted(kept, key=list(read[0].example_ids).index))}
     assert {name for items in read for name in items.example_ids} == kept
+
+
+def test_what_a_model_says_of_its_answers_is_asked_of_what_fits_alone(finished):
+    study, store, *_ = finished
+    kept = [row.example_id for row in asking(study, ask="long").answered(store)]
+    steps = [step for step in study.steps if isinstance(step, AskOfReceipt) and step.asked.cell.shots == 2]
+    of_example, of_override = (next(step for step in steps if step.about == about) for about in ("example", "override"))
+    prompts = {name: prompt for name, _, prompt in of_example.prompts(Workshop(store))}
+    assert list(prompts) == kept
+    fitting = [name for name in kept if len(prompts[name]) + MOST_TOKENS["example"] <= study.base.context_length]
+    assert 0 < len(fitting) < len(kept)  # a token is a character, and the question is longer than what was left
+    assert [row.example_id for row in of_example.said(store)] == fitting
+    assert {row.example_id for row in of_override.said(store)} <= set(kept)
 
 
 def test_stored_prompts_are_those_that_were_asked(finished):

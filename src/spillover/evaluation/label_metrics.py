@@ -62,12 +62,17 @@ def matthews_correlation(totals: FloatArray) -> FloatArray:
 
 def calibration_gaps(predictions: Sequence[Prediction], scoring: Scoring) -> FloatArray:
     """Return confidence less correctness in the column of the confidence's bin, and one: ``(n, bins + 1)``."""
-    rows = np.zeros((len(predictions), BIN_COUNT + 1))
+    confidence = [float(answer_shares(prediction, scoring).max()) for prediction in predictions]
+    correct = [chosen_answer(prediction, scoring) == prediction.target for prediction in predictions]
+    return confidence_gaps(confidence, correct)
+
+
+def confidence_gaps(confidence: Sequence[float], correct: Sequence[bool]) -> FloatArray:
+    """Return the same from each item's confidence, 0..1, and whether it is right."""
+    sure = np.asarray(confidence, dtype=np.float64)
+    rows = np.zeros((len(sure), BIN_COUNT + 1))
+    rows[np.arange(len(sure)), np.minimum((sure * BIN_COUNT).astype(int), BIN_COUNT - 1)] = sure - correct
     rows[:, -1] = 1
-    for row, prediction in zip(rows, predictions, strict=True):
-        confidence = float(answer_shares(prediction, scoring).max())
-        correct = float(chosen_answer(prediction, scoring) == prediction.target)
-        row[min(int(confidence * BIN_COUNT), BIN_COUNT - 1)] = confidence - correct
     return rows
 
 

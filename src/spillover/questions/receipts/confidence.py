@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spillover.evaluation.label_metrics import BIN_COUNT
+from spillover.evaluation.label_metrics import confidence_gaps, expected_calibration_error
 from spillover.records import FloatArray
 from spillover.steps.verdicts import Shares
 
@@ -61,10 +61,8 @@ def confidence_bins(
 
 
 def calibration_error(confidence: Sequence[float], right: FloatArray) -> float:
-    """Return the expected calibration error over 15 bins, as the metric ``ece`` has it."""
-    places = np.minimum((np.asarray(confidence) * BIN_COUNT).astype(int), BIN_COUNT - 1)
-    gaps = np.bincount(places, weights=np.asarray(confidence) - right, minlength=BIN_COUNT)
-    return float(np.abs(gaps).sum() / len(right))
+    """Return the expected calibration error, as the metric ``ece`` has it; ``right`` is 1 or 0 for each ``(n,)``."""
+    return float(expected_calibration_error(confidence_gaps(confidence, right.tolist()).sum(axis=0)))
 
 
 def before_scaling(shares: Shares, temperature: float) -> tuple[float, ...]:

@@ -89,12 +89,14 @@ class AskOfReceipt(Step):
         """Return id, answer and prompt of every item that is asked; the answers are finished."""
         asked, given = self.asked, self.asked.answered(workshop.store)
         rule = of_cell(Scoring(answers=asked.data.task.answers, kind="batch"), given)
-        shown = asked.shown_receipts("test", asked.examples(workshop)[0], workshop)
+        answers = {row.example_id: chosen_answer(row, rule) for row in given}  # of what fits the model's context
+        examples = asked.examples(workshop)[0]
+        shown = asked.shown_receipts("test", examples, workshop)
         words = QUESTIONS[self.about].format(shots=asked.cell.shots)
         found = [
-            (row.example_id, answer, f"{prompt}{answer}\n{words}")
-            for row, prompt, receipt in zip(given, asked.form(workshop).prompts, shown, strict=True)
-            if (answer := chosen_answer(row, rule)) != receipt.label or self.about != "override"
+            (row.id, answer, f"{prompt}{answer}\n{words}")
+            for row, prompt, receipt in zip(examples, asked.form(workshop).prompts, shown, strict=True)
+            if (answer := answers.get(row.id)) and (answer != receipt.label or self.about != "override")
         ]
         return found[: self.item_count]
 
@@ -102,14 +104,18 @@ class AskOfReceipt(Step):
         from spillover.evaluation.predict import holds
         from spillover.models.generation import generate_batches
 
-        items, encoder = self.prompts(workshop), self.asked.own_encoder(workshop)
+        encoder, most = self.asked.own_encoder(workshop), MOST_TOKENS[self.about]
+        every = self.prompts(workshop)
+        ids = encoder.prompts([prompt for _, _, prompt in every])
+        fits = [len(own) + most <= self.asked.context_length for own in ids]  # the question is behind what fitted
+        items = [item for item, is_in in zip(every, fits, strict=True) if is_in]
         texts: dict[int, str] = {}
         if items:
             loaded = asked_model(self.asked.base, self.asked.variant, self.asked.precision, workshop)
             for batch in generate_batches(
                 loaded.model,
-                encoder.prompts([prompt for _, _, prompt in items]),
-                max_new_tokens=MOST_TOKENS[self.about],
+                [own for own, is_in in zip(ids, fits, strict=True) if is_in],
+                max_new_tokens=most,
                 end_token_id=encoder.end_token_id,
                 is_finished=holds(encoder, STOP),
                 prefixes=loaded.prefixes,
