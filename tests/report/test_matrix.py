@@ -91,7 +91,7 @@ def test_guessing_at_random_takes_the_place_of_the_majority_where_rows_have_thei
 def test_of_free_text_guessing_is_one_text_for_all_items() -> None:
     task = next(task for task in RESULTS.tasks if not task.answers)
     assert (
-        guessing_words(replace(task, constant_scores={task.primary_metric: 0.125, "other": 0.9})) == "0.12 (one text)"
+        guessing_words(replace(task, constant_scores={task.primary_metric: 0.125, "other": 0.9})) == "0.12 (the same text for all)"
     )
     assert "one text" not in guessing_words(replace(task, constant_scores={"other": 0.9}))
 

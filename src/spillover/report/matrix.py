@@ -40,7 +40,7 @@ def matrix_section(results: StudyResults, analysis: Analysis) -> Section:
     parts: list[Part] = [
         note(
             "Variant minus base, with its interval. ★: significant at 5 % after Holm's adjustment over the matrix. "
-            "Guessing: one answer for all items, or chance. Enter or double click: a cell's items."
+            "Guessing: what the same answer for all items scores, or chance. Enter or double click: a cell's items."
         ),
         Scale(TINTS),
     ]
@@ -153,7 +153,7 @@ def guessing_words(task: TaskCard) -> str:
     if task.majority_accuracy is not None:
         return plain(task.majority_accuracy)
     if task.primary_metric in task.constant_scores:
-        return f"{plain(task.constant_scores[task.primary_metric])} (one text)"
+        return f"{plain(task.constant_scores[task.primary_metric])} (the same text for all)"
     return "" if task.chance_accuracy is None else f"{plain(task.chance_accuracy)} (chance)"
 
 

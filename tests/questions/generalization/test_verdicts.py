@@ -69,6 +69,14 @@ def test_a_verdict_says_each_relation_with_its_interval() -> None:
     assert "less than 0.02 and every task less than 0.05" in verdict.rule
 
 
+@pytest.mark.parametrize(("with_demonstrations", "said"), [(BETTER, ""), (SAME, ", though not in 1 of 2 cells")])
+def test_a_gain_that_not_every_cell_has_is_said_to_be_one(with_demonstrations: Sequence[float], said: str) -> None:
+    """A mean over shots may rise by one shot count alone."""
+    base, tuned = {("home", 0): WORSE, ("home", 2): SAME}, {("home", 0): BETTER, ("home", 2): with_demonstrations}
+    (verdict,) = answered(study(base, tuned, {"home": HOME})).verdicts
+    assert verdict.reading.split(";")[0] == f"gains its task{said}"
+
+
 def test_nothing_lost_is_said_only_where_enough_items_show_it() -> None:
     few, many = (1, 1, 1, 0) * 10, (1, 1, 1, 0) * 125
     (unclear,), (kept,) = (

@@ -113,7 +113,7 @@ def verdicts(
         settle = settling(results, subject, open_questions(subject, results.margin)) if own == "unclear" else ""
         idle_tasks = _idle_tasks(subject, idle)
         parts = [
-            _seeds(subject) + ", ".join(_clause(subject, row, results.margin) for row in subject.rows),
+            _seeds(subject) + ", ".join(_clause(subject, row, results.margin, measured) for row in subject.rows),
             f"loses {named([f'{name} {signed(change)}' for name, change in lost.items()])}" if lost else "",
             f"negative transfer to {named(also)}" if (also := [name for name in harmed if name not in lost]) else "",
             _label_words(results, measured),
@@ -148,14 +148,14 @@ def _seeds(subject: Subject) -> str:
     return "this seed " if subject.cards[0].training else ""
 
 
-def _clause(subject: Subject, row: Reading, margin: float) -> str:
+def _clause(subject: Subject, row: Reading, margin: float, measured: Sequence[Measurement]) -> str:
     where = _WHERE[row.relation]
     if [other.relation for other in subject.rows].count(row.relation) > 1:
         where += f" in {row.metric.kind}"
     on = f"{'on ' if row.relation is Relation.IN_DOMAIN else ''}{where}"
     match row.change:
         case Change.GAINED:
-            return f"gains {on if row.relation is Relation.UNSTATED else where}"
+            return f"gains {on if row.relation is Relation.UNSTATED else where}{_uneven(row, measured)}"
         case Change.LOST:
             return f"loses {on if row.relation is Relation.UNSTATED else where}"
         case Change.KEPT:
@@ -165,6 +165,13 @@ def _clause(subject: Subject, row: Reading, margin: float) -> str:
             return f"can show nothing {on}{floor}"
         case Change.UNCLEAR:
             return f"shows no clear change {on}"
+
+
+def _uneven(row: Reading, measured: Sequence[Measurement]) -> str:
+    """Say in how many of a mean's cells it did not go up, where there are any."""
+    cells = [one for one in measured if one.is_primary and one.tested_on in row.tasks and one.relation == row.relation]
+    other = sum(row.sign * one.difference <= 0 for one in cells)
+    return f", though not in {other} of {len(cells)} cells" if other else ""
 
 
 def _lost_tasks(subject: Subject) -> dict[str, float]:
