@@ -91,9 +91,10 @@ def test_guessing_at_random_takes_the_place_of_the_majority_where_rows_have_thei
 def test_of_free_text_guessing_is_one_text_for_all_items() -> None:
     task = next(task for task in RESULTS.tasks if not task.answers)
     assert (
-        guessing_words(replace(task, constant_scores={task.primary_metric: 0.125, "other": 0.9})) == "0.12 (the same text for all)"
+        guessing_words(replace(task, constant_scores={task.primary_metric: 0.125, "other": 0.9}))
+        == "0.12 (the same text for all)"
     )
-    assert "one text" not in guessing_words(replace(task, constant_scores={"other": 0.9}))
+    assert "the same text" not in guessing_words(replace(task, constant_scores={"other": 0.9}))
 
 
 def test_a_variant_that_was_not_asked_a_task_has_no_entry_and_takes_none_from_the_others() -> None:
